@@ -1,0 +1,93 @@
+//! A child's life: one connection, with plain calls that block, since it has nothing else to do.
+
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::{Pid, getpid, getppid};
+use socket2::Socket;
+
+use netcore::error::errno;
+use netcore::log::{Log, Tally};
+use netcore::signal::reset_in_child;
+use netcore::sys::exit_now;
+
+use crate::Args;
+
+/// Bytes that one `recv` takes at most.
+pub(crate) const BUFFER: usize = 64 * 1024;
+
+/// Serves the connection and ends the process. It leaves with `_exit`: `exit` would run what the
+/// parent registered, and write once more what the parent had buffered.
+pub(crate) fn serve_and_exit(
+    parent: Pid,
+    stream: &Socket,
+    peer: SocketAddr,
+    buffer: &mut [u8],
+    log: &Log,
+    args: &Args,
+) -> ! {
+    // A killed parent can't end its children: the kernel sends them SIGTERM in its place. If it
+    // died before this call, there is no signal any more, but another parent.
+    let orphan = prctl::set_pdeathsig(Signal::SIGTERM).is_err() || getppid() != parent;
+    if orphan || reset_in_child().is_err() {
+        exit_now(1);
+    }
+    log.opened(peer);
+    let mut tally = Tally::begin();
+    let end = echo(stream, buffer, args, &mut tally, |bytes| log.received(peer, bytes));
+    log.closed(peer, &tally, end.as_ref().map_or_else(String::as_str, |()| "end of stream"));
+    exit_now(0)
+}
+
+/// Sends back what comes until the peer's FIN. The error is the reason to end before it.
+fn echo(
+    stream: &Socket,
+    buffer: &mut [u8],
+    args: &Args,
+    tally: &mut Tally,
+    show: impl Fn(&[u8]),
+) -> Result<(), String> {
+    let mut prefix = args.show_pid;
+    loop {
+        let received = match recv(stream.as_raw_fd(), buffer, MsgFlags::empty()) {
+            Ok(0) => return Ok(()),
+            Ok(received) => received,
+            Err(Errno::EINTR) => continue,
+            // What SO_RCVTIMEO ends a call with.
+            Err(Errno::EAGAIN) => return Err(format!("idle for {}", args.idle_timeout)),
+            Err(why) => return Err(format!("recv: {}", errno(why))),
+        };
+        tally.received += received as u64;
+        let bytes = buffer.get(..received).unwrap_or_default();
+        show(bytes);
+        if std::mem::take(&mut prefix) {
+            send_all(stream, format!("{}: ", getpid()).as_bytes(), args, tally)?;
+        }
+        send_all(stream, bytes, args, tally)?;
+    }
+}
+
+/// Sends all bytes, however few of them the kernel takes at a time.
+fn send_all(
+    stream: &Socket,
+    mut rest: &[u8],
+    args: &Args,
+    tally: &mut Tally,
+) -> Result<(), String> {
+    while !rest.is_empty() {
+        match send(stream.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
+            Ok(sent) => {
+                tally.sent += sent as u64;
+                rest = rest.get(sent..).unwrap_or_default();
+            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Err(format!("nothing read for {}", args.idle_timeout)),
+            Err(why) => return Err(format!("send: {}", errno(why))),
+        }
+    }
+    Ok(())
+}

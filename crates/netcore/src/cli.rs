@@ -1,0 +1,226 @@
+//! The one line of every `main`: read the command line, run the recipe, end as people expect.
+//!
+//! `argh` declares the options and parses them. Alone it breaks habits that people have: it knows
+//! no `--port=80`, `-p80` or `-vv`, takes a host that is named `help` for a question, and ends with
+//! 1 on a usage error. So the arguments are put into the one form that it reads.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
+
+use crate::error::Error;
+use crate::help;
+use crate::output::Output;
+use crate::text::escape;
+
+/// What the frame knows of a recipe; [`recipe!`](crate::recipe) makes it.
+pub struct Recipe {
+    /// The name of the program.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The text of its main.rs, whose header is the lesson that `--explain` prints.
+    pub source: &'static str,
+    /// The exit codes that it can end with, for `--help`.
+    pub exit_codes: &'static [u8],
+}
+
+/// A [`Recipe`](cli::Recipe) of the calling crate, with the exit codes that it can end with.
+#[macro_export]
+macro_rules! recipe {
+    ($($code:literal)+) => {
+        $crate::cli::Recipe {
+            name: env!("CARGO_PKG_NAME"),
+            version: env!("CARGO_PKG_VERSION"),
+            source: include_str!("main.rs"),
+            exit_codes: &[$($code),+],
+        }
+    };
+}
+
+/// Reads the command line, runs the recipe, and ends with the exit code of its error.
+///
+/// An error is one line on standard error, `NAME: what was attempted: why`, with a hint below it
+/// where one is known. A reader of standard output that has gone (`| head`) is no error.
+pub fn run<A: FromArgs + ArgsInfo>(
+    recipe: &Recipe,
+    body: impl FnOnce(&A, &mut Output) -> Result<(), Error>,
+) -> ExitCode {
+    let mut out = Output::new();
+    let result = match read::<A>(recipe, std::env::args_os().skip(1)) {
+        Ok(Asked::Run(args)) => body(&args, &mut out),
+        Ok(Asked::Print(text)) => out.line(text.trim_end()),
+        Err(usage) => Err(Error::Usage(usage)),
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let code = error.exit_code();
+    if code != 0 {
+        let mut message = format!("{}: {error}\n", recipe.name);
+        if let Error::Usage(_) = error {
+            message += &format!("Try '{} --help'.\n", recipe.name);
+        }
+        if let Some(hint) = error.hint() {
+            message += &format!("hint: {hint}\n");
+        }
+        // With standard error closed too there is nobody left to tell but the exit code.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes());
+    }
+    ExitCode::from(code)
+}
+
+/// What a command line asks for.
+enum Asked<A> {
+    Run(A),
+    Print(String),
+}
+
+/// Reads a command line; the error is the line of a usage error.
+fn read<A: FromArgs + ArgsInfo>(
+    recipe: &Recipe,
+    argv: impl IntoIterator<Item = OsString>,
+) -> Result<Asked<A>, String> {
+    let info = A::get_args_info();
+    let mut words = Vec::new();
+    for word in argv {
+        let shown = escape(word.as_encoded_bytes());
+        words.push(word.into_string().map_err(|_| format!("{shown}: not UTF-8"))?);
+    }
+    let line = match normalise(info.flags, words)? {
+        Line::Help => return Ok(Asked::Print(help::text(recipe, &info))),
+        Line::Version => return Ok(Asked::Print(format!("{} {}", recipe.name, recipe.version))),
+        Line::Explain => return Ok(Asked::Print(help::header(recipe.source))),
+        Line::Words(words) => words,
+    };
+    let words: Vec<&str> = line.iter().map(String::as_str).collect();
+    A::from_args(&[recipe.name], &words)
+        .map(Asked::Run)
+        .map_err(|early| reword(&info, &early.output))
+}
+
+/// A command line in the one form that argh reads.
+enum Line {
+    Help,
+    Version,
+    Explain,
+    /// Each option and each value a word of its own, then `--`, then the positional arguments.
+    Words(Vec<String>),
+}
+
+/// Splits `--port=80`, `-p80` and `-vv`, finds `--help` and its kin, and moves the positional
+/// arguments behind a `--`, where argh takes neither `help` nor `-5` for anything else.
+fn normalise(flags: &[FlagInfo<'_>], argv: Vec<String>) -> Result<Line, String> {
+    let (mut options, mut positionals) = (Vec::new(), vec!["--".to_owned()]);
+    let mut argv = argv.into_iter();
+    while let Some(word) = argv.next() {
+        if word == "--" {
+            positionals.extend(argv);
+            break;
+        }
+        if let Some(long) = word.strip_prefix("--") {
+            let (name, joined) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (long, None),
+            };
+            match name {
+                "help" => return Ok(Line::Help),
+                "version" => return Ok(Line::Version),
+                "explain" => return Ok(Line::Explain),
+                _ => {}
+            }
+            let option = format!("--{name}");
+            let flag = flags.iter().find(|flag| flag.long == option);
+            let flag =
+                flag.ok_or_else(|| format!("{}: no such option", escape(option.as_bytes())))?;
+            push(&mut options, flag, &option, joined, &mut argv)?;
+        } else if let Some(mut cluster) =
+            word.strip_prefix('-').filter(|rest| is_cluster(rest, flags))
+        {
+            while let Some(short) = cluster.chars().next() {
+                cluster = cluster.get(short.len_utf8()..).unwrap_or_default();
+                match short {
+                    'h' => return Ok(Line::Help),
+                    'V' => return Ok(Line::Version),
+                    _ => {}
+                }
+                let option = format!("-{short}");
+                let flag = flags.iter().find(|flag| flag.short == Some(short));
+                let flag =
+                    flag.ok_or_else(|| format!("{}: no such option", escape(option.as_bytes())))?;
+                let takes_value = matches!(flag.kind, FlagInfoKind::Option { .. });
+                let joined =
+                    (takes_value && !cluster.is_empty()).then(|| std::mem::take(&mut cluster));
+                push(&mut options, flag, &option, joined.map(str::to_owned), &mut argv)?;
+            }
+        } else {
+            positionals.push(word);
+        }
+    }
+    options.append(&mut positionals);
+    Ok(Line::Words(options))
+}
+
+/// Whether what follows a single `-` is short options: `-` alone is a file, `-5` is a number
+/// where no option has that name.
+fn is_cluster(rest: &str, flags: &[FlagInfo<'_>]) -> bool {
+    rest.chars().next().is_some_and(|first| {
+        !first.is_ascii_digit() || flags.iter().any(|flag| flag.short == Some(first))
+    })
+}
+
+/// Adds an option with its value, the joined one or the next word.
+fn push(
+    options: &mut Vec<String>,
+    flag: &FlagInfo<'_>,
+    typed: &str,
+    joined: Option<String>,
+    argv: &mut impl Iterator<Item = String>,
+) -> Result<(), String> {
+    options.push(flag.long.to_owned());
+    match (&flag.kind, joined) {
+        (FlagInfoKind::Switch, None) => {}
+        (FlagInfoKind::Switch, Some(_)) => return Err(format!("{typed}: takes no value")),
+        (FlagInfoKind::Option { .. }, Some(value)) => options.push(value),
+        (FlagInfoKind::Option { arg_name }, None) => {
+            let value =
+                argv.next().ok_or_else(|| format!("{typed}: needs a value, <{arg_name}>"))?;
+            options.push(value);
+        }
+    }
+    Ok(())
+}
+
+/// argh's message as one line that names the option, the value and what is accepted.
+fn reword(info: &CommandInfoWithArgs, message: &str) -> String {
+    let message = message.trim_end();
+    let parts = |kind: &str| {
+        let rest =
+            message.strip_prefix("Error parsing ")?.strip_prefix(kind)?.strip_prefix(" '")?;
+        let (name, rest) = rest.split_once("' with value '")?;
+        // A value may contain the separator too, our reasons do not.
+        let (value, why) = rest.rsplit_once("': ")?;
+        Some((name, escape(value.as_bytes()), escape(why.as_bytes())))
+    };
+    if let Some((name, value, why)) = parts("option") {
+        return match why.as_str() {
+            "duplicate values provided" => format!("{name}: given more than once"),
+            _ => format!("{name} {value}: {why}"),
+        };
+    }
+    if let Some((name, value, why)) = parts("positional argument") {
+        return format!("{name} {value}: {why}");
+    }
+    if let Some(missing) = message.strip_prefix("Required options not provided:") {
+        let missing: Vec<&str> = missing.split_whitespace().collect();
+        return format!("{}: required", missing.join(" "));
+    }
+    if info.positionals.is_empty() && message.starts_with("Unrecognized argument: ") {
+        let word = message.trim_start_matches("Unrecognized argument: ");
+        return format!("{}: this program takes options only", escape(word.as_bytes()));
+    }
+    escape(message.replace('\n', " ").as_bytes())
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,214 @@
+//! One error type for every recipe, its exit code, and the hint that goes with an errno.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::resolve::Reason;
+use crate::time;
+
+/// Why a program ends without its answer.
+///
+/// There is no `From<io::Error>`: a bare `?` would forget what was attempted. Every call that can
+/// fail says it on the same line, through [`Attempt`].
+#[derive(Debug)]
+pub enum Error {
+    /// The command line is wrong; nothing was opened and nothing was sent.
+    Usage(String),
+    /// A system call failed.
+    Os {
+        /// What was attempted, with the address or the option in it: `bind 127.0.0.1:80`.
+        attempt: String,
+        /// What the kernel answered.
+        source: Errno,
+    },
+    /// The resolver has no address for a name.
+    Resolve {
+        /// The name that was asked for.
+        name: String,
+        /// The resolver's answer.
+        reason: Reason,
+    },
+    /// The peer sent something that the protocol does not allow.
+    Protocol {
+        /// Who sent it.
+        peer: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// Nothing happened for as long as we were ready to wait.
+    Timeout {
+        /// What was attempted.
+        attempt: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// Standard output could not be written.
+    Output(io::Error),
+    /// Standard input could not be read.
+    Input(Errno),
+}
+
+/// Every exit code of the cookbook and its meaning; each `--help` lists those that it can return.
+pub const EXIT_CODES: [(u8, &str); 11] = [
+    (0, "done; a server: it was asked to stop, and its clients were served"),
+    (1, "the answer is no"),
+    (2, "usage"),
+    (65, "the peer sent what the protocol does not allow"),
+    (68, "the host name does not exist"),
+    (69, "refused, unreachable, or cut off by the peer"),
+    (71, "the system said no (EADDRINUSE, EMFILE, fork)"),
+    (74, "reading or writing a file or a standard stream failed"),
+    (75, "try again later (a timeout, a resolver that is busy)"),
+    (77, "permission denied (a port below 1024)"),
+    (130, "ended by SIGINT (143: by SIGTERM)"),
+];
+
+impl Error {
+    /// The exit code of a program that ends with this error, from sysexits.h where it has one.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            // The reader has gone (`| head`): it has what it wanted.
+            Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Error::Usage(_) => 2,
+            Error::Protocol { .. } => 65,
+            Error::Resolve { reason, .. } => reason.exit_code(),
+            Error::Timeout { .. } => 75,
+            Error::Output(_) | Error::Input(_) => 74,
+            Error::Os { source, .. } => match source {
+                Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH => 69,
+                Errno::ECONNRESET | Errno::ECONNABORTED | Errno::EPIPE => 69,
+                Errno::ETIMEDOUT => 75,
+                Errno::EACCES | Errno::EPERM => 77,
+                _ => 71,
+            },
+        }
+    }
+
+    /// What a person could do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        let Error::Os { attempt, source } = self else { return None };
+        Some(match source {
+            Errno::EADDRINUSE => {
+                "`ss -tlnp` names the process that holds the port; --port 0 takes a free one"
+            }
+            Errno::EADDRNOTAVAIL => "`ip address` lists the addresses of this machine",
+            Errno::EACCES if attempt.starts_with("bind") => {
+                "a port below `sysctl net.ipv4.ip_unprivileged_port_start` needs CAP_NET_BIND_SERVICE"
+            }
+            Errno::ECONNREFUSED => "nothing listens there; start the server first",
+            Errno::EMFILE => {
+                "`ulimit -n` is the limit of this process, `ls -l /proc/PID/fd` what it holds"
+            }
+            Errno::ENFILE => "`sysctl fs.file-nr` shows how many files the whole system has open",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Usage(what) => f.write_str(what),
+            Error::Os { attempt, source } => write!(f, "{attempt}: {}", errno(*source)),
+            Error::Resolve { name, reason } => write!(f, "resolve {name}: {reason}"),
+            Error::Protocol { peer, fault } => write!(f, "{peer}: {fault}"),
+            Error::Timeout { attempt, after } => {
+                write!(f, "{attempt}: nothing for {}", time::exact(*after))
+            }
+            Error::Output(error) => write!(f, "write to standard output: {}", io_errno(error)),
+            Error::Input(source) => write!(f, "read from standard input: {}", errno(*source)),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// An errno as people search for it: `Connection refused (ECONNREFUSED)`.
+#[must_use]
+pub fn errno(errno: Errno) -> String {
+    format!("{} ({errno:?})", errno.desc())
+}
+
+/// The same for an error of std, which carries the errno where it came from a system call.
+fn io_errno(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |raw| errno(Errno::from_raw(raw)))
+}
+
+/// Gives a system call's error the attempt that it belongs to.
+pub trait Attempt<T> {
+    /// Turns the error into an [`Error::Os`] that says what was attempted:
+    /// `listener.bind(&local).attempt(format_args!("bind {local}"))?`.
+    ///
+    /// # Errors
+    /// The error of the call, with its attempt.
+    fn attempt(self, what: impl fmt::Display) -> Result<T, Error>;
+}
+
+impl<T> Attempt<T> for nix::Result<T> {
+    fn attempt(self, what: impl fmt::Display) -> Result<T, Error> {
+        self.map_err(|source| Error::Os { attempt: what.to_string(), source })
+    }
+}
+
+impl<T> Attempt<T> for io::Result<T> {
+    fn attempt(self, what: impl fmt::Display) -> Result<T, Error> {
+        self.map_err(|error| Error::Os {
+            attempt: what.to_string(),
+            source: Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn os(source: Errno) -> Error {
+        Err::<(), _>(source).attempt("connect to 127.0.0.1:9").unwrap_err()
+    }
+
+    #[test]
+    fn an_error_names_the_attempt_the_text_and_the_errno() {
+        let line = os(Errno::ECONNREFUSED).to_string();
+        assert_eq!(line, "connect to 127.0.0.1:9: Connection refused (ECONNREFUSED)");
+    }
+
+    #[test]
+    fn each_errno_has_its_exit_code() {
+        for (errno, code) in [
+            (Errno::ECONNREFUSED, 69),
+            (Errno::ENETUNREACH, 69),
+            (Errno::ECONNRESET, 69),
+            (Errno::ETIMEDOUT, 75),
+            (Errno::EACCES, 77),
+            (Errno::EADDRINUSE, 71),
+            (Errno::EMFILE, 71),
+            (Errno::EAGAIN, 71),
+        ] {
+            assert_eq!(os(errno).exit_code(), code, "{errno}");
+        }
+    }
+
+    #[test]
+    fn every_exit_code_that_an_error_has_is_in_the_table() {
+        let errors = [
+            Error::Usage(String::new()),
+            os(Errno::EIO),
+            os(Errno::EPERM),
+            os(Errno::EPIPE),
+            Error::Protocol { peer: String::new(), fault: String::new() },
+            Error::Timeout { attempt: String::new(), after: Duration::ZERO },
+            Error::Output(io::Error::from_raw_os_error(28)),
+            Error::Output(io::ErrorKind::BrokenPipe.into()),
+        ];
+        for error in errors {
+            let code = error.exit_code();
+            assert!(EXIT_CODES.iter().any(|(known, _)| *known == code), "{error:?}: {code}");
+        }
+    }
+}

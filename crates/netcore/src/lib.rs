@@ -1,0 +1,33 @@
+//! What several recipes would otherwise repeat.
+//!
+//! A recipe tells the story, this crate carries the armour. Each module reads on its own:
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`cli`] | the one line of every `main`: arguments, `--help`, `--explain`, the end of a program |
+//! | [`error`] | the error type, exit codes, hints |
+//! | [`output`] | standard output that reports a closed pipe and a full disk |
+//! | [`text`] | bytes from outside made safe to show; JSON lines |
+//! | [`time`] | durations and time-outs as people type them |
+//! | [`addr`] | hosts and ports as people type them |
+//! | [`resolve`] | names to addresses, with the resolver's own errors |
+//! | [`connect`] | a client's connection, over every address of a name |
+//! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
+//! | [`listener`] | a listening socket, and what to do about each error of `accept` |
+//! | [`log`] | the readiness line and the connection log |
+//!
+//! `unsafe` stands in `sys` only.
+
+pub mod addr;
+pub mod cli;
+pub mod connect;
+pub mod error;
+mod help;
+pub mod listener;
+pub mod log;
+pub mod output;
+pub mod resolve;
+pub mod signal;
+pub mod sys;
+pub mod text;
+pub mod time;

@@ -1,0 +1,121 @@
+//! A listening socket, and what to do about each error of `accept`.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollTimeout, poll};
+use socket2::{Domain, Socket, Type};
+
+use crate::addr::plain;
+use crate::error::{Attempt, Error, errno};
+use crate::log::Log;
+
+/// How long the server rests when it can neither accept nor refuse, in milliseconds.
+const REST: u8 = 50;
+
+/// Shed connections are logged at most this often.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
+/// `socket`, `setsockopt(SO_REUSEADDR)`, `bind`, `listen`: the four calls that the recipe
+/// `echo-server` spells out and explains.
+///
+/// # Errors
+/// EADDRINUSE, EADDRNOTAVAIL, EACCES and the others of bind(2) and listen(2).
+pub fn listen(local: SocketAddr, backlog: i32) -> Result<Socket, Error> {
+    let socket = Socket::new(Domain::for_address(local), Type::STREAM, None).attempt("socket")?;
+    socket.set_reuse_address(true).attempt("setsockopt SO_REUSEADDR")?;
+    if local.is_ipv6() {
+        socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
+    }
+    socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
+    socket.listen(backlog).attempt(format_args!("listen on {local}"))?;
+    Ok(socket)
+}
+
+/// A listening socket that outlives every error of accept(2) that is not its own.
+pub struct Listener {
+    socket: Socket,
+    /// A descriptor to spend. With none left, accept fails, and a pending connection keeps the
+    /// listener ready: the server would spin. Closing this one makes room to accept the
+    /// connection and close it, which tells the client, and takes it off the queue.
+    reserve: Option<File>,
+    /// Connections that were shed and not yet logged, and when the log last said so.
+    shed: u64,
+    logged: Option<Instant>,
+}
+
+impl Listener {
+    /// Takes over a listening socket and makes it non-blocking: between a poll that says ready and
+    /// the accept, the connection may be gone (UNP §16.6), and a blocking accept would then wait
+    /// for the next one, deaf to signals.
+    ///
+    /// # Errors
+    /// The error of fcntl(2), or of open(2) for the reserve.
+    pub fn new(socket: Socket) -> Result<Listener, Error> {
+        socket.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
+        let reserve = File::open("/dev/null").attempt("open /dev/null")?;
+        Ok(Listener { socket, reserve: Some(reserve), shed: 0, logged: None })
+    }
+
+    /// The next connection and its peer (accept4(2)), `None` where there is none to be had.
+    /// The connection is blocking, whatever the listener is: Linux does not hand O_NONBLOCK on.
+    ///
+    /// # Errors
+    /// Only an error of the listener itself (EBADF, EINVAL, …), which no waiting mends.
+    pub fn accept(&mut self, log: &Log) -> Result<Option<(Socket, SocketAddr)>, Error> {
+        let error = match self.socket.accept() {
+            Ok((stream, peer)) => {
+                return Ok(peer.as_socket().map(|peer| (stream, plain(peer))));
+            }
+            Err(error) => error,
+        };
+        match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+            // Nobody is there (any more).
+            Errno::EAGAIN | Errno::EINTR => Ok(None),
+            // The connection failed before we took it; accept(2) lists these under "Error
+            // handling" and asks to treat them like EAGAIN. EPERM is a firewall's word.
+            Errno::ECONNABORTED | Errno::ENETDOWN | Errno::EPROTO | Errno::ENOPROTOOPT => Ok(None),
+            Errno::EHOSTDOWN | Errno::ENONET | Errno::EHOSTUNREACH | Errno::EOPNOTSUPP => Ok(None),
+            Errno::ENETUNREACH | Errno::ETIMEDOUT | Errno::EPERM => Ok(None),
+            // Too many descriptors, here or in the whole system, or no memory for one more.
+            why @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                self.shed(why, log);
+                Ok(None)
+            }
+            fatal => Err(fatal).attempt("accept"),
+        }
+    }
+
+    /// Accepts one connection with the reserve descriptor and closes it at once.
+    fn shed(&mut self, why: Errno, log: &Log) {
+        // Dropping the reserve closes it.
+        let spent = self.reserve.take().is_some();
+        let refused = self.socket.accept().is_ok_and(|(stream, _)| {
+            drop(stream);
+            true
+        });
+        self.reserve = File::open("/dev/null").ok();
+        self.shed += u64::from(refused);
+        if self.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
+            log.note(format_args!(
+                "accept: {}: {} connections closed unserved",
+                errno(why),
+                self.shed
+            ));
+            (self.shed, self.logged) = (0, Some(Instant::now()));
+        }
+        if !refused || !spent {
+            // Not even that helped: without a pause the next poll would return at once.
+            let _ = poll(&mut [], PollTimeout::from(REST));
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

@@ -1,0 +1,154 @@
+//! Signals as something to wait for.
+//!
+//! A signal that interrupts is a race: it may come between the look at a flag and the call that
+//! blocks. Blocked and read from a descriptor (signalfd(2)) it waits until we look, beside the
+//! sockets, in one `poll`.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+pub use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::error::{Attempt, Error};
+use crate::sys::{self, Action};
+
+/// Signals that are blocked, and come out of a descriptor instead.
+pub struct Signals(SignalFd);
+
+/// Why [`Signals::wait`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// A signal came. It goes first, so that no load keeps a server from stopping.
+    Signal(Signal),
+    /// The descriptor can be read, written, accepted from, or has an error to tell.
+    Ready,
+    /// The deadline passed.
+    Deadline,
+}
+
+impl Signals {
+    /// Blocks the signals in this thread and opens a descriptor that delivers them.
+    ///
+    /// Their actions are set to the default first: whoever started us may have ignored SIGCHLD,
+    /// and then the kernel would reap our children behind our back and waitpid(2) would fail with
+    /// ECHILD. A blocked signal waits in the descriptor, for process 1 of a pid namespace too,
+    /// which would not even see a SIGTERM that it neither blocks nor handles.
+    ///
+    /// # Errors
+    /// The error of sigaction(2), sigprocmask(2) or signalfd(2).
+    pub fn catch(signals: &[Signal]) -> Result<Signals, Error> {
+        let mut set = SigSet::empty();
+        for signal in signals {
+            sys::set_action(*signal, Action::Default)
+                .attempt(format_args!("sigaction {signal}"))?;
+            set.add(*signal);
+        }
+        set.thread_block().attempt("block signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        SignalFd::with_flags(&set, flags).attempt("signalfd").map(Signals)
+    }
+
+    /// The next signal that has come, `None` when there is none. Several of one kind may have
+    /// been merged into one: for SIGCHLD, reap until there is nothing left to reap.
+    ///
+    /// # Errors
+    /// The error of read(2) on the descriptor.
+    pub fn next(&self) -> Result<Option<Signal>, Error> {
+        let info = self.0.read_signal().attempt("read signalfd")?;
+        Ok(info.and_then(|info| Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()))
+    }
+
+    /// Waits (poll(2)) until a signal comes, the descriptor is ready for `events`, or the deadline
+    /// passes, whichever is first. Without a descriptor it waits for signals only.
+    ///
+    /// # Errors
+    /// The error of poll(2), other than EINTR.
+    pub fn wait(
+        &self,
+        fd: Option<BorrowedFd<'_>>,
+        events: PollFlags,
+        deadline: Option<Instant>,
+    ) -> Result<Woken, Error> {
+        // One array for both cases: without a descriptor only its first element is polled.
+        let mut fds = [
+            PollFd::new(self.0.as_fd(), PollFlags::POLLIN),
+            PollFd::new(fd.unwrap_or_else(|| self.0.as_fd()), events),
+        ];
+        let polled = if fd.is_some() { fds.as_mut_slice() } else { fds.split_at_mut(1).0 };
+        loop {
+            match poll(polled, timeout_until(deadline)) {
+                Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                    return Ok(Woken::Deadline);
+                }
+                Ok(0) | Err(Errno::EINTR) => continue,
+                Ok(_) => {}
+                Err(errno) => return Err(errno).attempt("poll"),
+            }
+            let mut is_ready = polled.iter().map(|fd| fd.any().unwrap_or(true));
+            if is_ready.next() == Some(true)
+                && let Some(signal) = self.next()?
+            {
+                return Ok(Woken::Signal(signal));
+            }
+            if is_ready.next() == Some(true) {
+                return Ok(Woken::Ready);
+            }
+        }
+    }
+}
+
+/// What a forked child does with the signals of its parent: it blocks none, and leaves SIGINT to
+/// the parent. Ctrl-C reaches every process of the terminal's foreground group: the parent then
+/// lets its children finish, which they could not if they had died of the same keystroke.
+///
+/// # Errors
+/// The error of sigaction(2) or sigprocmask(2).
+pub fn reset_in_child() -> Result<(), Error> {
+    sys::set_action(Signal::SIGINT, Action::Ignore).attempt("sigaction SIGINT")?;
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .attempt("unblock signals")
+}
+
+/// The time until a deadline for poll(2), rounded up to its milliseconds: rounded down, a wait
+/// would end just before its deadline and be begun again, without pause, until it has passed.
+#[must_use]
+pub fn timeout_until(deadline: Option<Instant>) -> PollTimeout {
+    let Some(deadline) = deadline else { return PollTimeout::NONE };
+    let left = deadline.saturating_duration_since(Instant::now());
+    let millis = left.as_nanos().div_ceil(1_000_000);
+    // Longer than poll can wait (24 days): the caller looks at the clock and waits again.
+    PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_signal_goes_before_a_ready_descriptor() {
+        let signals = Signals::catch(&[Signal::SIGUSR2]).unwrap();
+        let full = std::fs::File::open("/dev/zero").unwrap();
+        let wait = || signals.wait(Some(full.as_fd()), PollFlags::POLLIN, None).unwrap();
+        assert_eq!(wait(), Woken::Ready);
+        // raise(3) sends it to this thread, whose mask is the one that was set.
+        nix::sys::signal::raise(Signal::SIGUSR2).unwrap();
+        assert_eq!(wait(), Woken::Signal(Signal::SIGUSR2));
+        assert_eq!(wait(), Woken::Ready);
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_not_before() {
+        let signals = Signals::catch(&[]).unwrap();
+        let deadline = Instant::now() + Duration::from_micros(2_300);
+        assert_eq!(
+            signals.wait(None, PollFlags::empty(), Some(deadline)).unwrap(),
+            Woken::Deadline
+        );
+        assert!(Instant::now() >= deadline);
+    }
+}

@@ -1,0 +1,178 @@
+//! Durations and time-outs as people type them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// What the units of a typed duration mean, in nanoseconds.
+const UNITS: [(&str, u128); 7] = [
+    // The longer names first: `ms` ends in `s` too.
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("min", 60_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("s", 1_000_000_000),
+];
+
+/// The longest duration that is taken: a hundred years, which every clock can be moved by.
+const LONGEST: u128 = 100 * 365 * 86_400 * 1_000_000_000;
+
+/// Reads `1.5s`, `200ms`, `2m`; a bare number is seconds. Zero is allowed here, see [`Timeout`].
+///
+/// # Errors
+/// What is accepted, as a sentence for a usage error.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let accepted =
+        || "not a duration: write 1.5s, 200ms or 2m (a bare number is seconds)".to_owned();
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
+        .unwrap_or((text, 1_000_000_000));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return Err(accepted());
+    }
+    let whole: u128 = whole.parse().map_err(|_| "longer than 100 years".to_owned())?;
+    // What lies below a nanosecond is dropped, as every clock here does.
+    let fraction: String = fraction.chars().take(15).collect();
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).map_err(|_| accepted())?);
+    let fraction: u128 = fraction.parse().map_err(|_| accepted())?;
+    let nanos = whole.saturating_mul(unit).saturating_add(fraction * unit / scale);
+    if nanos > LONGEST {
+        return Err("longer than 100 years".to_owned());
+    }
+    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| accepted())
+}
+
+/// Prints a duration so that [`parse`] reads the very same one: `1500ms`, `2s`.
+#[must_use]
+pub fn exact(duration: Duration) -> String {
+    match duration.as_nanos() {
+        n if n % 1_000_000_000 == 0 => format!("{}s", n / 1_000_000_000),
+        n if n % 1_000_000 == 0 => format!("{}ms", n / 1_000_000),
+        n if n % 1_000 == 0 => format!("{}us", n / 1_000),
+        n => format!("{n}ns"),
+    }
+}
+
+/// Prints a measured duration in milliseconds, with the digits that a reader can use: `0.93 ms`.
+#[must_use]
+pub fn millis(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1e3;
+    let decimals = if millis < 10.0 { 2 } else { usize::from(millis < 1000.0) };
+    format!("{millis:.decimals$} ms")
+}
+
+/// How long to wait: a duration longer than zero, or `none` for ever.
+///
+/// Zero is refused: to setsockopt(2) it means for ever, to poll(2) not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(Option<Duration>);
+
+impl Timeout {
+    /// So many seconds, for defaults.
+    #[must_use]
+    pub const fn seconds(seconds: u64) -> Timeout {
+        Timeout(Some(Duration::from_secs(seconds)))
+    }
+
+    /// The duration, `None` for ever.
+    #[must_use]
+    pub fn duration(self) -> Option<Duration> {
+        self.0
+    }
+
+    /// The instant at which a wait that begins now is over, `None` for never.
+    #[must_use]
+    pub fn deadline(self) -> Option<Instant> {
+        self.0.and_then(|duration| Instant::now().checked_add(duration))
+    }
+}
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Timeout, String> {
+        if text == "none" {
+            return Ok(Timeout(None));
+        }
+        match parse(text)? {
+            Duration::ZERO => {
+                Err("0 would be no time at all: write none to wait for ever".to_owned())
+            }
+            duration => Ok(Timeout(Some(duration))),
+        }
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("none"),
+            Some(duration) => f.write_str(&exact(duration)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn people_type_durations() {
+        for (text, nanos) in [
+            ("1.5s", 1_500_000_000),
+            ("200ms", 200_000_000),
+            ("2m", 120_000_000_000),
+            ("2min", 120_000_000_000),
+            ("1h", 3_600_000_000_000),
+            ("3", 3_000_000_000),
+            ("0.25", 250_000_000),
+            ("0", 0),
+            ("1.0000000019", 1_000_000_001),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_duration_is_refused() {
+        for text in [
+            "",
+            "s",
+            "-1",
+            "+1",
+            "1e3",
+            "1 s",
+            ".5",
+            "1.",
+            "1.2.3",
+            "inf",
+            "NaN",
+            "1d",
+            "101000000h",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert!("0".parse::<Timeout>().is_err());
+        assert!("0.0000000001".parse::<Timeout>().is_err());
+        assert_eq!("none".parse(), Ok(Timeout(None)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_survives_print_and_parse(nanos in 0..3_000_000_000_000_000_000_u64) {
+            let duration = Duration::from_nanos(nanos);
+            prop_assert_eq!(parse(&exact(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = text.parse::<Timeout>();
+        }
+    }
+}
