@@ -128,9 +128,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     }
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
     socket.listen(args.backlog.into()).attempt(format_args!("listen on {local}"))?;
-    log::ready(&socket, args.json, "", out)?;
+    let listener = Listener::new(socket)?;
+    log::ready(&listener, args.json, "", out)?;
 
-    let mut waits = Waits::new(signals, Listener::new(socket)?, args.idle_timeout, args.grace);
+    let mut waits = Waits::new(signals, listener, args.idle_timeout, args.grace);
     let mut buffer = vec![0; BUFFER];
     while let Some(listener) = waits.for_connection()? {
         let Some((stream, peer)) = listener.accept(&log)? else { continue };

@@ -14,9 +14,6 @@ use netcore::error::{Attempt, Error};
 use netcore::text::shown;
 use netcore::time::Timeout;
 
-/// The longest prefix that a server may put before the reply: ten digits, a colon, a blank.
-const PREFIX: usize = 12;
-
 /// A client that is connected, and will send once the others are too.
 pub(crate) struct ForkingClient {
     stream: Socket,
@@ -56,16 +53,17 @@ impl ForkingClient {
         send(self.stream.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL)
             .attempt(format_args!("send to {}", self.peer))?;
 
-        // The reply is complete when it ends with what we sent: a prefix may come before it.
         let mut reply = Vec::new();
         let deadline = self.timeout.deadline();
-        while !reply.ends_with(message) && reply.len() < message.len() + PREFIX {
-            if !self.receive(&mut reply, deadline)? {
-                break;
+        let pid = loop {
+            if let Some(pid) = self.check(&reply)? {
+                break pid;
             }
-        }
+            if !self.receive(&mut reply, deadline)? {
+                return Err(self.fault(&reply));
+            }
+        };
         let time = begun.elapsed();
-        let pid = self.check(&reply)?;
 
         // A server that closes meanwhile is noticed at the end, which comes then.
         let held = Instant::now().checked_add(hold);
@@ -108,15 +106,20 @@ impl ForkingClient {
         }
     }
 
-    /// The pid before our own bytes, if there is one; anything else is a fault.
-    fn check(&self, reply: &[u8]) -> Result<Option<u32>, Error> {
-        let fault = || self.fault(reply);
-        let prefix = reply.strip_suffix(self.message.as_bytes()).ok_or_else(fault)?;
-        if prefix.is_empty() {
-            return Ok(None);
+    /// The pid before our own bytes, if the server says one, once the reply is complete; `None`
+    /// while it may still become so.
+    fn check(&self, reply: &[u8]) -> Result<Option<Option<u32>>, Error> {
+        let digits = reply.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (pid, rest) = reply.split_at(digits);
+        let expected = match digits {
+            0 => self.message.clone(),
+            _ => format!(": {}", self.message),
+        };
+        let pid = std::str::from_utf8(pid).ok().and_then(|pid| pid.parse().ok());
+        if !expected.as_bytes().starts_with(rest) || digits > 0 && pid.is_none() {
+            return Err(self.fault(reply));
         }
-        let digits = prefix.strip_suffix(b": ").and_then(|digits| std::str::from_utf8(digits).ok());
-        digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(fault)
+        Ok((rest.len() == expected.len()).then_some(pid))
     }
 
     fn fault(&self, reply: &[u8]) -> Error {

@@ -141,10 +141,11 @@ fn compare(args: &Args, out: &mut Output) -> Result<(), Error> {
     match failure {
         Some(error) => Err(error),
         None if args.quiet || args.json => Ok(()),
-        None => {
-            let (clients, processes) = (args.clients, pids.len());
-            out.line(format_args!("{clients} clients, {processes} processes, each its own bytes"))
-        }
+        None => match (args.clients, pids.len()) {
+            (clients, 0) => out.line(format_args!("{clients} clients, each its own bytes")),
+            (clients, processes) => out
+                .line(format_args!("{clients} clients, {processes} processes, each its own bytes")),
+        },
     }
 }
 

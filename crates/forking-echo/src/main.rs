@@ -135,11 +135,11 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     // Accepted sockets inherit these two, so no child has to set them. They end a call with EAGAIN.
     socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
     socket.set_write_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_SNDTIMEO")?;
+    let mut listener = Listener::new(socket)?;
     let parent = getpid();
     let pid = if args.show_pid { format!(", pid {parent}") } else { String::new() };
-    log::ready(&socket, args.json, &pid, out)?;
+    log::ready(&listener, args.json, &pid, out)?;
 
-    let mut listener = Listener::new(socket)?;
     let mut children = Children::new(log, args.max_children, args.max_per_source);
     // The parent never touches these pages, so fork copies none; a child touches what it fills.
     let mut buffer = vec![0; child::BUFFER];

@@ -42,7 +42,7 @@ pub struct Listener {
     /// listener ready: the server would spin. Closing this one makes room to accept the
     /// connection and close it, which tells the client, and takes it off the queue.
     reserve: Option<File>,
-    /// Connections that were shed and not yet logged, and when the log last said so.
+    /// Connections that were shed so far, and when the log last said so.
     shed: u64,
     logged: Option<Instant>,
 }
@@ -58,6 +58,15 @@ impl Listener {
         socket.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
         let reserve = File::open("/dev/null").attempt("open /dev/null")?;
         Ok(Listener { socket, reserve: Some(reserve), shed: 0, logged: None })
+    }
+
+    /// Where it listens (getsockname(2)): `--port 0` has become a real port.
+    ///
+    /// # Errors
+    /// The error of getsockname(2).
+    pub fn local(&self) -> Result<SocketAddr, Error> {
+        let local = self.socket.local_addr().attempt("getsockname")?;
+        local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")
     }
 
     /// The next connection and its peer (accept4(2)), `None` where there is none to be had.
@@ -100,12 +109,9 @@ impl Listener {
         self.reserve = File::open("/dev/null").ok();
         self.shed += u64::from(refused);
         if self.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
-            log.note(format_args!(
-                "accept: {}: {} connections closed unserved",
-                errno(why),
-                self.shed
-            ));
-            (self.shed, self.logged) = (0, Some(Instant::now()));
+            let (why, shed) = (errno(why), self.shed);
+            log.note(format_args!("accept: {why}: connections closed unserved so far: {shed}"));
+            self.logged = Some(Instant::now());
         }
         if !refused || !spent {
             // Not even that helped: without a pause the next poll would return at once.

@@ -5,10 +5,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use socket2::Socket;
-
-use crate::addr::plain;
-use crate::error::{Attempt, Error};
+use crate::error::Error;
+use crate::listener::Listener;
 use crate::output::Output;
 use crate::text::{Json, shown};
 use crate::time::millis;
@@ -102,29 +100,15 @@ impl Log {
 
 /// Says on standard output that the server can be connected to: `listening on 127.0.0.1:40123`.
 /// It is printed after listen(2) and before the first accept(2): whoever reads the line may
-/// connect. Returns the address, with the port that the kernel picked for `--port 0`.
+/// connect, and learns the port that the kernel picked for `--port 0`.
 ///
 /// # Errors
 /// The error of getsockname(2) or of the write.
-pub fn ready(
-    listener: &Socket,
-    json: bool,
-    more: &str,
-    out: &mut Output,
-) -> Result<SocketAddr, Error> {
-    let local = listener.local_addr().attempt("getsockname")?.as_socket();
-    let local = local.ok_or(nix::errno::Errno::EAFNOSUPPORT).attempt("getsockname")?;
+pub fn ready(listener: &Listener, json: bool, more: &str, out: &mut Output) -> Result<(), Error> {
+    let local = listener.local()?;
     if json {
-        let pid = std::process::id();
-        out.line(Json::new("listening").address(local).number("pid", pid))?;
+        out.line(Json::new("listening").address(local).number("pid", std::process::id()))
     } else {
-        out.line(format_args!("listening on {local}{more}"))?;
+        out.line(format_args!("listening on {local}{more}"))
     }
-    Ok(local)
-}
-
-/// The peer's address as accept(2) gave it, an IPv4 peer of a dual-stack socket as IPv4.
-#[must_use]
-pub fn peer(address: &socket2::SockAddr) -> Option<SocketAddr> {
-    address.as_socket().map(plain)
 }

@@ -103,12 +103,16 @@ impl Signals {
 
 /// What a forked child does with the signals of its parent: it blocks none, and leaves SIGINT to
 /// the parent. Ctrl-C reaches every process of the terminal's foreground group: the parent then
-/// lets its children finish, which they could not if they had died of the same keystroke.
+/// lets its children finish, which they could not if they had died of the same keystroke. A crash
+/// is a crash again: std's handler, which tells a stack overflow from other faults, would survive
+/// the first SIGSEGV that somebody sends.
 ///
 /// # Errors
 /// The error of sigaction(2) or sigprocmask(2).
 pub fn reset_in_child() -> Result<(), Error> {
     sys::set_action(Signal::SIGINT, Action::Ignore).attempt("sigaction SIGINT")?;
+    sys::set_action(Signal::SIGSEGV, Action::Default).attempt("sigaction SIGSEGV")?;
+    sys::set_action(Signal::SIGBUS, Action::Default).attempt("sigaction SIGBUS")?;
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .attempt("unblock signals")
 }

@@ -1,0 +1,99 @@
+//! Where the workspace's binaries are: cargo is asked, nothing is guessed.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("netcheck lies two folders below the root").to_path_buf()
+}
+
+/// The names of the recipes, sorted: the folders of `crates/` that have a `src/main.rs`.
+///
+/// # Panics
+/// When `crates/` cannot be read.
+pub fn recipes() -> Vec<String> {
+    let crates = fs::read_dir(workspace().join("crates")).expect("read crates/");
+    let mut names: Vec<String> = crates
+        .flatten()
+        .filter(|folder| folder.path().join("src/main.rs").is_file())
+        .map(|folder| folder.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The path of the workspace's binary `name`, built first: once in the life of this process.
+///
+/// The profile is the harness's own; `NETCHECK_PROFILE=release` in the environment asks for the other.
+///
+/// # Panics
+/// When cargo cannot build it; the message is cargo's.
+pub fn bin(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    // A build that failed panics with the lock held. The map is whole all the same.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = built.get(name) {
+        return path.clone();
+    }
+    let path = build(name);
+    built.insert(name.to_owned(), path.clone());
+    path
+}
+
+fn build(name: &str) -> PathBuf {
+    // `cargo test` does not build the binaries of other packages, and a path below target/ would be a
+    // guess: CARGO_TARGET_DIR, the profile and the target triple all change it.
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace());
+    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--package", name]);
+    let asked = env::var("NETCHECK_PROFILE").is_ok_and(|profile| profile == "release");
+    if asked || !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.output().expect("start cargo");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo build --package {name}:\n{errors}");
+    let messages = String::from_utf8_lossy(&output.stdout);
+    executables(&messages)
+        .find(|path| path.file_name().is_some_and(|file| file == name))
+        .unwrap_or_else(|| panic!("package {name} has no binary of that name"))
+}
+
+/// The value of every `"executable":"…"` in cargo's messages.
+fn executables(messages: &str) -> impl Iterator<Item = PathBuf> {
+    messages.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(r#""executable":""#)?;
+        let (path, _) = rest.split_once(r#"","#).or_else(|| rest.split_once(r#""}"#))?;
+        Some(PathBuf::from(path.replace(r"\\", r"\").replace(r#"\""#, r#"""#)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_read_from_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","executable":null,"fresh":true}
+{"reason":"compiler-artifact","executable":"/a \\b/target/debug/echo","fresh":true}
+{"reason":"build-finished","success":true}"#;
+        let found: Vec<_> = executables(messages).collect();
+        assert_eq!(found, [PathBuf::from(r"/a \b/target/debug/echo")]);
+    }
+
+    #[test]
+    fn the_workspace_root_has_the_lockfile() {
+        assert!(workspace().join("Cargo.lock").is_file());
+    }
+
+    #[test]
+    fn libraries_are_no_recipes() {
+        assert!(!recipes().contains(&"netcheck".to_owned()));
+    }
+}

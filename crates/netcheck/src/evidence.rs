@@ -1,0 +1,228 @@
+//! What the kernel says, read from `/proc` (proc(5)).
+//!
+//! A process can end between two reads, so an absent file is no error: `None`, or an empty list.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::ppoll;
+use nix::sys::signal::Signal;
+use nix::sys::time::TimeSpec;
+use nix::unistd::{SysconfVar, sysconf};
+
+/// Waits until `found` gives a value, looking every 2 ms; `None` when it has given none by `timeout`.
+/// It looks once more at the end, so a slow machine is not told a stale no.
+pub fn wait_until<T>(timeout: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let over = Instant::now() >= deadline;
+        if let Some(value) = found() {
+            return Some(value);
+        }
+        if over {
+            return None;
+        }
+        pause(Duration::from_millis(2));
+    }
+}
+
+/// Does nothing for `duration`, or less when a signal comes: ppoll(2) on no descriptor.
+pub(crate) fn pause(duration: Duration) {
+    let _ = ppoll(&mut [], Some(TimeSpec::from_duration(duration)), None);
+}
+
+/// The fields of `/proc/PID/stat` that are used here.
+struct Stat {
+    state: char,
+    parent: i32,
+    minor_faults: u64,
+    /// User and system time in clock ticks.
+    ticks: u64,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses, which may itself hold blanks and parentheses.
+    let (_, rest) = text.rsplit_once(") ")?;
+    // So the first field here is the third of proc_pid_stat(5).
+    let fields: Vec<&str> = rest.split(' ').collect();
+    let number = |nth: usize| fields.get(nth - 3)?.parse::<u64>().ok();
+    Some(Stat {
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        minor_faults: number(10)?,
+        ticks: number(14)? + number(15)?,
+    })
+}
+
+/// Every process that there is, without the threads.
+fn processes() -> Vec<i32> {
+    numbers_in(Path::new("/proc"))
+}
+
+/// The entries of a folder whose names are numbers, sorted.
+fn numbers_in(folder: &Path) -> Vec<i32> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut numbers: Vec<i32> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn children_where(pid: i32, wanted: impl Fn(&Stat) -> bool) -> Vec<i32> {
+    let is_wanted = |stat: Stat| stat.parent == pid && wanted(&stat);
+    processes().into_iter().filter(|&child| stat(child).is_some_and(is_wanted)).collect()
+}
+
+/// The children of `pid`, zombies too.
+pub fn children(pid: i32) -> Vec<i32> {
+    children_where(pid, |_| true)
+}
+
+/// The children of `pid` that have ended and that it has not waited for.
+pub fn zombies(pid: i32) -> Vec<i32> {
+    children_where(pid, |child| child.state == 'Z')
+}
+
+/// The children of `pid`, their children, and so on; `pid` itself is not among them.
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let parents: Vec<(i32, i32)> = processes()
+        .into_iter()
+        .filter_map(|process| Some((process, stat(process)?.parent)))
+        .collect();
+    let mut found = Vec::new();
+    let mut generation = vec![pid];
+    while !generation.is_empty() {
+        let next = parents.iter().filter(|(_, parent)| generation.contains(parent));
+        generation = next.map(|&(process, _)| process).collect();
+        found.extend(&generation);
+    }
+    found
+}
+
+/// Its state, one letter: `R` running, `S` sleeping, `T` stopped, `Z` zombie. `None`: there is none.
+pub fn state(pid: i32) -> Option<char> {
+    stat(pid).map(|stat| stat.state)
+}
+
+/// The processor time of `pid` itself, user and system, in whole clock ticks; not its children's.
+pub fn cpu_time(pid: i32) -> Option<Duration> {
+    let ticks_a_second = sysconf(SysconfVar::CLK_TCK).ok()??;
+    let nanos_a_tick = 1_000_000_000 / u64::try_from(ticks_a_second).ok()?;
+    Some(Duration::from_nanos(stat(pid)?.ticks * nanos_a_tick))
+}
+
+/// How many times it touched a page that was not mapped yet, without any disk being read.
+pub fn minor_faults(pid: i32) -> Option<u64> {
+    stat(pid).map(|stat| stat.minor_faults)
+}
+
+/// A field of `/proc/PID/status`, without its unit.
+fn status(pid: i32, field: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    line.split_whitespace().next().map(str::to_owned)
+}
+
+/// Its resident set in bytes: the memory that it really occupies.
+pub fn rss(pid: i32) -> Option<u64> {
+    Some(status(pid, "VmRSS")?.parse::<u64>().ok()? * 1024)
+}
+
+/// A set of signals, as the kernel writes it: bit n-1 for signal n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSet(u64);
+
+impl SignalSet {
+    /// Whether `signal` is in it.
+    pub fn contains(self, signal: Signal) -> bool {
+        self.0 >> (signal as i32 - 1) & 1 == 1
+    }
+}
+
+/// What a process does with signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalMasks {
+    /// Held back until they are unblocked, or read from a signalfd.
+    pub blocked: SignalSet,
+    /// Thrown away.
+    pub ignored: SignalSet,
+    /// Given to a handler.
+    pub caught: SignalSet,
+}
+
+/// What `pid` does with signals: SigBlk (of its first thread), SigIgn and SigCgt of its status.
+pub fn signal_masks(pid: i32) -> Option<SignalMasks> {
+    let set = |field| Some(SignalSet(u64::from_str_radix(&status(pid, field)?, 16).ok()?));
+    Some(SignalMasks { blocked: set("SigBlk")?, ignored: set("SigIgn")?, caught: set("SigCgt")? })
+}
+
+/// Its open descriptors and what they are: `socket:[31337]`, `pipe:[1]`, `/dev/null`.
+pub fn descriptors(pid: i32) -> BTreeMap<i32, String> {
+    let folder = format!("/proc/{pid}/fd");
+    let named = |fd| {
+        let target = fs::read_link(format!("{folder}/{fd}")).ok()?;
+        Some((fd, target.to_string_lossy().into_owned()))
+    };
+    numbers_in(Path::new(&folder)).into_iter().filter_map(named).collect()
+}
+
+/// The flags of a descriptor, as open(2) names them: `O_NONBLOCK`, `O_CLOEXEC`, the access mode.
+pub fn descriptor_flags(pid: i32, fd: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+    let octal = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    i32::from_str_radix(octal.trim(), 8).ok()
+}
+
+/// Whether a TCP socket listens on exactly this address, in our network namespace.
+pub fn is_listening(address: SocketAddr) -> bool {
+    !listening_inodes(address).is_empty()
+}
+
+/// Everyone who has the listener on `address` open: process and descriptor. A forking server's child
+/// that did not close its copy shows here beside its parent.
+pub fn listener_owners(address: SocketAddr) -> Vec<(i32, i32)> {
+    let sockets: Vec<String> =
+        listening_inodes(address).iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let of_process = |pid| {
+        let open = descriptors(pid).into_iter();
+        open.filter(|(_, target)| sockets.contains(target)).map(move |(fd, _)| (pid, fd))
+    };
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    processes().into_iter().flat_map(of_process).collect()
+}
+
+/// The inodes of the sockets that listen on `address`; several with SO_REUSEPORT.
+fn listening_inodes(address: SocketAddr) -> Vec<String> {
+    /// TCP_LISTEN of the kernel's tcp_states.h.
+    const LISTEN: &str = "0A";
+    let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+    let text = fs::read_to_string(table).unwrap_or_default();
+    let inode = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let listens = fields.get(3) == Some(&LISTEN)
+            && socket_address(fields.get(1)?) == Some((address.ip(), address.port()));
+        listens.then(|| fields.get(9).map(|&inode| inode.to_owned()))?
+    };
+    text.lines().filter_map(inode).collect()
+}
+
+/// `0100007F:1F90`: the address in words of 32 bits, each printed as if the machine's byte order were
+/// the network's; the port in plain hexadecimal.
+fn socket_address(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.split_once(':')?;
+    let words: Vec<[u8; 4]> = (0..address.len())
+        .step_by(8)
+        .map(|at| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes))
+        .collect::<Option<_>>()?;
+    let address = match *words.as_slice() {
+        [octets] => IpAddr::V4(Ipv4Addr::from(octets)),
+        _ => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(words.concat()).ok()?)),
+    };
+    Some((address, u16::from_str_radix(port, 16).ok()?))
+}

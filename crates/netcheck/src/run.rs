@@ -1,0 +1,256 @@
+//! A program to run: what it is given, and how long it may take.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::binary::bin;
+use crate::process::Process;
+use crate::spawner;
+use crate::sys::BeforeExec;
+
+/// A program with its arguments, not yet started.
+#[derive(Debug)]
+pub struct Run {
+    /// What is executed.
+    program: PathBuf,
+    /// What one would type.
+    name: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    stdin: Option<Vec<u8>>,
+    uid: Option<u32>,
+    deadline: Duration,
+    before_exec: BeforeExec,
+}
+
+/// A program that ran to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// All that it wrote to its standard output.
+    pub stdout: Vec<u8>,
+    /// All that it wrote to its standard error.
+    pub stderr: Vec<u8>,
+    /// From its start until it had ended.
+    pub elapsed: Duration,
+    /// It, or something that it left behind with its pipes open, was still there at the deadline and
+    /// was killed.
+    pub timed_out: bool,
+}
+
+impl Finished {
+    /// The exit code; `None` when a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Its standard output, bytes that are no UTF-8 replaced.
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Its standard error, bytes that are no UTF-8 replaced.
+    pub fn stderr_text(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+}
+
+impl Run {
+    /// The workspace's binary `name`; it is built first.
+    ///
+    /// # Panics
+    /// When it cannot be built.
+    pub fn new(name: &str) -> Self {
+        Self::named(bin(name), name.into())
+    }
+
+    /// Any program: a path, or a name that is looked up in PATH.
+    pub fn program(program: impl Into<PathBuf>) -> Self {
+        let program = program.into();
+        let name = program.clone().into_os_string();
+        Self::named(program, name)
+    }
+
+    fn named(program: PathBuf, name: OsString) -> Self {
+        Self {
+            program,
+            name,
+            args: Vec::new(),
+            env: Vec::new(),
+            stdin: None,
+            uid: None,
+            deadline: Duration::from_secs(20),
+            before_exec: BeforeExec::default(),
+        }
+    }
+
+    /// Adds one argument; it need not be UTF-8.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(self, args: impl IntoIterator<Item = A>) -> Self {
+        args.into_iter().fold(self, Self::arg)
+    }
+
+    /// Sets an environment variable; the others are the harness's.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// What it can read from its standard input, by default nothing (`/dev/null`).
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// How long [`Run::finish`] lets it run before it kills the whole tree; 20 s by default.
+    #[must_use]
+    pub fn deadline(mut self, after_start: Duration) -> Self {
+        self.deadline = after_start;
+        self
+    }
+
+    /// Its limit of open descriptors (RLIMIT_NOFILE, getrlimit(2)), soft and hard.
+    #[must_use]
+    pub fn limit_nofile(mut self, descriptors: u64) -> Self {
+        self.before_exec.nofile = Some(descriptors);
+        self
+    }
+
+    /// Starts it with SIGCHLD ignored, as a careless parent would: exec keeps that, and waitpid(2) then
+    /// fails with ECHILD unless the program sets it back.
+    #[must_use]
+    pub fn before_exec_ignore_sigchld(mut self) -> Self {
+        self.before_exec.ignore_sigchld = true;
+        self
+    }
+
+    /// Runs it under another user and the group of the same number, which takes root
+    /// ([`crate::Need::OtherUser`]): RLIMIT_NPROC does not bind root.
+    #[must_use]
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
+        self
+    }
+
+    /// Leaves it running, when its [`Process`] is dropped and after the harness has ended.
+    #[must_use]
+    pub fn keep(mut self) -> Self {
+        self.before_exec.outlive_harness = true;
+        self
+    }
+
+    /// Replaces the program by `wrapper`, which is given the old program and its arguments after its
+    /// own: `strace -f forking-echo …`.
+    pub(crate) fn wrapped(mut self, wrapper: &str, wrapper_args: Vec<OsString>) -> Self {
+        let program = std::mem::replace(&mut self.program, wrapper.into());
+        let own = std::mem::take(&mut self.args);
+        self.args = wrapper_args;
+        self.args.push(program.into_os_string());
+        self.args.extend(own);
+        self.name = wrapper.into();
+        self
+    }
+
+    /// A command that can be typed to get the same: `forking-echo --port 0`.
+    pub fn command_line(&self) -> String {
+        let mut words = Vec::new();
+        if let Some(limit) = self.before_exec.nofile {
+            words.push(format!("prlimit --nofile={limit}"));
+        }
+        if let Some(uid) = self.uid {
+            words.push(format!("setpriv --clear-groups --reuid={uid} --regid={uid}"));
+        }
+        if self.before_exec.ignore_sigchld || !self.env.is_empty() {
+            words.push("env".into());
+        }
+        if self.before_exec.ignore_sigchld {
+            words.push("--ignore-signal=CHLD".into());
+        }
+        words.extend(
+            self.env
+                .iter()
+                .map(|(name, value)| format!("{}={}", name.to_string_lossy(), quoted(value))),
+        );
+        words.push(quoted(&self.name));
+        words.extend(self.args.iter().map(|arg| quoted(arg)));
+        words.join(" ")
+    }
+
+    /// Starts it in the background. The deadline is not for this: it runs until it ends, or until the
+    /// [`Process`] is dropped.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(self) -> Process {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own, so that what its dead children leave behind is still found.
+        command.process_group(0);
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        self.before_exec.install(&mut command);
+        let line = self.command_line();
+        let mut child = spawner::spawn(command).unwrap_or_else(|why| panic!("start {line}: {why}"));
+        if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.stdin) {
+            // It may end, or write much, before it has read all: a thread neither fails nor waits.
+            thread::spawn(move || pipe.write_all(&bytes));
+        }
+        Process::of(child, line, self.before_exec.outlive_harness)
+    }
+
+    /// Runs it to its end, or to the deadline.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn finish(self) -> Finished {
+        let started = Instant::now();
+        let timeout = self.deadline;
+        let process = self.start();
+        let ended = process.wait(timeout).is_some();
+        let elapsed = started.elapsed();
+        // The last output may still be in the pipes; a grandchild can hold them open for ever.
+        let complete = ended && process.streams_end(timeout.saturating_sub(elapsed));
+        if !complete {
+            process.kill_tree();
+        }
+        Finished {
+            status: process.status(),
+            stdout: process.stdout_bytes(),
+            stderr: process.stderr_bytes(),
+            elapsed,
+            timed_out: !complete,
+        }
+    }
+}
+
+/// `word` as a shell needs it.
+fn quoted(word: &OsStr) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(byte);
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.bytes().all(|byte| plain(&byte)) => text.to_owned(),
+        Some(text) if !text.contains(char::is_control) => {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+        // Control characters and bytes that are no UTF-8 take bash's notation.
+        _ => format!("$'{}'", word.as_bytes().escape_ascii()),
+    }
+}

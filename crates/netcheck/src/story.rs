@@ -1,0 +1,260 @@
+//! A scenario as a story: steps that can be typed, statements with their evidence, and one record of
+//! what happened when. Told to a reader, printed as JSON Lines, or kept quiet for the test suite.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{self, Write};
+use std::time::Instant;
+
+use crate::run::{Finished, Run};
+use crate::scenario::{Event, Falsehood, Halt, Summary, Voice};
+use crate::server::Server;
+use crate::tell::{self, Object};
+use crate::tool::{Skip, require_all};
+
+/// A story in the telling.
+pub struct Story {
+    name: String,
+    voice: Voice,
+    out: Box<dyn Write>,
+    began: Instant,
+    /// Leave the servers running that [`Story::serve`] starts.
+    pub keep: bool,
+    kept: Vec<i32>,
+    commands: Vec<String>,
+    checks: usize,
+    skipped: usize,
+    halted: bool,
+    events: Vec<Event>,
+}
+
+impl fmt::Debug for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Story").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Story {
+    /// Begins the story `name`, on standard output.
+    pub fn new(name: &str, title: &str, voice: Voice) -> Self {
+        Self::told_to(Box::new(io::stdout()), name, title, voice)
+    }
+
+    pub(crate) fn told_to(out: Box<dyn Write>, name: &str, title: &str, voice: Voice) -> Self {
+        let mut story = Self {
+            name: name.to_owned(),
+            voice,
+            out,
+            began: Instant::now(),
+            keep: false,
+            kept: Vec::new(),
+            commands: Vec::new(),
+            checks: 0,
+            skipped: 0,
+            halted: false,
+            events: Vec::new(),
+        };
+        story.say(&[format!("{name}: {title}"), String::new()]);
+        story.put(story.object("scenario").text("title", title));
+        story
+    }
+
+    /// Starts a server of the workspace: a step, with its readiness line.
+    ///
+    /// # Panics
+    /// As [`Server::start`]; [`Scenario::play`] tells it as a failure.
+    pub fn serve<A: AsRef<OsStr>>(
+        &mut self,
+        name: &str,
+        args: impl IntoIterator<Item = A>,
+    ) -> Server {
+        self.serve_run(Run::new(name).args(args))
+    }
+
+    /// Starts a server from a [`Run`]: [`Story::serve`] with a limit, a variable, under strace.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    pub fn serve_run(&mut self, run: Run) -> Server {
+        let server = Server::start_run(if self.keep { run.keep() } else { run });
+        let line = server.command_line().to_owned();
+        self.event("started", &format!("{line}, pid {}", server.pid()));
+        self.step(&line, [server.readiness().to_owned()]);
+        if self.keep {
+            self.kept.push(server.pid());
+        }
+        server
+    }
+
+    /// Runs a program to its end: a step, with what it printed.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run(&mut self, run: Run) -> Finished {
+        let line = run.command_line();
+        self.event("started", &line);
+        let finished = run.finish();
+        self.event("ended", &format!("{line}: {}", finished.status));
+        let said = finished.stdout_text() + &finished.stderr_text();
+        self.step(&line, lines_of(&said));
+        finished
+    }
+
+    /// A step: a command that can be typed, and what it printed.
+    pub fn step(&mut self, command: &str, lines: impl IntoIterator<Item = String>) {
+        let lines: Vec<String> = lines.into_iter().collect();
+        self.commands.push(command.to_owned());
+        let number = self.commands.len();
+        self.say(&tell::columns(&format!("{number:>3}  {command}"), &lines));
+        self.put(
+            self.object("step")
+                .number("number", number as u128)
+                .text("command", command)
+                .texts("output", &lines),
+        );
+    }
+
+    /// A statement, whether it holds, and how that is known. `id` names it in the JSON.
+    ///
+    /// # Errors
+    /// [`Halt::False`] when it does not hold: nothing after it would mean anything.
+    pub fn check(
+        &mut self,
+        id: &str,
+        statement: &str,
+        holds: bool,
+        evidence: impl fmt::Display,
+    ) -> Result<(), Halt> {
+        let values = (true.to_string(), holds.to_string());
+        self.judge(id, holds, statement, values, evidence.to_string())
+    }
+
+    /// A statement that two values are equal.
+    ///
+    /// # Errors
+    /// As [`Story::check`].
+    pub fn check_eq<T: PartialEq + fmt::Debug>(
+        &mut self,
+        id: &str,
+        statement: &str,
+        expected: T,
+        got: T,
+        evidence: impl fmt::Display,
+    ) -> Result<(), Halt> {
+        let values = (format!("{expected:?}"), format!("{got:?}"));
+        self.judge(id, expected == got, statement, values, evidence.to_string())
+    }
+
+    fn judge(
+        &mut self,
+        id: &str,
+        holds: bool,
+        statement: &str,
+        (expected, got): (String, String),
+        evidence: String,
+    ) -> Result<(), Halt> {
+        let mark = if holds { "ok" } else { "NO" };
+        self.say(&tell::columns(&format!("  {mark}  {statement}"), &lines_of(&evidence)));
+        self.put(
+            self.object("check")
+                .text("id", id)
+                .text("statement", statement)
+                .flag("holds", holds)
+                .text("expected", &expected)
+                .text("got", &got)
+                .text("evidence", &evidence),
+        );
+        if holds {
+            self.checks += 1;
+            return Ok(());
+        }
+        let again = self.commands.clone();
+        let statement = statement.to_owned();
+        Err(Halt::False(Box::new(Falsehood { statement, expected, got, evidence, again })))
+    }
+
+    /// A statement that this machine cannot look at.
+    ///
+    /// # Errors
+    /// [`Halt::Missing`] when nothing may be skipped ([`require_all`]).
+    pub fn skip(&mut self, statement: &str, skip: &Skip) -> Result<(), Halt> {
+        self.skipped += 1;
+        self.say(&tell::columns(&format!("  --  {statement}"), &[format!("skipped: {skip}")]));
+        self.put(self.object("skip").text("statement", statement).text("reason", &skip.reason));
+        if require_all() { Err(Halt::Missing(skip.clone())) } else { Ok(()) }
+    }
+
+    /// Something happened, now. The reader is not told, the record has it.
+    pub fn event(&mut self, kind: &str, detail: &str) {
+        let [kind, detail] = [kind, detail].map(str::to_owned);
+        self.put(self.object("event").text("kind", &kind).text("detail", &detail));
+        self.events.push(Event { at: self.began.elapsed(), kind, detail });
+    }
+
+    /// Tells why the story ends early.
+    pub(crate) fn halt(&mut self, halt: &Halt) {
+        self.halted = true;
+        match halt {
+            Halt::False(it) => self.say(&tell::falsehood(it)),
+            Halt::Missing(_) => {}
+            Halt::Broken(why) => {
+                self.say(&tell::columns("  NO  the scenario could go on", &lines_of(why)))
+            }
+        }
+        self.put(self.object("halt").text("reason", &halt.to_string()));
+    }
+
+    /// Ends the story.
+    pub fn finish(mut self) -> Summary {
+        let elapsed = self.began.elapsed();
+        for pid in self.kept.clone() {
+            self.say(&[format!("  kept running: pid {pid}; `kill {pid}` ends it")]);
+            self.put(self.object("kept").number("pid", u128::from(pid.unsigned_abs())));
+        }
+        let line = tell::summary(&self.name, self.checks, self.skipped, self.halted, elapsed);
+        self.say(&[String::new(), line]);
+        self.put(
+            self.object("summary")
+                .flag("holds", !self.halted)
+                .number("checks", self.checks as u128)
+                .number("skipped", self.skipped as u128)
+                .number("elapsed_ns", elapsed.as_nanos()),
+        );
+        let Self { checks, skipped, events, .. } = self;
+        Summary { checks, skipped, elapsed, events }
+    }
+
+    /// The beginning of a JSON object, told by every voice and printed by one.
+    fn object(&self, kind: &str) -> Object {
+        let at = self.began.elapsed().as_nanos();
+        Object::new(kind).text("scenario", &self.name).number("at_ns", at)
+    }
+
+    fn put(&mut self, object: Object) {
+        if self.voice == Voice::Json {
+            self.write(&object.finish());
+        }
+    }
+
+    fn say(&mut self, lines: &[String]) {
+        if self.voice == Voice::Tell {
+            for line in lines {
+                self.write(&tell::plain(line));
+            }
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        // A reader who has seen enough (`| head -1`) changes nothing in what holds.
+        if writeln!(self.out, "{line}").and_then(|()| self.out.flush()).is_err() {
+            self.out = Box::new(io::sink());
+        }
+    }
+}
+
+fn lines_of(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;

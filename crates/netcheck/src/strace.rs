@@ -1,0 +1,151 @@
+//! The system calls of a program, as strace(1) saw them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::run::Run;
+
+/// One system call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The process (its thread, strictly) that made it.
+    pub pid: i32,
+    /// `accept4`.
+    pub name: String,
+    /// What stands between the parentheses: `3, NULL, NULL, SOCK_CLOEXEC`.
+    pub args: String,
+    /// What it returned: `4`, `-1 EMFILE (Too many open files)`, `?`. Empty while it has not returned.
+    pub result: String,
+}
+
+/// Where strace writes; removed when dropped.
+#[derive(Debug)]
+pub struct TraceFile {
+    path: PathBuf,
+}
+
+impl TraceFile {
+    fn create() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("netcheck-{}-{count}.strace", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // A file of that name is a dead process's, or someone's trap: it is never written through.
+        let _ = fs::remove_file(&path);
+        File::create_new(&path).expect("create the trace file");
+        Self { path }
+    }
+
+    /// The calls so far, in the order in which they began. They are complete after [`Run::finish`];
+    /// of a running server they come a moment late: wait for the one you want.
+    pub fn calls(&self) -> Vec<Call> {
+        parse(&String::from_utf8_lossy(&fs::read(&self.path).unwrap_or_default()))
+    }
+}
+
+impl Drop for TraceFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Run {
+    /// The same under strace, children too. `expressions` are those of its option `-e`:
+    /// `trace=accept4,close`, `inject=accept4:error=EMFILE:when=3..5` (counted a process).
+    ///
+    /// The process id stays the program's own: with `-D` strace is not its parent.
+    pub fn traced(self, expressions: &[&str]) -> (Self, TraceFile) {
+        let file = TraceFile::create();
+        // `-a 1` keeps one blank before the `=`; `-s` is long enough for what tests send.
+        let mut args: Vec<_> = ["-D", "-f", "-a", "1", "-s", "256", "-o"].map(Into::into).into();
+        args.push(file.path.clone().into_os_string());
+        for expression in expressions {
+            args.extend(["-e".into(), expression.into()]);
+        }
+        args.push("--".into());
+        (self.wrapped("strace", args), file)
+    }
+}
+
+fn parse(text: &str) -> Vec<Call> {
+    let mut calls: Vec<Call> = Vec::new();
+    // Where the call stands in which a process still is.
+    let mut unfinished: BTreeMap<i32, usize> = BTreeMap::new();
+    for line in text.lines() {
+        let Some((pid, event)) = line.split_once(' ') else { continue };
+        let (Ok(pid), event) = (pid.parse(), event.trim_start()) else { continue };
+        if let Some(resumed) = event.strip_prefix("<... ") {
+            let Some((_, rest)) = resumed.split_once(" resumed>") else { continue };
+            let call = unfinished.remove(&pid).and_then(|at| calls.get_mut(at));
+            if let (Some(call), Some((args, result))) = (call, rest.rsplit_once(") = ")) {
+                call.args.push_str(args);
+                result.clone_into(&mut call.result);
+            }
+        } else if let Some((name, rest)) = event.split_once('(') {
+            // Signals (`--- SIGCHLD …`) and ends (`+++ exited …`) are no calls.
+            if name.contains(' ') {
+                continue;
+            }
+            let (args, result) = if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
+                unfinished.insert(pid, calls.len());
+                (begun.trim_end(), "")
+            } else {
+                rest.rsplit_once(") = ").unwrap_or((rest, ""))
+            };
+            let [name, args, result] = [name, args, result].map(str::to_owned);
+            calls.push(Call { pid, name, args, result });
+        }
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool::{Need, need, require_all};
+
+    #[test]
+    fn interrupted_lines_are_joined_and_signals_left_out() {
+        let text = r#"7  accept4(3, NULL, NULL, SOCK_CLOEXEC <unfinished ...>
+8  write(1, ") = 5", 5) = 5
+7  <... accept4 resumed>) = -1 EMFILE (Too many open files) (INJECTED)
+7  --- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED} ---
+8  exit_group(0) = ?
+8  +++ exited with 0 +++
+7  accept4(3, "#;
+        let calls = parse(text);
+        let shown: Vec<_> = calls
+            .iter()
+            .map(|call| format!("{} {}({}) = {}", call.pid, call.name, call.args, call.result))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "7 accept4(3, NULL, NULL, SOCK_CLOEXEC) = -1 EMFILE (Too many open files) (INJECTED)",
+                r#"8 write(1, ") = 5", 5) = 5"#,
+                "8 exit_group(0) = ?",
+                "7 accept4(3, ) = ",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_traced_program_keeps_its_process_id_and_its_output() {
+        if let Err(skip) = need(Need::Strace) {
+            assert!(!require_all(), "{skip}");
+            return;
+        }
+        let (run, trace) = Run::program("sh")
+            .args(["-c", "echo $$; kill -0 $$; exit 3"])
+            .traced(&["trace=write,kill", "inject=kill:error=EPERM"]);
+        let finished = run.finish();
+        assert_eq!(finished.code(), Some(3), "{finished:?}");
+        let calls = trace.calls();
+        let write = calls.iter().find(|call| call.name == "write").unwrap();
+        assert_eq!(finished.stdout_text().trim(), write.pid.to_string());
+        let kill = calls.iter().find(|call| call.name == "kill").unwrap();
+        assert!(kill.result.starts_with("-1 EPERM"), "{kill:?}");
+    }
+}

@@ -1,0 +1,125 @@
+//! The system calls that neither std nor nix has a safe call for.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::unistd::getppid;
+
+/// A descriptor for the process `pid`; readable once that process has ended. See pidfd_open(2).
+///
+/// # Errors
+/// ESRCH when there is no such process, ENOSYS before Linux 5.3.
+#[expect(unsafe_code, reason = "neither nix nor libc wraps pidfd_open")]
+pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: two integers go in, and no memory of ours is read or written.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    owned(fd)
+}
+
+/// A copy of the descriptor `fd` of the process `pid`, as dup(2) would make it: it shares the other's
+/// socket, so its options can be read. Close-on-exec. See pidfd_getfd(2).
+///
+/// # Errors
+/// EPERM without the right to trace that process, EBADF when it has no such descriptor, ENOSYS
+/// before Linux 5.6.
+#[expect(unsafe_code, reason = "neither nix nor libc wraps pidfd_getfd")]
+pub fn pidfd_getfd(pid: i32, fd: RawFd) -> io::Result<OwnedFd> {
+    let pidfd = pidfd_open(pid)?;
+    // SAFETY: three integers go in, `pidfd` is open until the end of this function, and no memory
+    // of ours is read or written.
+    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) };
+    owned(copy)
+}
+
+/// Sends `signal` to the process behind `pidfd`. Unlike kill(2) it cannot hit another process that was
+/// given the number of one that ended. See pidfd_send_signal(2).
+///
+/// # Errors
+/// ESRCH when that process has ended and was waited for.
+#[expect(unsafe_code, reason = "neither nix nor libc wraps pidfd_send_signal")]
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    let null = std::ptr::null::<libc::siginfo_t>();
+    let fd = pidfd.as_raw_fd();
+    // SAFETY: `pidfd` is borrowed, so it is open; a null siginfo is allowed and means kill(2)'s.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as i32, null, 0) };
+    if sent == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[expect(unsafe_code, reason = "a raw system call returns a bare descriptor")]
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    match RawFd::try_from(fd) {
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows its number.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What a started process changes in itself between fork and exec.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BeforeExec {
+    /// RLIMIT_NOFILE, soft and hard.
+    pub(crate) nofile: Option<u64>,
+    /// SIGCHLD is ignored, which exec keeps.
+    pub(crate) ignore_sigchld: bool,
+    /// Ask for no SIGKILL when the thread that spawned it ends.
+    pub(crate) outlive_harness: bool,
+}
+
+impl BeforeExec {
+    /// Has `command` do all this in the child.
+    #[expect(unsafe_code, reason = "code between fork and exec")]
+    pub(crate) fn install(self, command: &mut Command) {
+        let harness = std::process::id();
+        let in_child = move || self.apply(harness);
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed, since another
+        // thread may have held a lock at the fork. `apply` makes bare system calls, and neither
+        // allocates nor locks.
+        unsafe { command.pre_exec(in_child) };
+    }
+
+    fn apply(self, harness: u32) -> io::Result<()> {
+        if !self.outlive_harness {
+            prctl::set_pdeathsig(Signal::SIGKILL)?;
+            // A harness that ended before the prctl will not end again.
+            if u32::try_from(getppid().as_raw()) != Ok(harness) {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+        }
+        if let Some(limit) = self.nofile {
+            setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
+        }
+        if self.ignore_sigchld { ignore_sigchld() } else { Ok(()) }
+    }
+}
+
+#[expect(unsafe_code, reason = "nix cannot know what a handler does")]
+fn ignore_sigchld() -> io::Result<()> {
+    // SAFETY: ignoring installs no handler, so no code of ours can run at a bad moment.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_copied_descriptor_is_the_same_socket() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let me = i32::try_from(std::process::id()).unwrap();
+        let copy = TcpListener::from(pidfd_getfd(me, listener.as_raw_fd()).unwrap());
+        assert_eq!(copy.local_addr().unwrap(), listener.local_addr().unwrap());
+    }
+
+    #[test]
+    fn a_descriptor_that_is_not_open_is_ebadf() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(pidfd_getfd(me, 1 << 20).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+}

@@ -1,0 +1,138 @@
+//! What a test needs beyond Rust, and how it says that it went without.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::run::Run;
+use crate::sys;
+
+/// A tool or a right that not every machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// strace, and that tracing is allowed.
+    Strace,
+    /// socat.
+    Socat,
+    /// ncat of nmap.
+    Ncat,
+    /// Python 3.
+    Python3,
+    /// curl.
+    Curl,
+    /// jq.
+    Jq,
+    /// A C compiler.
+    Cc,
+    /// unshare(1) into a user and a network namespace.
+    UserNamespace,
+    /// unshare(1) into a pid namespace, as its process 1.
+    PidNamespace,
+    /// prlimit(1), to change the limits of a running process.
+    Prlimit,
+    /// Copying a descriptor out of a child, pidfd_getfd(2).
+    PidfdGetfd,
+    /// Running under another user, which takes root.
+    OtherUser,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Strace => "strace",
+            Self::Socat => "socat",
+            Self::Ncat => "ncat",
+            Self::Python3 => "python3",
+            Self::Curl => "curl",
+            Self::Jq => "jq",
+            Self::Cc => "cc",
+            Self::UserNamespace => "user namespaces",
+            Self::PidNamespace => "pid namespaces",
+            Self::Prlimit => "prlimit",
+            Self::PidfdGetfd => "pidfd_getfd",
+            Self::OtherUser => "root, to run under another user",
+        })
+    }
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// `needs strace`.
+    pub reason: String,
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// Whether this machine has it. It is really tried, once: strace may be installed and ptrace forbidden.
+///
+/// # Errors
+/// [`Skip`] when it has not; with [`require_all`] the caller makes that a failure.
+pub fn need(need: Need) -> Result<(), Skip> {
+    static TRIED: Mutex<BTreeMap<Need, bool>> = Mutex::new(BTreeMap::new());
+    let mut tried = TRIED.lock().unwrap_or_else(PoisonError::into_inner);
+    let works = *tried.entry(need).or_insert_with(|| works(need));
+    if works { Ok(()) } else { Err(Skip { reason: format!("needs {need}") }) }
+}
+
+/// Whether a skip is a failure: `REQUIRE_ALL=1` in the environment, as CI has it.
+pub fn require_all() -> bool {
+    env::var("REQUIRE_ALL").is_ok_and(|value| value == "1")
+}
+
+fn works(need: Need) -> bool {
+    match need {
+        Need::Strace => succeeds("strace -f -o /dev/null true"),
+        Need::Socat => succeeds("socat -V"),
+        Need::Ncat => succeeds("ncat --version"),
+        Need::Python3 => succeeds("python3 --version"),
+        Need::Curl => succeeds("curl --version"),
+        Need::Jq => succeeds("jq --version"),
+        Need::Cc => succeeds("cc --version"),
+        Need::UserNamespace => succeeds("unshare --user --map-root-user --net true"),
+        Need::PidNamespace => {
+            succeeds("unshare --user --map-root-user --pid --fork --mount-proc true")
+        }
+        Need::Prlimit => succeeds("prlimit --nofile true"),
+        Need::PidfdGetfd => {
+            let child = Run::program("sleep").arg("60").start();
+            sys::pidfd_getfd(child.pid(), 0).is_ok()
+        }
+        Need::OtherUser => nix::unistd::geteuid().is_root() && succeeds_as_nobody(),
+    }
+}
+
+fn succeeds(command: &str) -> bool {
+    // Asked by the shell, so that a program that is not there is an exit code too.
+    let probe = Run::program("sh").args(["-c", command]).deadline(Duration::from_secs(5));
+    probe.finish().status.success()
+}
+
+fn succeeds_as_nobody() -> bool {
+    /// `nobody` by convention; any user that is not root would do.
+    const NOBODY: u32 = 65_534;
+    Run::program("true").uid(NOBODY).deadline(Duration::from_secs(5)).finish().status.success()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strace_is_there_when_it_can_trace() {
+        let output = std::process::Command::new("strace").arg("true").output();
+        let traces = output.is_ok_and(|output| output.status.success());
+        assert_eq!(need(Need::Strace).is_ok(), traces);
+    }
+
+    #[test]
+    fn a_program_that_is_absent_does_not_work() {
+        assert!(!succeeds("no-such-program --version"));
+    }
+}

@@ -1,0 +1,183 @@
+//! What is started ends: at its deadline, when it is dropped, and when the harness dies.
+
+use std::os::unix::process::ExitStatusExt;
+use std::thread;
+use std::time::Duration;
+
+use netcheck::evidence::{self, wait_until};
+use netcheck::{Process, Run, Signal};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn sh(script: &str) -> Run {
+    Run::program("sh").args(["-c", script])
+}
+
+/// The process id that `process` prints.
+fn printed_pid(process: &mut Process) -> i32 {
+    let line = process.next_line(SOON).expect("a line");
+    line.trim().parse().expect("a process id")
+}
+
+/// Nobody may be there to reap an orphan: a zombie has ended too.
+fn ends(pid: i32) -> bool {
+    let gone = || matches!(evidence::state(pid), None | Some('Z')).then_some(());
+    wait_until(SOON, gone).is_some()
+}
+
+#[test]
+fn dropping_kills_a_grandchild_that_ignores_sigterm() {
+    let mut parent =
+        sh("sh -c 'trap \"\" TERM; echo $$; while :; do sleep 60; done' & wait").start();
+    let grandchild = printed_pid(&mut parent);
+    drop(parent);
+    assert!(ends(grandchild));
+}
+
+#[test]
+fn dropping_kills_a_descendant_in_a_process_group_of_its_own() {
+    let mut parent = sh("set -m; sleep 60 & echo $!; wait").start();
+    let grandchild = printed_pid(&mut parent);
+    drop(parent);
+    assert!(ends(grandchild));
+}
+
+#[test]
+fn dropping_kills_what_a_dead_child_left_behind() {
+    let mut parent = sh("sleep 60 & echo $!").start();
+    let orphan = printed_pid(&mut parent);
+    assert!(parent.wait(SOON).expect("the shell ends").success());
+    assert_eq!(evidence::state(orphan), Some('S'));
+    drop(parent);
+    assert!(ends(orphan));
+}
+
+#[test]
+fn a_tree_that_forks_all_the_time_is_killed_whole() {
+    let mut parent = sh("echo $$; while :; do sh -c 'sleep 60' & done").start();
+    let pid = printed_pid(&mut parent);
+    let many = || (evidence::children(pid).len() > 20).then_some(());
+    wait_until(SOON, many).expect("many children");
+    drop(parent);
+    // Whatever escaped would belong to another parent now, so it is looked for by its group.
+    let left = nix::sys::signal::killpg(Pid::from_raw(pid), None);
+    assert!(wait_until(SOON, || left.is_err().then_some(())).is_some());
+}
+
+#[test]
+fn the_deadline_kills() {
+    let finished = Run::program("sleep").arg("60").deadline(Duration::from_millis(100)).finish();
+    assert!(finished.timed_out);
+    assert_eq!(finished.status.signal(), Some(9));
+    assert!(finished.elapsed < SOON);
+}
+
+#[test]
+fn a_grandchild_that_holds_the_pipes_cannot_hold_the_harness() {
+    let finished = sh("sleep 60 & exit 3").deadline(Duration::from_millis(300)).finish();
+    assert!(finished.timed_out);
+    assert_eq!(finished.code(), Some(3));
+}
+
+#[test]
+fn full_pipes_block_nobody() {
+    let bytes = vec![b'x'; 1 << 20];
+    let finished = sh("tee /dev/stderr").stdin(bytes.clone()).finish();
+    assert!(finished.stdout == bytes && finished.stderr == bytes);
+    // A program that reads nothing is not waited for either.
+    assert_eq!(Run::program("true").stdin(bytes).finish().code(), Some(0));
+}
+
+#[test]
+fn a_process_outlives_the_thread_that_asked_for_it() {
+    let start = || Run::program("sleep").arg("60").start();
+    let process = thread::spawn(start).join().expect("the thread");
+    assert_eq!(process.wait(Duration::from_millis(50)), None);
+    assert!(process.still_running());
+}
+
+#[test]
+fn the_status_can_be_asked_again() {
+    let process = sh("kill -TERM $$").start();
+    let status = process.wait(SOON).expect("it ends");
+    assert_eq!(status.signal(), Some(15));
+    assert_eq!(process.wait(SOON), Some(status));
+    process.signal(Signal::SIGTERM);
+}
+
+#[test]
+fn a_stopped_process_stands_still() {
+    let process = sh("while :; do :; done").start();
+    process.stop();
+    assert_eq!(evidence::state(process.pid()), Some('T'));
+    process.cont();
+    let runs = || (evidence::state(process.pid()) == Some('R')).then_some(());
+    assert!(wait_until(SOON, runs).is_some());
+}
+
+#[test]
+fn lines_are_handed_out_one_by_one() {
+    let mut process = sh("echo one; echo; echo three; echo what >&2; exec sleep 60").start();
+    let lines: Vec<_> = (0..3).map(|_| process.next_line(SOON).expect("a line")).collect();
+    assert_eq!(lines, ["one", "", "three"]);
+    assert_eq!(process.next_line(Duration::from_millis(10)), None);
+    assert_eq!(process.stdout(), "one\n\nthree\n");
+    assert!(process.wait_stderr(|text| text == "what\n", SOON));
+}
+
+#[test]
+fn what_is_set_before_exec_is_kept_by_it() {
+    let process = sh("ulimit -n; exec sleep 60").limit_nofile(32).before_exec_ignore_sigchld();
+    assert!(process.command_line().starts_with("prlimit --nofile=32 env --ignore-signal=CHLD sh"));
+    let mut process = process.start();
+    assert_eq!(process.next_line(SOON).as_deref(), Some("32"));
+    let masks = evidence::signal_masks(process.pid()).expect("its masks");
+    assert!(masks.ignored.contains(Signal::SIGCHLD));
+    assert!(!masks.ignored.contains(Signal::SIGTERM));
+}
+
+#[test]
+fn a_command_line_can_be_typed() {
+    let words = ["plain", "", "two words", "it's", "$HOME", "[::1]:7", "*", "é"];
+    let printf = Run::program("printf").arg("%s\n").args(words);
+    let line = printf.command_line();
+    assert_eq!(sh(&line).finish().stdout_text(), words.map(|word| format!("{word}\n")).concat());
+    assert_eq!(Run::program("cat").arg("a\x1b").command_line(), r"cat $'a\x1b'");
+}
+
+#[test]
+fn a_kept_process_outlives_its_value() {
+    let process = Run::program("sleep").arg("60").keep().start();
+    let pid = process.pid();
+    drop(process);
+    assert_eq!(evidence::state(pid), Some('S'));
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is there");
+    assert!(ends(pid));
+}
+
+#[test]
+fn nothing_outlives_a_killed_harness() {
+    let this_test = std::env::current_exe().expect("the path of this test");
+    let half = ["--exact", "the_harness_that_is_killed", "--ignored", "--nocapture"];
+    let mut harness = Run::program(this_test).args(half).start();
+    let pid = loop {
+        let line = harness.next_line(SOON).expect("the line with the process id");
+        if let Some(pid) = line.strip_prefix("started ") {
+            break pid.parse().expect("a process id");
+        }
+    };
+    assert_eq!(evidence::state(pid), Some('S'));
+    harness.signal(Signal::SIGKILL);
+    assert!(ends(pid));
+}
+
+#[test]
+#[ignore = "the other half of nothing_outlives_a_killed_harness"]
+fn the_harness_that_is_killed() {
+    use std::io::Write;
+    let process = Run::program("sleep").arg("60").start();
+    writeln!(std::io::stdout(), "\nstarted {}", process.pid()).expect("stdout");
+    process.wait(SOON);
+}

@@ -1,0 +1,56 @@
+//! The scenarios: stories of what the kernel does, each step a command that can be typed, each
+//! statement with its evidence. `cargo xtask scenario NAME` tells them, `cargo test` runs the very
+//! same ones.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use netcheck::{Halt, Scenario, Server, Signal, Story, peer};
+
+#[path = "scenario/echo.rs"]
+mod echo;
+#[path = "scenario/forking.rs"]
+mod forking;
+#[path = "scenario/forking_limit.rs"]
+mod forking_limit;
+#[path = "scenario/forking_stop.rs"]
+mod forking_stop;
+#[path = "scenario/half_close.rs"]
+mod half_close;
+#[path = "scenario/no_zombies.rs"]
+mod no_zombies;
+
+/// Every scenario, in the order for readers.
+pub const ALL: &[Scenario] = &[
+    echo::SCENARIO,
+    half_close::SCENARIO,
+    forking::SCENARIO,
+    forking_limit::SCENARIO,
+    forking_stop::SCENARIO,
+    no_zombies::SCENARIO,
+];
+
+/// A client of an echo server that has had a reply, so that it is surely being served, and stays.
+///
+/// # Errors
+/// What the system calls say; `WouldBlock` when no reply comes within 10 s.
+pub fn served(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut client = peer::connect(address)?;
+    client.write_all(b"hello")?;
+    client.read_exact(&mut [0; 5])?;
+    Ok(client)
+}
+
+/// The last statement about a server: SIGTERM ends it with 0. Not told of one that is to be kept.
+fn ends(story: &mut Story, server: &Server) -> Result<(), Halt> {
+    if story.keep {
+        return Ok(());
+    }
+    let asked = Instant::now();
+    server.signal(Signal::SIGTERM);
+    let status = server.wait(Duration::from_secs(10));
+    let took = asked.elapsed().as_millis();
+    let code = status.and_then(|status| status.code());
+    story.check_eq("ends", "SIGTERM ends it with 0", Some(0), code, format_args!("{took} ms"))
+}

@@ -1,0 +1,76 @@
+//! Three clients at once, a process each.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use netcheck::{Halt, Run, Scenario, Story, evidence};
+
+use crate::ends;
+
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "forking", summary: "three clients at once, a process each", run };
+
+/// How long after the last client a zombie may still wait for its parent.
+const REAPED_WITHIN: Duration = Duration::from_millis(200);
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let server = story.serve("forking-echo", ["--port", "0", "--show-pid"]);
+    let (pid, address) = (server.pid(), server.address());
+    let before = evidence::descriptors(pid);
+
+    let port = address.port().to_string();
+    let clients = Run::new("forking-client").args(["--port", &port, "--clients", "3"]);
+    let clients = story.run(clients);
+    let said = clients.stdout_text();
+    let rows = said.lines().filter(|line| line.starts_with("client ")).count();
+    story.check(
+        "own-bytes",
+        "each client got exactly its own bytes",
+        clients.code() == Some(0) && rows == 3,
+        format_args!("{rows} of 3, forking-client: {}", clients.status),
+    )?;
+
+    // `client 1 <- pid 5123   29 bytes   0.9 ms`
+    let pids: BTreeSet<i32> = said
+        .lines()
+        .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
+        .collect();
+    let listed: Vec<String> = pids.iter().map(i32::to_string).collect();
+    story.check(
+        "processes",
+        "three processes served them",
+        pids.len() == 3 && !pids.contains(&pid),
+        format_args!("{}; parent {pid}", listed.join(", ")),
+    )?;
+
+    let none_left = || evidence::children(pid).is_empty().then_some(());
+    let reaped = evidence::wait_until(REAPED_WITHIN, none_left).is_some();
+    let zombies = evidence::zombies(pid).len();
+    story.check(
+        "no-zombies",
+        "no zombie is left",
+        reaped && zombies == 0,
+        format_args!("{zombies} after {} ms (/proc/*/stat)", REAPED_WITHIN.as_millis()),
+    )?;
+    let after = evidence::descriptors(pid);
+    story.check_eq(
+        "descriptors",
+        "the parent has the descriptors it began with",
+        &before,
+        &after,
+        format_args!("{} of {} (/proc/{pid}/fd)", after.len(), before.len()),
+    )?;
+    ends(story, &server)?;
+    if story.keep {
+        return Ok(());
+    }
+    let counts = server.stderr().lines().last().unwrap_or_default().to_owned();
+    story.check(
+        "counts",
+        "every child that was forked was reaped",
+        counts.contains("forked 3, reaped 3, refused 0, crashed 0"),
+        counts.trim_start_matches("forking-echo: "),
+    )?;
+    let listening = evidence::is_listening(address);
+    story.check("no-listener", "nobody listens on the port any more", !listening, "/proc/net/tcp")
+}

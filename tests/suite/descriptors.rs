@@ -1,0 +1,153 @@
+//! Every server with too few descriptors, and with an accept that fails.
+
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use netcheck::{Need, Run, Server, Skip, evidence, need, peer};
+
+use crate::{tests, topic};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    topic(
+        "descriptors",
+        tests![
+            two_hundred_connections_with_32_descriptors_cost_nothing,
+            without_a_descriptor_left_load_is_shed_without_spinning,
+            an_accept_that_fails_for_the_connection_is_passed_over,
+            an_accept_that_fails_for_want_of_something_is_tried_again,
+            an_accept_that_fails_for_the_listener_ends_the_server,
+        ],
+    )
+}
+
+const SERVERS: [&str; 2] = ["echo-server", "forking-echo"];
+
+/// How long the connections are held.
+const HELD: Duration = Duration::from_secs(5);
+
+/// The share of a core that a process takes while `during` lasts.
+fn cpu_share(pid: i32, during: Duration) -> f64 {
+    let cpu = || evidence::cpu_time(pid).expect("it runs");
+    let (begun, before) = (Instant::now(), cpu());
+    evidence::wait_until(during, || None::<()>);
+    (cpu() - before).as_secs_f64() / begun.elapsed().as_secs_f64()
+}
+
+/// A reply within 200 ms.
+fn full_service_within_200_ms(server: &Server) {
+    let begun = Instant::now();
+    assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(200), "{took:?}\n{}", server.stderr());
+}
+
+fn two_hundred_connections_with_32_descriptors_cost_nothing() -> Result<(), Skip> {
+    for name in SERVERS {
+        let run = Run::new(name).args(["--port", "0", "--backlog", "256"]).limit_nofile(32);
+        let server = Server::start_run(run);
+        let held = peer::hold(server.address(), 200).unwrap();
+        let share = cpu_share(server.pid(), HELD);
+        assert!(share < 0.05, "{name}: {:.1} % of a core", share * 100.0);
+        let complaints = server.stderr().matches("accept: ").count();
+        assert!(complaints <= 5, "{complaints} lines:\n{}", server.stderr());
+        drop(held);
+        full_service_within_200_ms(&server);
+    }
+    Ok(())
+}
+
+fn without_a_descriptor_left_load_is_shed_without_spinning() -> Result<(), Skip> {
+    need(Need::Prlimit)?;
+    for name in SERVERS {
+        let server = Server::start(name, ["--port", "0", "--backlog", "256"]);
+        let pid = server.pid().to_string();
+        let limit = |descriptors: &str| {
+            let nofile = format!("--nofile={descriptors}");
+            assert!(
+                Run::program("prlimit").args(["--pid", &pid, &nofile]).finish().status.success()
+            );
+        };
+        // Once it has served, it holds all that it ever holds. The lowest free descriptor is the
+        // one that accept would take: it becomes the limit, and accept fails with EMFILE.
+        full_service_within_200_ms(&server);
+        let at_rest = || {
+            let descriptors = evidence::descriptors(server.pid());
+            let sockets = descriptors.values().filter(|link| link.starts_with("socket:")).count();
+            (sockets == 1).then_some(descriptors)
+        };
+        let descriptors = evidence::wait_until(Duration::from_secs(5), at_rest).unwrap();
+        let free = (0..).find(|fd| !descriptors.contains_key(fd)).unwrap();
+        limit(&format!("{free}:4096"));
+        let held = peer::hold(server.address(), 200).unwrap();
+        let share = cpu_share(server.pid(), HELD);
+        assert!(share < 0.05, "{name}: {:.1} % of a core", share * 100.0);
+        let log = server.stderr();
+        let complaints = log.matches("EMFILE").count();
+        assert!((1..=5).contains(&complaints), "{complaints} lines:\n{log}");
+        drop(held);
+        limit("4096:4096");
+        full_service_within_200_ms(&server);
+        let after = evidence::wait_until(Duration::from_secs(5), at_rest).unwrap();
+        assert_eq!(after, descriptors, "the descriptors of the start");
+    }
+    Ok(())
+}
+
+/// A server whose first `times` accepts fail with the errno.
+fn failing(name: &str, errno: &str, times: u32) -> Server {
+    let run = Run::new(name).args(["--port", "0"]);
+    let inject = format!("inject=accept4:error={errno}:when=1..{times}");
+    let (run, _trace) = run.traced(&["trace=accept4", &inject]);
+    Server::start_run(run)
+}
+
+fn an_accept_that_fails_for_the_connection_is_passed_over() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    // accept(2), "Error handling", and EINTR.
+    for errno in [
+        "EINTR",
+        "EAGAIN",
+        "ECONNABORTED",
+        "ENETDOWN",
+        "EPROTO",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "ENONET",
+        "EHOSTUNREACH",
+        "EOPNOTSUPP",
+        "ENETUNREACH",
+        "EPERM",
+        "ETIMEDOUT",
+    ] {
+        let server = failing("echo-server", errno, 3);
+        assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello", "{errno}");
+        assert!(!server.stderr().contains(errno), "{}", server.stderr());
+    }
+    Ok(())
+}
+
+fn an_accept_that_fails_for_want_of_something_is_tried_again() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    for errno in ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] {
+        for name in SERVERS {
+            // Also the accept with the reserve descriptor fails, which closes the connection else.
+            let server = failing(name, errno, 4);
+            assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello", "{errno}");
+            assert_eq!(server.stderr().matches(errno).count(), 1, "{}", server.stderr());
+        }
+    }
+    Ok(())
+}
+
+fn an_accept_that_fails_for_the_listener_ends_the_server() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    for name in SERVERS {
+        let server = failing(name, "EINVAL", 1);
+        let _client = peer::connect(server.address());
+        let status = server.wait(Duration::from_secs(10)).expect("it ends");
+        assert_eq!(status.code(), Some(71));
+        let said = format!("{name}: accept: Invalid argument (EINVAL)\n");
+        assert!(server.stderr().ends_with(&said), "{}", server.stderr());
+    }
+    Ok(())
+}

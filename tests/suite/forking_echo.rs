@@ -1,0 +1,333 @@
+//! forking-echo: what becomes of its children, whatever happens to them.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use netcheck::{Need, Run, Server, Signal, Skip, evidence, need, peer};
+use scenarios::served;
+use socket2::{Domain, Socket, Type};
+
+use crate::{tests, topic};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    topic(
+        "forking_echo",
+        tests![
+            parent_and_child_each_close_what_is_not_theirs,
+            a_child_has_the_signals_of_a_fresh_process,
+            twenty_children_killed_harm_nobody,
+            a_hundred_resets_leave_no_child,
+            a_stopped_client_holds_up_nobody,
+            a_stopped_child_is_killed_at_the_end,
+            ctrl_c_in_a_terminal_lets_the_children_finish,
+            it_reaps_when_started_with_sigchld_ignored,
+            it_works_as_process_1,
+            fork_refused_closes_that_client_only,
+            the_limit_of_processes_refuses_that_client_only,
+            max_per_source_counts_each_address_apart,
+            the_readiness_line_is_not_doubled_by_fork,
+            json_events_are_whole_lines,
+            the_prefix_is_the_pid_of_a_child,
+        ],
+    )
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn start(args: &[&str]) -> Server {
+    Server::start("forking-echo", ["--port", "0"].iter().chain(args))
+}
+
+/// It still serves, and once its clients have gone no child is left.
+fn still_whole(server: &Server) {
+    assert_eq!(peer::exchange(server.address(), b"still here").unwrap(), b"still here");
+    let none = || evidence::children(server.pid()).is_empty().then_some(());
+    evidence::wait_until(5 * SECOND, none).expect("no child is left, alive or zombie");
+}
+
+fn sockets(pid: i32) -> usize {
+    evidence::descriptors(pid).values().filter(|link| link.starts_with("socket:")).count()
+}
+
+fn answers(stream: &mut TcpStream) {
+    stream.write_all(b"hello").unwrap();
+    let mut reply = [0; 5];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"hello");
+}
+
+fn parent_and_child_each_close_what_is_not_theirs() -> Result<(), Skip> {
+    let server = start(&[]);
+    let _clients = [served(server.address()).unwrap(), served(server.address()).unwrap()];
+    assert_eq!(sockets(server.pid()), 1, "the parent has the listener");
+    let children = evidence::children(server.pid());
+    assert_eq!(children.len(), 2);
+    for child in children {
+        assert_eq!(sockets(child), 1, "the child has its connection");
+    }
+    let owners = evidence::listener_owners(server.address());
+    assert!(owners.iter().all(|(pid, _)| *pid == server.pid()), "{owners:?}");
+    Ok(())
+}
+
+fn a_child_has_the_signals_of_a_fresh_process() -> Result<(), Skip> {
+    let server = start(&[]);
+    let _client = served(server.address()).unwrap();
+    let child = evidence::children(server.pid())[0];
+    let masks = evidence::signal_masks(child).unwrap();
+    for signal in [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGUSR1, Signal::SIGINT] {
+        assert!(!masks.blocked.contains(signal), "{signal} is blocked");
+    }
+    assert!(masks.ignored.contains(Signal::SIGINT), "Ctrl-C is the parent's business");
+    assert!(!masks.ignored.contains(Signal::SIGTERM));
+    Ok(())
+}
+
+fn twenty_children_killed_harm_nobody() -> Result<(), Skip> {
+    let server = start(&["--max-children", "30"]);
+    let mut survivor = served(server.address()).unwrap();
+    let own = evidence::children(server.pid());
+    let mut victims: Vec<TcpStream> = (0..20).map(|_| served(server.address()).unwrap()).collect();
+    let children =
+        evidence::children(server.pid()).into_iter().filter(|child| !own.contains(child));
+    let script: String = children
+        .enumerate()
+        .map(|(n, child)| format!("kill -{} {child};", if n % 2 == 0 { "SEGV" } else { "KILL" }))
+        .collect();
+    assert!(Run::program("sh").args(["-c", &script]).finish().status.success());
+    for victim in &mut victims {
+        assert_eq!(victim.read(&mut [0; 1]).unwrap_or(0), 0, "the kernel closed its connection");
+    }
+    let all = |log: &str| log.matches(" lost: its child ").count() == 20;
+    assert!(server.wait_stderr(all, 5 * SECOND), "{}", server.stderr());
+    assert_eq!(server.stderr().matches("SIGSEGV").count(), 10, "{}", server.stderr());
+    answers(&mut survivor);
+    drop(survivor);
+    still_whole(&server);
+    server.signal(Signal::SIGUSR1);
+    let counts = "forked 22, reaped 22, refused 0, crashed 20";
+    assert!(server.wait_stderr(|log| log.contains(counts), SECOND), "{}", server.stderr());
+    Ok(())
+}
+
+fn a_hundred_resets_leave_no_child() -> Result<(), Skip> {
+    for name in ["echo-server", "forking-echo"] {
+        let server = Server::start(name, ["--port", "0", "--backlog", "128"]);
+        let before = evidence::descriptors(server.pid());
+        let bytes = peer::pattern(5, 10_000);
+        for _ in 0..100 {
+            peer::reset(server.address(), &bytes).unwrap();
+        }
+        still_whole(&server);
+        let same = || (evidence::descriptors(server.pid()) == before).then_some(());
+        evidence::wait_until(2 * SECOND, same).expect("the descriptors of the start");
+    }
+    Ok(())
+}
+
+fn a_stopped_client_holds_up_nobody() -> Result<(), Skip> {
+    let server = start(&[]);
+    let port = server.address().port().to_string();
+    let client =
+        Run::new("forking-client").args(["--port", &port, "--clients", "1", "--hold", "1h"]);
+    let client = client.start();
+    let one = || (evidence::children(server.pid()).len() == 1).then_some(());
+    evidence::wait_until(5 * SECOND, one).expect("it is served");
+    client.stop();
+    for _ in 0..20 {
+        assert_eq!(peer::exchange(server.address(), b"beside it").unwrap(), b"beside it");
+    }
+    client.cont();
+    drop(client);
+    still_whole(&server);
+    Ok(())
+}
+
+fn a_stopped_child_is_killed_at_the_end() -> Result<(), Skip> {
+    let server = start(&["--grace", "50ms"]);
+    let _client = served(server.address()).unwrap();
+    let child = evidence::children(server.pid())[0];
+    let stop = format!("kill -STOP {child}");
+    assert!(Run::program("sh").args(["-c", &stop]).finish().status.success());
+    server.signal(Signal::SIGTERM);
+    // It obeys neither the grace nor SIGTERM; SIGKILL follows a second later.
+    let status = server.wait(10 * SECOND).expect("it ends");
+    assert_eq!(status.code(), Some(0));
+    assert!(server.stderr().contains("forked 1, reaped 1"), "{}", server.stderr());
+    assert!(server.stderr().contains("crashed 0"), "it was told to end: {}", server.stderr());
+    Ok(())
+}
+
+fn ctrl_c_in_a_terminal_lets_the_children_finish() -> Result<(), Skip> {
+    let server = start(&["--grace", "30s"]);
+    let mut client = served(server.address()).unwrap();
+    // The terminal sends SIGINT to the whole foreground group; the harness gave it one of its own.
+    let group = format!("kill -INT -{}", server.pid());
+    assert!(Run::program("sh").args(["-c", &group]).finish().status.success());
+    let closed = || (!evidence::is_listening(server.address())).then_some(());
+    evidence::wait_until(2 * SECOND, closed).expect("the listener is closed");
+    answers(&mut client);
+    drop(client);
+    assert_eq!(server.wait(10 * SECOND).and_then(|status| status.code()), Some(0));
+    Ok(())
+}
+
+fn it_reaps_when_started_with_sigchld_ignored() -> Result<(), Skip> {
+    let run = Run::new("forking-echo").args(["--port", "0"]).before_exec_ignore_sigchld();
+    let server = Server::start_run(run);
+    for _ in 0..10 {
+        peer::exchange(server.address(), b"x").unwrap();
+    }
+    still_whole(&server);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait(10 * SECOND).and_then(|status| status.code()), Some(0));
+    assert!(server.stderr().contains("forked 11, reaped 11"), "{}", server.stderr());
+    Ok(())
+}
+
+fn it_works_as_process_1() -> Result<(), Skip> {
+    need(Need::PidNamespace)?;
+    let server = netcheck::bin("forking-echo");
+    let unshare = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
+    let run = Run::program("unshare").args(unshare).arg(server).args(["--port", "0", "--show-pid"]);
+    let outside = Server::start_run(run);
+    assert!(outside.readiness().ends_with(", pid 1"), "{}", outside.readiness());
+    for _ in 0..10 {
+        let reply = peer::exchange(outside.address(), b"hello").unwrap();
+        assert!(reply.ends_with(b": hello"), "{reply:?}");
+    }
+    let process_1 = evidence::descendants(outside.pid())[0];
+    let none = || evidence::children(process_1).is_empty().then_some(());
+    evidence::wait_until(5 * SECOND, none).expect("all are reaped");
+    // Process 1 gets no signal that it does not ask for.
+    let term = format!("kill -TERM {process_1}");
+    assert!(Run::program("sh").args(["-c", &term]).finish().status.success());
+    assert_eq!(outside.wait(10 * SECOND).and_then(|status| status.code()), Some(0));
+    assert!(outside.stderr().contains("forked 10, reaped 10"), "{}", outside.stderr());
+    Ok(())
+}
+
+fn fork_refused_closes_that_client_only() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    // The counter of strace is one for each process: the parent's second and third fork fail.
+    let inject = "inject=clone,clone3,fork,vfork:error=EAGAIN:when=2..3";
+    let run = Run::new("forking-echo").args(["--port", "0"]);
+    let (run, _trace) = run.traced(&["trace=clone,clone3,fork,vfork", inject]);
+    let server = Server::start_run(run);
+    refuses_two_of_four(&server, |_| {});
+    Ok(())
+}
+
+fn the_limit_of_processes_refuses_that_client_only() -> Result<(), Skip> {
+    need(Need::OtherUser)?;
+    need(Need::Prlimit)?;
+    // A user that nothing else runs as: root is not bound by the limit.
+    const USER: u32 = 61_234;
+    let server = Server::start_run(Run::new("forking-echo").args(["--port", "0"]).uid(USER));
+    let limit = |processes: &str| {
+        let pid = server.pid().to_string();
+        let soft = format!("--nproc={processes}:");
+        let prlimit = Run::program("prlimit").args(["--pid", &pid, &soft]).uid(USER).finish();
+        assert!(prlimit.status.success(), "{}", prlimit.stderr_text());
+    };
+    refuses_two_of_four(&server, |number| match number {
+        1 => limit("1"),
+        3 => limit("1000"),
+        _ => {}
+    });
+    Ok(())
+}
+
+/// Four clients, one after the other, of which the second and the third get no child.
+fn refuses_two_of_four(server: &Server, before: impl Fn(usize)) {
+    let mut served = Vec::new();
+    for number in 0..4 {
+        before(number);
+        served
+            .push(peer::exchange(server.address(), b"hello").is_ok_and(|reply| reply == b"hello"));
+        let none = || evidence::children(server.pid()).is_empty().then_some(());
+        evidence::wait_until(5 * SECOND, none).expect("the child is reaped");
+    }
+    assert_eq!(served, [true, false, false, true], "{}", server.stderr());
+    assert_eq!(server.stderr().matches("refused: fork: ").count(), 2, "{}", server.stderr());
+    assert!(server.stderr().contains("EAGAIN"), "{}", server.stderr());
+}
+
+fn max_per_source_counts_each_address_apart() -> Result<(), Skip> {
+    let server = start(&["--max-per-source", "2"]);
+    let from = |source: &str| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let source: SocketAddr = format!("{source}:0").parse().unwrap();
+        socket.bind(&source.into()).unwrap();
+        socket.connect(&server.address().into()).unwrap();
+        socket.set_read_timeout(Some(10 * SECOND)).unwrap();
+        let mut stream = TcpStream::from(socket);
+        let _ = stream.write_all(b"hello");
+        let served = stream.read_exact(&mut [0; 5]).is_ok();
+        (stream, served)
+    };
+    let first: Vec<(TcpStream, bool)> = (0..3).map(|_| from("127.0.0.2")).collect();
+    let (_other, served) = from("127.0.0.3");
+    assert_eq!(first.iter().map(|(_, served)| *served).collect::<Vec<_>>(), [true, true, false]);
+    assert!(served, "another source is not concerned");
+    assert!(server.stderr().contains("refused: 2 children serve 127.0.0.2"), "{}", server.stderr());
+    Ok(())
+}
+
+fn the_readiness_line_is_not_doubled_by_fork() -> Result<(), Skip> {
+    for args in [&[][..], &["--json"]] {
+        let server = start(args);
+        for _ in 0..5 {
+            peer::exchange(server.address(), b"x").unwrap();
+        }
+        server.signal(Signal::SIGTERM);
+        server.wait(10 * SECOND).expect("it ends");
+        assert_eq!(server.stdout().matches("listening").count(), 1, "{}", server.stdout());
+    }
+    Ok(())
+}
+
+fn json_events_are_whole_lines() -> Result<(), Skip> {
+    let server = start(&["--json", "-v", "--max-children", "100", "--backlog", "100"]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    peer::exchange(server.address(), b"\"\\\n\x1b\xff").unwrap();
+                }
+            });
+        }
+    });
+    server.signal(Signal::SIGTERM);
+    server.wait(10 * SECOND).expect("it ends");
+    let mut counted = std::collections::BTreeMap::new();
+    for line in server.stdout().lines() {
+        let event: serde_json::Value = serde_json::from_str(line).expect(line);
+        *counted.entry(event["type"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+        if event["type"] == "closed" {
+            assert_eq!((&event["received"], &event["sent"]), (&5.into(), &5.into()), "{line}");
+        }
+    }
+    let expected =
+        [("closed", 200), ("counts", 1), ("listening", 1), ("opened", 200), ("received", 200)];
+    assert_eq!(counted, expected.map(|(kind, count)| (kind.to_owned(), count)).into());
+    assert_eq!(server.stderr(), "");
+    Ok(())
+}
+
+fn the_prefix_is_the_pid_of_a_child() -> Result<(), Skip> {
+    let server = start(&["--show-pid"]);
+    let mut client = peer::connect(server.address()).unwrap();
+    let child = || evidence::children(server.pid()).first().copied();
+    let child = evidence::wait_until(5 * SECOND, child).expect("a child");
+    let expected = format!("{child}: one two");
+    for part in ["one", " two"] {
+        client.write_all(part.as_bytes()).unwrap();
+    }
+    let mut reply = vec![0; expected.len()];
+    client.read_exact(&mut reply).unwrap();
+    assert_eq!(String::from_utf8_lossy(&reply), expected, "before the first byte, and only there");
+    Ok(())
+}

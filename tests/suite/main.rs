@@ -1,0 +1,69 @@
+//! The suite over every binary of the workspace: its contract, its header, its behaviour with peers
+//! of every kind, and the scenarios as named tests.
+//!
+//! It runs on libtest-mimic: binaries and scenarios are found by looking, and what this machine
+//! can't test is reported as ignored, with the reason, and counted. With `REQUIRE_ALL=1` that is a
+//! failure instead.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test says that something is wrong"
+)]
+
+mod descriptors;
+mod echo_client;
+mod echo_server;
+mod forking_client;
+mod forking_echo;
+mod peers;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use netcheck::{Skip, Voice, require_all};
+
+fn main() -> ExitCode {
+    let scenarios = scenarios::ALL.iter().map(|scenario| {
+        Trial::ignorable_test(format!("scenario::{}", scenario.name), || {
+            let (result, summary) = scenario.play(Voice::Quiet, false);
+            result.map_err(|halt| Failed::from(halt.to_string()))?;
+            Ok(match summary.skipped {
+                0 => Completion::Completed,
+                n => Completion::ignored_with(format!("{n} of its checks were skipped")),
+            })
+        })
+    });
+    let mut trials: Vec<Trial> = scenarios.collect();
+    trials.extend(echo_server::trials());
+    trials.extend(echo_client::trials());
+    trials.extend(forking_echo::trials());
+    trials.extend(forking_client::trials());
+    trials.extend(descriptors::trials());
+    trials.extend(peers::trials());
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test: it panics when something is wrong, and returns the reason when it can't be done here.
+type Test = fn() -> Result<(), Skip>;
+
+/// The tests of a topic, named by their functions: statements.
+fn topic<const N: usize>(name: &str, tests: [(&str, Test); N]) -> Vec<Trial> {
+    tests.map(|(test, body)| trial(format!("{name}::{test}"), body)).into()
+}
+
+/// One test by its full name.
+fn trial(name: String, body: impl FnOnce() -> Result<(), Skip> + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || match body() {
+        Ok(()) => Ok(Completion::Completed),
+        Err(skip) if require_all() => {
+            Err(Failed::from(format!("{skip}, and nothing may be skipped")))
+        }
+        Err(skip) => Ok(Completion::ignored_with(skip.reason)),
+    })
+}
+
+/// `tests![first, second]`: each function with its name.
+macro_rules! tests {
+    ($($test:ident),+ $(,)?) => { [$((stringify!($test), $test as crate::Test)),+] };
+}
+use tests;

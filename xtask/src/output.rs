@@ -1,0 +1,128 @@
+//! What every command shares: where it writes, how it fails, and how it calls cargo.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::Command;
+
+/// Standard output, for whom a closed pipe (`cargo xtask list | head -1`) is no error: what follows
+/// is dropped, and the command runs on, so that its exit code still tells whether the checks hold.
+pub(crate) struct Output {
+    to: Box<dyn Write>,
+    closed: bool,
+}
+
+impl Output {
+    pub(crate) fn stdout() -> Output {
+        Output::to(Box::new(io::stdout()))
+    }
+
+    fn to(to: Box<dyn Write>) -> Output {
+        Output { to, closed: false }
+    }
+
+    /// Writes one line, or several when `text` has newlines in it.
+    pub(crate) fn line(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
+        self.begin(format_args!("{text}\n"))
+    }
+
+    /// Writes the beginning of a line at once, for a step whose end takes its time.
+    pub(crate) fn begin(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
+        write!(self, "{text}").and_then(|()| self.flush()).map_err(Failure::Output)
+    }
+
+    fn unless_closed<T>(&mut self, written: io::Result<T>, dropped: T) -> io::Result<T> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(dropped)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.closed {
+            return Ok(bytes.len());
+        }
+        let written = self.to.write(bytes);
+        self.unless_closed(written, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        let flushed = self.to.flush();
+        self.unless_closed(flushed, ())
+    }
+}
+
+/// Why a command gives no answer. (A check that fails is an answer: `Ok(false)`, exit code 1.)
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// `--help` was asked for: stdout, exit code 0.
+    Help(String),
+    /// The command line cannot be obeyed: exit code 2.
+    Usage(String),
+    /// Something that the command needs did not work; the text says what was attempted.
+    Broken(String),
+    /// The answer could not be written.
+    Output(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Help(_) => 0,
+            Failure::Broken(_) | Failure::Output(_) => 1,
+            Failure::Usage(_) => 2,
+        }
+    }
+
+    /// A `Broken` that keeps what was attempted beside the operating system's reason.
+    pub(crate) fn at(attempt: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
+        move |error| Failure::Broken(format!("{attempt}: {error}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Failure::Help(text) | Failure::Usage(text) | Failure::Broken(text) => f.write_str(text),
+            Failure::Output(error) => write!(f, "write to standard output: {error}"),
+        }
+    }
+}
+
+/// The cargo that runs us, in the workspace's root: a `+toolchain` holds for its children too.
+pub(crate) fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(words).current_dir(netcheck::workspace());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fails(io::ErrorKind);
+
+    impl Write for Fails {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_a_quiet_end_and_a_full_disk_is_not() {
+        let mut closed = Output::to(Box::new(Fails(io::ErrorKind::BrokenPipe)));
+        assert!(closed.line("lost").is_ok() && closed.line("lost too").is_ok());
+        let mut full = Output::to(Box::new(Fails(io::ErrorKind::StorageFull)));
+        assert!(full.line("lost").is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! `cargo xtask scenario`: tells a story that can be typed, with the evidence for each statement.
+
+use std::time::Instant;
+
+use argh::FromArgs;
+use netcheck::{Scenario, Voice};
+
+use crate::output::{Failure, Output};
+
+/// Run scenarios against the real binaries, and show each step and its evidence.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "scenario")]
+pub(crate) struct Args {
+    /// the scenarios to run, in this order
+    #[argh(positional)]
+    pub(crate) names: Vec<String>,
+
+    /// list the scenarios and run none
+    #[argh(switch)]
+    list: bool,
+
+    /// run every scenario
+    #[argh(switch)]
+    all: bool,
+
+    /// run each scenario this many times (1)
+    #[argh(option, default = "1")]
+    pub(crate) repeat: u32,
+
+    /// leave the servers running and say how to end them
+    #[argh(switch)]
+    keep: bool,
+
+    /// write JSON Lines in place of the story
+    #[argh(switch)]
+    json: bool,
+}
+
+/// Ends at the first false statement: what runs after it would only bury it.
+pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
+    if args.list {
+        out.line(known())?;
+        return Ok(true);
+    }
+    let chosen = choose(args)?;
+    let voice = || if args.json { Voice::Json } else { Voice::Tell };
+    let began = Instant::now();
+    let (mut plays, mut checks, mut skipped) = (0, 0, 0);
+    for scenario in chosen {
+        for _ in 0..args.repeat {
+            // An empty line between two stories; JSON Lines have none.
+            if plays > 0 && !args.json {
+                out.line("")?;
+            }
+            let (ended, summary) = scenario.play(voice(), args.keep);
+            if ended.is_err() {
+                return Ok(false);
+            }
+            plays += 1;
+            checks += summary.checks;
+            skipped += summary.skipped;
+        }
+    }
+    if plays > 1 && !args.json {
+        let seconds = began.elapsed().as_secs_f32();
+        let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+        out.line(format_args!("\n{plays} runs: {checks} checks hold{skipped}, {seconds:.1} s"))?;
+    }
+    Ok(true)
+}
+
+fn choose(args: &Args) -> Result<Vec<&'static Scenario>, Failure> {
+    if args.repeat == 0 {
+        return Err(Failure::Usage("--repeat 0: at least one run is needed".to_owned()));
+    }
+    match (args.all, args.names.is_empty()) {
+        (true, true) => return Ok(scenarios::ALL.iter().collect()),
+        (true, false) => return Err(Failure::Usage("--all, or names: not both".to_owned())),
+        (false, true) => {
+            return Err(Failure::Usage(format!("scenario: name one, or say --all\n{}", known())));
+        }
+        (false, false) => {}
+    }
+    let find = |name: &String| {
+        scenarios::ALL
+            .iter()
+            .find(|scenario| scenario.name == name.as_str())
+            .ok_or_else(|| Failure::Usage(format!("no scenario is named {name:?}\n{}", known())))
+    };
+    args.names.iter().map(find).collect()
+}
+
+fn known() -> String {
+    let width = scenarios::ALL.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
+    let row = |scenario: &Scenario| format!("  {:width$}  {}", scenario.name, scenario.summary);
+    scenarios::ALL.iter().map(row).collect::<Vec<_>>().join("\n")
+}

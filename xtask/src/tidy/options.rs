@@ -1,0 +1,153 @@
+//! The rule about the words of options.
+
+use std::collections::BTreeMap;
+
+use super::tree::{File, Finding, Tree};
+
+/// An option whose second wording is meant: the option, that wording, and the reason.
+type Exception = (&'static str, &'static str, &'static str);
+
+const EXCEPTIONS: &[Exception] = &[
+    (
+        "port",
+        "port to listen on: a number, a service name, or 0 for any that is free",
+        "a server chooses its port, a client is told one",
+    ),
+    (
+        "host",
+        "address or name to listen on (127.0.0.1); :: is IPv6 and IPv4",
+        "a server's address is its own, and decides who may reach it",
+    ),
+    ("quiet", "log nothing", "a server has no answer to print, only its log"),
+    ("verbose", "log what each peer sends, escaped", "a server's detail is what the peers send"),
+    (
+        "timeout",
+        "longest wait for the connection, and for the whole reply (5s), or none",
+        "clients at once are one measurement, whose end is bounded as a whole",
+    ),
+];
+
+/// Where an exception that nothing needs any more is to be removed.
+const OWN_PATH: &str = "xtask/src/tidy/options.rs";
+
+/// Whoever knows `--timeout` of one tool knows it of all: an option of the same name has the same
+/// meaning, and so the same help text. The first recipe by name sets the words.
+pub(super) fn equal_options_have_equal_words(tree: &Tree) -> Vec<Finding> {
+    compare(tree, EXCEPTIONS)
+}
+
+fn compare(tree: &Tree, exceptions: &[Exception]) -> Vec<Finding> {
+    let mut words: BTreeMap<String, (&str, String)> = BTreeMap::new();
+    let mut findings = Vec::new();
+    let mut idle: Vec<&Exception> = exceptions.iter().collect();
+    for (recipe, file) in tree.recipes() {
+        for Choice { line, name, help } in choices(file) {
+            let meant = |(option, text, _): &Exception| *option == name && *text == help;
+            if exceptions.iter().any(meant) {
+                idle.retain(|exception| !meant(exception));
+                continue;
+            }
+            match words.get(&name) {
+                Some((_, first)) if *first == help => {}
+                Some((model, first)) => {
+                    let what = format!("--{name} is {help:?} here and {first:?} in {model}");
+                    let why = "options of one name have one meaning, and the words of it";
+                    findings.push(file.finding(line, what, why));
+                }
+                None => drop(words.insert(name, (recipe, help))),
+            }
+        }
+    }
+    for (name, text, _) in idle {
+        let own = tree.file(OWN_PATH);
+        let what = format!("no --{name} reads {text:?} any more");
+        findings.extend(own.map(|own| own.finding(1, what, "an exception goes with its case")));
+    }
+    findings
+}
+
+/// One option or switch of a recipe's `Args`.
+#[derive(Debug, PartialEq)]
+struct Choice {
+    line: usize,
+    name: String,
+    help: String,
+}
+
+/// The options as argh's derive reads them: doc lines, `#[argh(option…)]`, then the field.
+fn choices(file: &File) -> Vec<Choice> {
+    let mut found = Vec::new();
+    let (mut help, mut attribute) = (Vec::new(), String::new());
+    for (line, text) in file.lines() {
+        let text = text.trim();
+        if let Some(doc) = text.strip_prefix("///") {
+            help.push(doc.trim());
+        } else if text.starts_with("#[argh(") || unfinished(&attribute) {
+            attribute.push_str(text);
+        } else {
+            let kind = attribute.strip_prefix("#[argh(").unwrap_or("");
+            if kind.starts_with("option") || kind.starts_with("switch") {
+                let field = text.trim_start_matches("pub ").split(':').next().unwrap_or("");
+                let name = long_name(kind).unwrap_or_else(|| field.replace('_', "-"));
+                found.push(Choice { line, name, help: help.join(" ") });
+            }
+            (help, attribute) = (Vec::new(), String::new());
+        }
+    }
+    found
+}
+
+/// rustfmt breaks a long attribute over several lines.
+fn unfinished(attribute: &str) -> bool {
+    !attribute.is_empty() && !attribute.ends_with(")]")
+}
+
+/// The name that `long = "…"` gives in place of the field's.
+fn long_name(attribute: &str) -> Option<String> {
+    let (_, rest) = attribute.split_once("long = \"")?;
+    Some(rest.split('"').next()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::sample;
+    use super::*;
+
+    const ONE: &str = "struct Args {\n/// port to listen on\n#[argh(option, short = 'p')]\nport: Port,\n\
+        /// how long, and\n/// how often\n#[argh(\noption,\ndefault = \"f(1)\"\n)]\nidle_timeout: u8,\n\
+        /// IPv4\n#[argh(switch, long = \"four\")]\nipv4: bool,\n/// names\n#[argh(positional)]\nn: u8 }";
+
+    #[test]
+    fn options_are_read_as_argh_reads_them() {
+        let file = File { path: String::new(), text: ONE.to_owned() };
+        let choice = |line, name: &str, help: &str| Choice {
+            line,
+            name: name.to_owned(),
+            help: help.to_owned(),
+        };
+        let expected = [
+            choice(4, "port", "port to listen on"),
+            choice(11, "idle-timeout", "how long, and how often"),
+            choice(14, "four", "IPv4"),
+        ];
+        assert_eq!(choices(&file), expected);
+    }
+
+    #[test]
+    fn a_second_wording_is_found_unless_it_is_meant() {
+        let other = ONE.replace("port to listen on", "port of the server");
+        let files = [("crates/a/src/main.rs", ONE), ("crates/b/src/main.rs", other.as_str())];
+        let found = compare(&sample(&files), &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let shown = found.iter().map(ToString::to_string).collect::<String>();
+        assert!(shown.starts_with("crates/b/src/main.rs:4: --port is \"port of the server\" here"));
+        assert!(compare(&sample(&files), &[("port", "port of the server", "a client")]).is_empty());
+    }
+
+    #[test]
+    fn an_exception_without_its_case_is_found() {
+        let files = [("crates/a/src/main.rs", ONE), (OWN_PATH, "")];
+        let found = compare(&sample(&files), &[("port", "port of the server", "a client")]);
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}

@@ -1,0 +1,165 @@
+//! Rules about source text: sizes, unsafe, what is unfinished, what waits, what names a machine.
+
+use super::tree::{File, Finding, Tree};
+
+/// A recipe is read in one sitting: past this the idea wants to be split, not the file.
+const MAIN_LINES: usize = 170;
+
+/// Any other file: a few screens around one subject.
+const FILE_LINES: usize = 300;
+
+/// Long files are where second ideas hide.
+pub(super) fn files_keep_their_size(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in tree.ending(".rs") {
+        let (most, why) = match tree.recipes().any(|(_, main)| main.path == file.path) {
+            true => (MAIN_LINES, "a recipe is read in one sitting: split the idea"),
+            false => (FILE_LINES, "a file has one subject: name the second and move it out"),
+        };
+        let lines = file.lines().count();
+        if lines > most {
+            let what = format!("{lines} lines, {most} at most");
+            findings.push(file.finding(most + 1, what, why));
+        }
+    }
+    findings
+}
+
+/// Whoever audits the unsafe code opens the `sys.rs` files and the single calls that are a
+/// recipe's lesson, and is done. The compiler denies the rest; this denies to allow it.
+pub(super) fn unsafe_has_its_places(tree: &Tree) -> Vec<Finding> {
+    let why = "unsafe stands in sys.rs, or at the one call that is a recipe's lesson";
+    let mut findings = Vec::new();
+    for file in tree.ending(".rs") {
+        let code = file.code();
+        let mut squeezed = String::new();
+        for (line, text) in (1..).zip(code.lines()) {
+            squeezed.extend(text.split_whitespace());
+            if squeezed.contains("allow(unsafe_code") {
+                let what = "`allow(unsafe_code)` hides it".to_owned();
+                findings.push(file.finding(line, what, "`expect` goes when the unsafe goes"));
+                break;
+            }
+            let expected = squeezed.contains("expect(unsafe_code,reason=");
+            if has_word(text, "unsafe") && !expected && !file.path.ends_with("/sys.rs") {
+                let what = "unsafe without `#[expect(unsafe_code, reason = …)]`".to_owned();
+                findings.push(file.finding(line, what, why));
+            }
+        }
+    }
+    findings
+}
+
+/// The template of `new` is full of this mark, so that its blanks are not forgotten.
+pub(super) fn nothing_is_left_undone(tree: &Tree) -> Vec<Finding> {
+    let mark = concat!("TO", "DO");
+    let mut findings = Vec::new();
+    for file in tree.files.iter().filter(|file| shipped(file)) {
+        for (line, _) in file.lines().filter(|(_, text)| has_word(text, mark)) {
+            let why = "fill it in, or leave it out until it is real";
+            findings.push(file.finding(line, format!("{mark} is left"), why));
+        }
+    }
+    for file in tree.ending(".rs") {
+        for stub in ["todo!", "unimplemented!"] {
+            let why = "a program that panics on purpose is not finished";
+            findings.extend(words(file, stub, why));
+        }
+    }
+    findings
+}
+
+/// What is built or shown first; CONTRIBUTING.md speaks of the mark, and may.
+fn shipped(file: &File) -> bool {
+    [".rs", "/Cargo.toml", "README.md"].iter().any(|suffix| file.path.ends_with(suffix))
+}
+
+/// A sleep that is long enough on one machine is a flake on the next, and a wasted second on all.
+pub(super) fn nothing_waits_by_sleeping(tree: &Tree) -> Vec<Finding> {
+    let why = "wait for the condition itself, with a deadline";
+    tree.ending(".rs").flat_map(|file| words(file, "thread::sleep", why)).collect()
+}
+
+/// What names someone's directory works on that machine only.
+pub(super) fn no_path_of_a_machine(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in &tree.files {
+        for folder in [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "Users/")] {
+            for (line, _) in file.lines().filter(|(_, text)| text.contains(folder)) {
+                let why = "it exists on one machine only";
+                findings.push(file.finding(line, format!("a path below {folder}"), why));
+            }
+        }
+    }
+    findings
+}
+
+/// The places in a file's code where `needle` stands.
+fn words(file: &File, needle: &str, why: &'static str) -> Vec<Finding> {
+    let code = file.code();
+    let hits = (1..).zip(code.lines()).filter(|(_, text)| text.contains(needle));
+    hits.map(|(line, _)| file.finding(line, format!("`{needle}`"), why)).collect()
+}
+
+/// Whether `word` stands in `text` by itself, not as a part of a longer name.
+pub(super) fn has_word(text: &str, word: &str) -> bool {
+    let joins = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|after| after.chars().next());
+        !before.is_some_and(joins) && !after.is_some_and(joins)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::sample;
+    use super::*;
+
+    fn found(rule: fn(&Tree) -> Vec<Finding>, path: &str, text: &str) -> Vec<String> {
+        rule(&sample(&[(path, text)])).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_found() {
+        let long = "x\n".repeat(171);
+        assert_eq!(found(files_keep_their_size, "crates/a/src/main.rs", &long).len(), 1);
+        assert_eq!(found(files_keep_their_size, "crates/a/src/poll.rs", &long).len(), 0);
+        assert_eq!(found(files_keep_their_size, "tests/a.rs", &long.repeat(2)).len(), 1);
+    }
+
+    #[test]
+    fn unsafe_without_its_reason_is_found() {
+        let call = "fn f() {\n    unsafe { g() }\n}\n";
+        let rule = unsafe_has_its_places;
+        assert!(found(rule, "a/main.rs", call).concat().starts_with("a/main.rs:2: unsafe"));
+        assert_eq!(found(rule, "a/sys.rs", call).len(), 0);
+        let reasoned = format!("#[expect(\n    unsafe_code,\n    reason = \"fork\"\n)]\n{call}");
+        assert_eq!(found(rule, "a/main.rs", &reasoned).len(), 0);
+        let allowed = format!("#[allow(unsafe_code, reason = \"x\")]\n{call}");
+        assert_eq!(found(rule, "a/sys.rs", &allowed).len(), 1);
+        assert_eq!(found(rule, "a/main.rs", "// unsafe\nlet unsafely = \"unsafe\";").len(), 0);
+    }
+
+    #[test]
+    fn what_is_unfinished_is_found() {
+        let mark = concat!("//! TO", "DO: say it");
+        assert_eq!(found(nothing_is_left_undone, "crates/a/src/main.rs", mark).len(), 1);
+        assert_eq!(found(nothing_is_left_undone, "CONTRIBUTING.md", mark).len(), 0);
+        assert_eq!(found(nothing_is_left_undone, "a.rs", "f() { todo!() }").len(), 1);
+    }
+
+    #[test]
+    fn a_sleep_is_found_where_it_is_code() {
+        let rule = nothing_waits_by_sleeping;
+        assert_eq!(found(rule, "a.rs", "std::thread::sleep(TICK);").len(), 1);
+        assert_eq!(found(rule, "a.rs", "// never thread::sleep here").len(), 0);
+    }
+
+    #[test]
+    fn a_path_of_a_machine_is_found_in_any_file() {
+        let path = concat!("see /", "home/me/x");
+        assert_eq!(found(no_path_of_a_machine, "docs/a.md", path).len(), 1);
+        assert_eq!(found(no_path_of_a_machine, "docs/a.md", "see ~/x").len(), 0);
+    }
+}
