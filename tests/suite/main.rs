@@ -10,12 +10,14 @@
     reason = "a panic is how a test says that something is wrong"
 )]
 
+mod contract;
 mod descriptors;
 mod echo_client;
 mod echo_server;
 mod forking_client;
 mod forking_echo;
 mod peers;
+mod try_it;
 
 use std::process::ExitCode;
 
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
     trials.extend(forking_client::trials());
     trials.extend(descriptors::trials());
     trials.extend(peers::trials());
+    trials.extend(contract::trials());
+    trials.extend(try_it::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

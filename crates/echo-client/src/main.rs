@@ -1,18 +1,15 @@
 //! Send, and check what comes back byte for byte (RFC 862).
 //!
 //! # What it shows
-//!
 //! TCP carries a stream of bytes, not messages: what one `send` took may come back in several
 //! `recv`s, or two messages in one. And both directions have to move: a client that sends all before
 //! it receives stops the server, whose replies fill the buffers, and then itself. This one waits
 //! in `poll` for either. `shutdown` says that nothing more is to come, and still lets it receive.
 //!
 //! # System calls
-//!
 //! `socket` → `connect` → (`send` → `recv`)* → `shutdown(SHUT_WR)` → `recv` → `close`
 //!
 //! # Try it
-//!
 //! ```console
 //! $ echo-server --port 7777 &
 //! listening on 127.0.0.1:7777
@@ -23,7 +20,6 @@
 //! ```
 //!
 //! # What can go wrong
-//!
 //! - `ECONNREFUSED`: nobody listens there. Each address of the name is tried before it is said.
 //! - The server closes early: `recv` returns 0, for ever. The Python original adds up the lengths
 //!   of what it received, and so never ends; it also counts bytes without looking at them.
@@ -32,31 +28,29 @@
 //!   very port as its own, and succeed. Here that counts as refused.
 //!
 //! # Next
-//!
 //! `echo-server` is the other end; `forking-client` is several clients at once.
 //!
 //! # Source
-//!
 //! connect(2), send(2), recv(2), shutdown(2), poll(2); RFC 862, RFC 8305; UNP §5.4 and §6.4, TLPI
 //! §61.2; the Python cookbook's recipe 1.13, echo client.
 
 mod echo;
+mod report;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use argh::{ArgsInfo, FromArgs};
 use nix::poll::poll;
 
-use netcore::addr::{Host, Port};
+use netcore::addr::Host;
 use netcore::connect::connect;
 use netcore::error::Error;
 use netcore::output::Output;
+use netcore::port::Port;
 use netcore::resolve::{Family, addresses};
 use netcore::signal::timeout_until;
-use netcore::text::{Json, shown};
-use netcore::time::{self, Timeout, millis};
+use netcore::time::{Span, Timeout};
 use netcore::{cli, recipe};
 
 use echo::Echo;
@@ -97,8 +91,8 @@ struct Args {
     #[argh(option, arg_name = "n", default = "1")]
     count: u32,
     /// pause between two times (0)
-    #[argh(option, arg_name = "time", default = "Duration::ZERO", from_str_fn(time::parse))]
-    interval: Duration,
+    #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
+    interval: Span,
     /// JSON Lines on standard output
     #[argh(switch)]
     json: bool,
@@ -152,44 +146,15 @@ fn exchange(
             echo.round_trip(message)?;
             times.push(begun.elapsed());
             if !args.quiet && (args.count == 1 || args.verbose) {
-                out.line(report(echo.peer, message, begun.elapsed(), args))?;
+                out.line(report::echoed(echo.peer, message, begun.elapsed(), args))?;
             }
         }
         if turn + 1 < args.count {
-            let pause = Instant::now().checked_add(args.interval);
+            let pause = Instant::now().checked_add(args.interval.0);
             while pause.is_some_and(|end| Instant::now() < end) {
                 let _ = poll(&mut [], timeout_until(pause));
             }
         }
     }
-    times.sort_unstable();
-    // The nearest rank: the smallest time that 99 of 100 do not exceed.
-    let rank = |percent: usize| times.get((times.len() * percent).div_ceil(100).saturating_sub(1));
-    match (times.first(), rank(50), rank(99)) {
-        (Some(minimum), Some(median), Some(p99)) if args.count > 1 && !args.quiet => {
-            out.line(if args.json {
-                let json = Json::new("summary").number("count", times.len() as u64);
-                let json = json.nanos("minimum_ns", *minimum).nanos("median_ns", *median);
-                json.nanos("p99_ns", *p99).to_string()
-            } else {
-                let [minimum, median, p99] = [minimum, median, p99].map(|time| millis(*time));
-                let count = times.len();
-                format!("{count} round trips: minimum {minimum}, median {median}, p99 {p99}")
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// One message that came back as it was sent.
-fn report(peer: SocketAddr, message: &[u8], time: Duration, args: &Args) -> String {
-    let bytes = message.len();
-    if args.json {
-        let json = Json::new("echo").address(peer).number("bytes", bytes as u64);
-        json.text("message", &shown(message)).nanos("round_trip_ns", time).to_string()
-    } else if args.size.is_some() {
-        format!("{peer} echoed {bytes} bytes   {}", millis(time))
-    } else {
-        format!("{peer} echoed {bytes} bytes: {}   {}", shown(message), millis(time))
-    }
+    if args.count > 1 && !args.quiet { out.line(report::summary(times, args)) } else { Ok(()) }
 }

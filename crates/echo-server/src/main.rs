@@ -1,18 +1,15 @@
 //! Echo what each peer sends, one connection at a time (RFC 862).
 //!
 //! # What it shows
-//!
 //! The life of a TCP server, in the order of its system calls. After `listen` the kernel completes
 //! connections by itself and queues them, up to the backlog; `accept` takes the next one. So a
 //! second client connects at once and may send, but hears nothing until the first is done.
 //! `recv` returns 0 when the peer has said all it wants to say; it still hears what we send.
 //!
 //! # System calls
-//!
 //! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → (`accept` → (`recv` → `send`)* → `close`)*
 //!
 //! # Try it
-//!
 //! ```console
 //! $ echo-server --port 7777 &
 //! listening on 127.0.0.1:7777
@@ -21,7 +18,6 @@
 //! ```
 //!
 //! # What can go wrong
-//!
 //! - `EADDRINUSE`: another socket listens on the port. Connections of the last run that are in
 //!   TIME_WAIT would do it too; SO_REUSEADDR excepts those.
 //! - `EACCES`: a port below 1024, without the right to it.
@@ -32,11 +28,9 @@
 //!   close with unread bytes sends RST, which may take the reply from the client as well.
 //!
 //! # Next
-//!
 //! `echo-client` is the other end; `forking-echo` serves many, with a process for each.
 //!
 //! # Source
-//!
 //! socket(7), tcp(7), listen(2), accept(2), recv(2), send(2); RFC 862; UNP §5.2, TLPI §56.5; the
 //! Python cookbook's recipe 1.13, echo server.
 
@@ -44,7 +38,6 @@ mod waits;
 
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use nix::errno::Errno;
@@ -52,14 +45,15 @@ use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::{Domain, Socket, Type};
 
-use netcore::addr::{Host, ListenPort};
+use netcore::addr::Host;
 use netcore::error::{Attempt, Error, errno};
 use netcore::listener::Listener;
-use netcore::log::{self, Log, Tally};
+use netcore::log::{self, Log, Record};
 use netcore::output::Output;
+use netcore::port::ListenPort;
 use netcore::resolve::first_address;
 use netcore::signal::{Signal, Signals};
-use netcore::time::{self, Timeout};
+use netcore::time::{Span, Timeout};
 use netcore::{cli, recipe};
 
 use waits::Waits;
@@ -69,10 +63,8 @@ const BUFFER: usize = 64 * 1024;
 
 /// Echo what each peer sends, one connection at a time.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(
-    example = "{command_name} --port 7777",
-    example = "{command_name} --host :: --port 0 --json"
-)]
+#[argh(example = "{command_name} --port 7777")]
+#[argh(example = "{command_name} --host :: --port 0 --json")]
 struct Args {
     /// port to listen on: a number, a service name, or 0 for any that is free
     #[argh(option, short = 'p')]
@@ -87,13 +79,8 @@ struct Args {
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
     idle_timeout: Timeout,
     /// time that clients get to finish once we are asked to stop (5s)
-    #[argh(
-        option,
-        arg_name = "time",
-        default = "Duration::from_secs(5)",
-        from_str_fn(time::parse)
-    )]
-    grace: Duration,
+    #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
+    grace: Span,
     /// serve one connection and end
     #[argh(switch)]
     once: bool,
@@ -113,8 +100,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let log =
-        Log { name: "echo-server", quiet: args.quiet, verbose: args.verbose, json: args.json };
+    let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
 
@@ -131,18 +117,16 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let listener = Listener::new(socket)?;
     log::ready(&listener, args.json, "", out)?;
 
-    let mut waits = Waits::new(signals, listener, args.idle_timeout, args.grace);
+    let mut waits = Waits::new(signals, listener, args.idle_timeout, args.grace.0);
     let mut buffer = vec![0; BUFFER];
     while let Some(listener) = waits.for_connection()? {
         let Some((stream, peer)) = listener.accept(&log)? else { continue };
         if args.once {
             waits.listener = None;
         }
-        log.opened(peer);
-        let mut tally = Tally::begin();
-        let end =
-            echo(&stream, &mut buffer, &mut waits, &mut tally, |bytes| log.received(peer, bytes));
-        log.closed(peer, &tally, end.as_ref().map_or_else(String::as_str, |()| "end of stream"));
+        let mut record = log.open(peer);
+        let end = echo(&stream, &mut buffer, &mut waits, &mut record);
+        record.close(end);
         // Dropping the socket closes it: FIN, or RST if bytes of the peer were left unread.
         drop(stream);
     }
@@ -154,8 +138,7 @@ fn echo(
     stream: &Socket,
     buffer: &mut [u8],
     waits: &mut Waits,
-    tally: &mut Tally,
-    show: impl Fn(&[u8]),
+    record: &mut Record,
 ) -> Result<(), String> {
     let fd = stream.as_raw_fd();
     loop {
@@ -166,14 +149,13 @@ fn echo(
             Err(Errno::EAGAIN | Errno::EINTR) => continue,
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
-        tally.received += received as u64;
         let mut rest = buffer.get(..received).unwrap_or_default();
-        show(rest);
+        record.received(rest);
         // The kernel takes what it has room for, which may be less than we have.
         while !rest.is_empty() {
             match send(fd, rest, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
                 Ok(sent) => {
-                    tally.sent += sent as u64;
+                    record.sent(sent);
                     rest = rest.get(sent..).unwrap_or_default();
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => waits.for_peer(stream, PollFlags::POLLOUT)?,

@@ -26,7 +26,7 @@ pub(crate) struct ForkingClient {
 pub(crate) struct Reply {
     /// The process that served it, where the server says so.
     pub(crate) pid: Option<u32>,
-    /// The length of the whole reply.
+    /// How many of its own bytes came back; the pid before them is not counted.
     pub(crate) bytes: usize,
     /// From the first byte sent to the last byte received.
     pub(crate) time: Duration,
@@ -77,7 +77,7 @@ impl ForkingClient {
                 return Err(self.fault(&reply));
             }
         }
-        Ok(Reply { pid, bytes: length, time })
+        Ok(Reply { pid, bytes: message.len(), time })
     }
 
     /// Receives some more; false at the end of the stream. The deadline is for all of it: a

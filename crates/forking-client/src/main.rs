@@ -1,30 +1,27 @@
 //! Several clients at once, each with its own bytes.
 //!
 //! # What it shows
-//!
 //! Whether a server really serves several clients at the same time: all connect, wait for each
 //! other, and send in the same instant. The kernel completes a connection before the server
 //! accepts it, so to be connected proves nothing; a reply does. A server that puts its pid before
 //! its reply (`forking-echo --show-pid`) shows that each client had a process of its own.
 //!
 //! # System calls
-//!
-//! `socket` → `connect` → `send` → `recv` → `shutdown(SHUT_WR)` → `recv` → `close`, in a thread for each client
+//! (`socket` → `connect`)*, then in a thread for each client
+//! `send` → `recv` → `shutdown(SHUT_WR)` → `recv` → `close`
 //!
 //! # Try it
-//!
 //! ```console
 //! $ forking-echo --port 7777 --show-pid &
 //! listening on 127.0.0.1:7777, pid 5120
 //! $ forking-client --port 7777
-//! client 1 <- pid 5123   27 bytes   0.52 ms
-//! client 2 <- pid 5124   27 bytes   0.61 ms
-//! client 3 <- pid 5125   27 bytes   0.70 ms
+//! client 1 <- pid 5123   19 bytes   0.52 ms
+//! client 2 <- pid 5124   19 bytes   0.61 ms
+//! client 3 <- pid 5125   19 bytes   0.70 ms
 //! 3 clients, 3 processes, each its own bytes
 //! ```
 //!
 //! # What can go wrong
-//!
 //! - `ECONNREFUSED`: nobody listens there.
 //! - `ECONNRESET`: the server was full and refused the client.
 //! - A timeout: more clients than the server has children and the kernel has places in its queue.
@@ -32,11 +29,9 @@
 //!   digits only; it never looks at whose bytes came back, and its clients run one by one.
 //!
 //! # Next
-//!
 //! `forking-echo` is the other end; `echo-client` sends more, over one connection.
 //!
 //! # Source
-//!
 //! connect(2), shutdown(2), pthreads(7); UNP §26.3, TLPI §60.3; the Python cookbook's recipe 2.1,
 //! ForkingClient.
 
@@ -46,16 +41,16 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 
-use netcore::addr::{Host, Port};
+use netcore::addr::Host;
 use netcore::error::Error;
 use netcore::output::Output;
+use netcore::port::Port;
 use netcore::resolve::{Family, addresses};
 use netcore::text::Json;
-use netcore::time::{self, Timeout, millis};
+use netcore::time::{Span, Timeout, millis};
 use netcore::{cli, recipe};
 
 use client::{ForkingClient, Reply};
@@ -63,7 +58,7 @@ use client::{ForkingClient, Reply};
 /// Several clients at once, each with its own bytes.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(example = "{command_name} --port 7777")]
-#[argh(example = "{command_name} --port 7777 --clients 50 --hold 2s")]
+#[argh(example = "{command_name} --port 7777 --clients 10 --hold 2s")]
 struct Args {
     /// port of the server: a number or a service name
     #[argh(option, short = 'p')]
@@ -81,8 +76,8 @@ struct Args {
     #[argh(option, arg_name = "n", default = "3", from_str_fn(clients))]
     clients: u16,
     /// time that each client stays after its reply (0)
-    #[argh(option, arg_name = "time", default = "Duration::ZERO", from_str_fn(time::parse))]
-    hold: Duration,
+    #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
+    hold: Span,
     /// longest wait for the connection, and for the whole reply (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     timeout: Timeout,
@@ -114,7 +109,7 @@ fn compare(args: &Args, out: &mut Output) -> Result<(), Error> {
     let results: Vec<Result<Reply, Error>> = thread::scope(|scope| {
         let threads: Vec<_> = clients
             .into_iter()
-            .map(|client| scope.spawn(|| client.run(&start, args.hold)))
+            .map(|client| scope.spawn(|| client.run(&start, args.hold.0)))
             .collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });

@@ -11,7 +11,7 @@ use nix::unistd::{Pid, getpid, getppid};
 use socket2::Socket;
 
 use netcore::error::errno;
-use netcore::log::{Log, Tally};
+use netcore::log::{Log, Record};
 use netcore::signal::reset_in_child;
 use netcore::sys::exit_now;
 
@@ -36,10 +36,9 @@ pub(crate) fn serve_and_exit(
     if orphan || reset_in_child().is_err() {
         exit_now(1);
     }
-    log.opened(peer);
-    let mut tally = Tally::begin();
-    let end = echo(stream, buffer, args, &mut tally, |bytes| log.received(peer, bytes));
-    log.closed(peer, &tally, end.as_ref().map_or_else(String::as_str, |()| "end of stream"));
+    let mut record = log.open(peer);
+    let end = echo(stream, buffer, args, &mut record);
+    record.close(end);
     exit_now(0)
 }
 
@@ -48,8 +47,7 @@ fn echo(
     stream: &Socket,
     buffer: &mut [u8],
     args: &Args,
-    tally: &mut Tally,
-    show: impl Fn(&[u8]),
+    record: &mut Record,
 ) -> Result<(), String> {
     let mut prefix = args.show_pid;
     loop {
@@ -61,13 +59,12 @@ fn echo(
             Err(Errno::EAGAIN) => return Err(format!("idle for {}", args.idle_timeout)),
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
-        tally.received += received as u64;
         let bytes = buffer.get(..received).unwrap_or_default();
-        show(bytes);
+        record.received(bytes);
         if std::mem::take(&mut prefix) {
-            send_all(stream, format!("{}: ", getpid()).as_bytes(), args, tally)?;
+            send_all(stream, format!("{}: ", getpid()).as_bytes(), args, record)?;
         }
-        send_all(stream, bytes, args, tally)?;
+        send_all(stream, bytes, args, record)?;
     }
 }
 
@@ -76,12 +73,12 @@ fn send_all(
     stream: &Socket,
     mut rest: &[u8],
     args: &Args,
-    tally: &mut Tally,
+    record: &mut Record,
 ) -> Result<(), String> {
     while !rest.is_empty() {
         match send(stream.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
             Ok(sent) => {
-                tally.sent += sent as u64;
+                record.sent(sent);
                 rest = rest.get(sent..).unwrap_or_default();
             }
             Err(Errno::EINTR) => {}

@@ -1,29 +1,25 @@
 //! Echo what each peer sends, a process for each connection.
 //!
 //! # What it shows
-//!
 //! `fork` copies the process, descriptors included: the parent waits for the next client while a
 //! child serves this one with plain calls that block. Both have then to close what is not theirs.
 //! The parent reaps the children that ended; SIGCHLD says that there are some, not how many.
 //!
 //! # System calls
-//!
 //! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → (`accept` → `fork`)*, in the child
 //! `close` → (`recv` → `send`)* → `_exit`, in the parent `close` → `waitpid`
 //!
 //! # Try it
-//!
 //! ```console
 //! $ forking-echo --port 7777 --show-pid &
 //! listening on 127.0.0.1:7777, pid 5120
 //! $ forking-client --port 7777 --clients 2
-//! client 1 <- pid 5123   24 bytes   0.52 ms
-//! client 2 <- pid 5124   24 bytes   0.61 ms
+//! client 1 <- pid 5123   19 bytes   0.52 ms
+//! client 2 <- pid 5124   19 bytes   0.61 ms
 //! 2 clients, 2 processes, each its own bytes
 //! ```
 //!
 //! # What can go wrong
-//!
 //! - The parent keeps the connection: the client never sees the end of the stream.
 //! - The child keeps the listener: once the parent is gone, a restart fails with `EADDRINUSE`, and
 //!   new clients connect to a socket that nobody accepts from.
@@ -34,11 +30,9 @@
 //!   let it signal the parent only (systemd: `KillMode=mixed`).
 //!
 //! # Next
-//!
 //! `echo-server` is this program without the fork; `forking-client` is the other end.
 //!
 //! # Source
-//!
 //! fork(2), waitpid(2), signalfd(2), prctl(2); UNP §5.8 to §5.10, TLPI §60.3; the Python
 //! cookbook's recipe 2.1, ForkingMixIn.
 
@@ -47,30 +41,28 @@ mod children;
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use argh::{ArgsInfo, FromArgs};
 use nix::poll::PollFlags;
 use nix::unistd::{ForkResult, fork, getpid};
 
-use netcore::addr::{Host, ListenPort};
+use netcore::addr::Host;
 use netcore::error::{Attempt, Error};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::output::Output;
+use netcore::port::ListenPort;
 use netcore::resolve::first_address;
 use netcore::signal::{Signal, Signals, Woken};
-use netcore::time::{self, Timeout};
+use netcore::time::{Span, Timeout};
 use netcore::{cli, recipe};
 
 use children::{Children, WhenFull};
 
 /// Echo what each peer sends, a process for each connection.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(
-    example = "{command_name} --port 7777 --show-pid",
-    example = "{command_name} --port 0 --max-children 8 --when-full refuse"
-)]
+#[argh(example = "{command_name} --port 7777 --show-pid")]
+#[argh(example = "{command_name} --port 0 --max-children 8 --when-full refuse")]
 struct Args {
     /// port to listen on: a number, a service name, or 0 for any that is free
     #[argh(option, short = 'p')]
@@ -94,13 +86,8 @@ struct Args {
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
     idle_timeout: Timeout,
     /// time that clients get to finish once we are asked to stop (5s)
-    #[argh(
-        option,
-        arg_name = "time",
-        default = "Duration::from_secs(5)",
-        from_str_fn(time::parse)
-    )]
-    grace: Duration,
+    #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
+    grace: Span,
     /// begin each reply with the pid of its process
     #[argh(switch)]
     show_pid: bool,
@@ -120,12 +107,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let log = Log {
-        name: env!("CARGO_PKG_NAME"),
-        quiet: args.quiet,
-        verbose: args.verbose,
-        json: args.json,
-    };
+    let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     // SIGCHLD is caught before there is a child, so that none can end unseen.
     let signals =
@@ -179,5 +161,5 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     }
     // From here on the kernel refuses new clients.
     drop(listener);
-    children.drain(&signals, args.grace)
+    children.drain(&signals, args.grace.0)
 }

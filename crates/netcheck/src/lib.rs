@@ -14,6 +14,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod absent;
 mod binary;
 pub mod evidence;
 mod header;

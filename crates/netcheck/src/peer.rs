@@ -1,7 +1,7 @@
 //! Peers: one that behaves, and those that do not.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, SockRef, Socket, Type};
 
+pub use crate::absent::{RefusedPort, SilentListener, refused_port};
 use crate::evidence::pause;
 
 /// How long a peer waits in one read, write or connect before it gives up: a server that hangs is
@@ -38,16 +39,18 @@ pub enum Pace {
 /// # Errors
 /// What connect(2) says, `TimedOut` after 10 s.
 pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    connect_with_buffers(address, None, None)
+    connect_at(address, Pace::Fast)
 }
 
-/// Connects with SO_SNDBUF and SO_RCVBUF of so many bytes (socket(7)), which must be set before connect
-/// to bound the window that is offered.
-fn connect_with_buffers(
-    address: SocketAddr,
-    send: Option<usize>,
-    receive: Option<usize>,
-) -> io::Result<TcpStream> {
+/// Connects with the buffers that a pace wants (socket(7)); they must be set before connect to bound the
+/// window that is offered.
+fn connect_at(address: SocketAddr, pace: Pace) -> io::Result<TcpStream> {
+    let (send, receive) = match pace {
+        Pace::Fast | Pace::ByteEvery(_) => (None, None),
+        // The kernel makes it the smallest that it has.
+        Pace::SlowReader { .. } => (None, Some(1)),
+        Pace::SmallBuffers(size) => (Some(size), Some(size)),
+    };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if let Some(bytes) = send {
         socket.set_send_buffer_size(bytes)?;
@@ -75,11 +78,7 @@ pub fn exchange(address: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`exchange`].
 pub fn exchange_with(address: SocketAddr, bytes: &[u8], pace: Pace) -> io::Result<Vec<u8>> {
-    let stream = match pace {
-        Pace::Fast | Pace::ByteEvery(_) => connect(address)?,
-        Pace::SlowReader { .. } => connect_with_buffers(address, None, Some(1))?,
-        Pace::SmallBuffers(size) => connect_with_buffers(address, Some(size), Some(size))?,
-    };
+    let stream = connect_at(address, pace)?;
     thread::scope(|scope| {
         let sender = scope.spawn(|| send(&stream, bytes, pace));
         let received = receive(&stream, pace);
@@ -202,61 +201,23 @@ pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
     std::iter::from_fn(next).flatten().take(length).collect()
 }
 
-/// A port that refuses every connection, as long as this value lives.
-#[derive(Debug)]
-pub struct RefusedPort {
-    /// Bound, but it never listens. A port that was closed again could be given to a server of another
-    /// test, or to the connecting socket itself, which would then be connected to itself.
-    _bound: Socket,
-    address: SocketAddr,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
 
-impl RefusedPort {
-    /// Where nobody listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-/// Takes a port of 127.0.0.1 at which connect(2) is ECONNREFUSED.
-///
-/// # Panics
-/// When the system has no port or descriptor left.
-pub fn refused_port() -> RefusedPort {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bind to a free port");
-    let address = socket.local_addr().ok().and_then(|address| address.as_socket());
-    RefusedPort { _bound: socket, address: address.expect("its address") }
-}
-
-/// A listener that never accepts and whose queue is full: the next connect neither succeeds nor fails.
-#[derive(Debug)]
-pub struct SilentListener {
-    _listener: TcpListener,
-    _queued: Vec<TcpStream>,
-    address: SocketAddr,
-}
-
-impl SilentListener {
-    /// Listens on 127.0.0.1 and fills the queue: a backlog of b admits b + 1.
-    ///
-    /// # Panics
-    /// When the system has no port or descriptor left.
-    pub fn start() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bind to a free port");
-        socket.listen(0).expect("listen");
-        let listener = TcpListener::from(socket);
-        let address = listener.local_addr().expect("its address");
-        let short = Duration::from_millis(100);
-        let connect = || TcpStream::connect_timeout(&address, short).ok();
-        // The first connect that is not answered ends it.
-        let queued = std::iter::from_fn(connect).collect();
-        Self { _listener: listener, _queued: queued, address }
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    #[test]
+    fn small_buffers_are_smaller_than_the_usual_ones() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let sizes = |stream: TcpStream| {
+            let socket = SockRef::from(&stream);
+            [socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap()]
+        };
+        let usual = sizes(connect(address).unwrap());
+        let small = sizes(connect_at(address, Pace::SmallBuffers(4096)).unwrap());
+        assert!(small[0] < usual[0] && small[1] < usual[1], "{small:?}, {usual:?}");
+        let slow = Pace::SlowReader { buffer: 1, pause: Duration::ZERO };
+        assert!(sizes(connect_at(address, slow).unwrap())[1] < small[1]);
     }
 }

@@ -62,7 +62,7 @@ impl Story {
     /// Starts a server of the workspace: a step, with its readiness line.
     ///
     /// # Panics
-    /// As [`Server::start`]; [`Scenario::play`] tells it as a failure.
+    /// As [`Server::start`]; [`crate::Scenario::play`] tells it as a failure.
     pub fn serve<A: AsRef<OsStr>>(
         &mut self,
         name: &str,

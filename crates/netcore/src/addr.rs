@@ -1,13 +1,12 @@
-//! Hosts and ports as people type them.
+//! Hosts as people type them.
 //!
 //! Literals are read here, never by the C library: `getaddrinfo` would dial 8.0.0.1 for
-//! `010.0.0.1`, and turn the service `70000` into port 4464.
+//! `010.0.0.1`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
-use crate::sys;
 use crate::text::escape;
 
 /// A host: a name, an IPv4 or IPv6 literal, `[::1]`, or with a zone (`fe80::1%eth0`).
@@ -32,7 +31,7 @@ impl Host {
     ///
     /// # Errors
     /// A zone that is no interface of this machine.
-    pub fn literal(&self, port: u16) -> Result<Option<SocketAddr>, String> {
+    pub(crate) fn literal(&self, port: u16) -> Result<Option<SocketAddr>, String> {
         let Host::Literal { ip, zone } = self else { return Ok(None) };
         let address = SocketAddr::new(*ip, port);
         match (address, zone) {
@@ -140,7 +139,7 @@ fn check_name(name: &str) -> Result<(), String> {
 /// What `inet_aton(3)` would make of the text: one to four numbers, decimal, octal or hex, of
 /// which the last fills all bytes that are left.
 #[must_use]
-pub fn inet_aton(text: &str) -> Option<Ipv4Addr> {
+pub(crate) fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     // inet_aton stops at white space and does not look at what follows.
     let end = text.find(|c: char| c.is_ascii_whitespace() || c == '\x0b').unwrap_or(text.len());
     let mut numbers = Vec::new();
@@ -167,48 +166,9 @@ pub fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     Some(value.into())
 }
 
-/// The port of a peer: 1 to 65535, or a service name of TCP such as `http`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Port(pub u16);
-
-impl FromStr for Port {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Port, String> {
-        match text.parse()? {
-            ListenPort(0) => Err("port 0 can't be connected to: write 1 to 65535".to_owned()),
-            ListenPort(port) => Ok(Port(port)),
-        }
-    }
-}
-
-/// The port of a server: as [`Port`], and 0 for one that the kernel picks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenPort(pub u16);
-
-impl FromStr for ListenPort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ListenPort, String> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if digits && (text == "0" || !text.starts_with('0')) {
-            return text.parse().map(ListenPort).map_err(|_| "a port is at most 65535".to_owned());
-        }
-        // RFC 6335 §5.1: letters, digits and hyphens, at least one letter; older names also have
-        // the rest. A sign, a leading zero or 0x is a mistyped number.
-        let mistyped = text.starts_with(|c: char| c.is_ascii_digit()) && inet_aton(text).is_some();
-        if digits || mistyped || text.starts_with(['-', '+']) {
-            return Err("not a port: write 1 to 65535 without sign or leading zero".to_owned());
-        }
-        sys::getservbyname(text, c"tcp")
-            .map(ListenPort)
-            .ok_or_else(|| "neither a port (1 to 65535) nor a service name of TCP".to_owned())
-    }
-}
-
 /// An address as a person knows it: the IPv4 peer of a dual-stack socket as IPv4.
 #[must_use]
-pub fn plain(address: SocketAddr) -> SocketAddr {
+pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
             SocketAddr::new(address.ip().to_canonical(), address.port())
@@ -309,33 +269,6 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_numbers_or_services() {
-        assert_eq!("80".parse(), Ok(Port(80)));
-        assert_eq!("65535".parse(), Ok(Port(65535)));
-        assert_eq!("0".parse(), Ok(ListenPort(0)));
-        for text in [
-            "0",
-            "65536",
-            "70000",
-            "-1",
-            "+1",
-            "0x50",
-            "080",
-            "00",
-            "",
-            "80 ",
-            "nosuchservice",
-            "99999999999",
-        ] {
-            assert!(text.parse::<Port>().is_err(), "{text:?}");
-        }
-        // A machine without /etc/services knows no names.
-        if std::fs::read_to_string("/etc/services").is_ok_and(|file| file.contains("\nhttp\t")) {
-            assert_eq!("http".parse(), Ok(Port(80)));
-        }
-    }
-
-    #[test]
     fn an_ipv4_peer_of_a_dual_stack_socket_is_shown_as_ipv4() {
         let mapped = "[::ffff:192.0.2.1]:80".parse().unwrap();
         assert_eq!(plain(mapped).to_string(), "192.0.2.1:80");
@@ -353,7 +286,6 @@ mod tests {
         #[test]
         fn no_text_panics(text: String) {
             let _ = host(&text);
-            let _ = text.parse::<Port>();
         }
 
         #[test]

@@ -26,7 +26,7 @@ pub struct Recipe {
     pub exit_codes: &'static [u8],
 }
 
-/// A [`Recipe`](cli::Recipe) of the calling crate, with the exit codes that it can end with.
+/// A [`Recipe`](crate::cli::Recipe) of the calling crate, with the exit codes that it can end with.
 #[macro_export]
 macro_rules! recipe {
     ($($code:literal)+) => {

@@ -52,7 +52,7 @@ pub enum Error {
 }
 
 /// Every exit code of the cookbook and its meaning; each `--help` lists those that it can return.
-pub const EXIT_CODES: [(u8, &str); 11] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 11] = [
     (0, "done; a server: it was asked to stop, and its clients were served"),
     (1, "the answer is no"),
     (2, "usage"),
@@ -69,7 +69,7 @@ pub const EXIT_CODES: [(u8, &str); 11] = [
 impl Error {
     /// The exit code of a program that ends with this error, from sysexits.h where it has one.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             // The reader has gone (`| head`): it has what it wanted.
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -90,7 +90,7 @@ impl Error {
 
     /// What a person could do about it, where that is known.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         let Error::Os { attempt, source } = self else { return None };
         Some(match source {
             Errno::EADDRINUSE => {

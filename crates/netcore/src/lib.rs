@@ -9,7 +9,7 @@
 //! | [`output`] | standard output that reports a closed pipe and a full disk |
 //! | [`text`] | bytes from outside made safe to show; JSON lines |
 //! | [`time`] | durations and time-outs as people type them |
-//! | [`addr`] | hosts and ports as people type them |
+//! | [`addr`], [`port`] | hosts and ports as people type them |
 //! | [`resolve`] | names to addresses, with the resolver's own errors |
 //! | [`connect`] | a client's connection, over every address of a name |
 //! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
@@ -26,6 +26,7 @@ mod help;
 pub mod listener;
 pub mod log;
 pub mod output;
+pub mod port;
 pub mod resolve;
 pub mod signal;
 pub mod sys;

@@ -17,66 +17,34 @@ use crate::time::millis;
 /// reason to stop serving.
 #[derive(Clone, Copy)]
 pub struct Log {
-    /// What a line begins with.
-    pub name: &'static str,
-    /// `-q`: nothing at all.
-    pub quiet: bool,
-    /// `-v`: each chunk too, escaped.
-    pub verbose: bool,
-    /// `--json`.
-    pub json: bool,
+    name: &'static str,
+    quiet: bool,
+    verbose: bool,
+    json: bool,
 }
 
-/// What went over one connection.
-pub struct Tally {
-    /// Bytes from the peer.
-    pub received: u64,
-    /// Bytes to the peer.
-    pub sent: u64,
-    /// When it began.
-    pub since: Instant,
-}
-
-impl Tally {
-    /// A connection that begins now.
-    #[must_use]
-    pub fn begin() -> Tally {
-        Tally { received: 0, sent: 0, since: Instant::now() }
-    }
+/// What went over one connection, from its first line in the log to its last.
+pub struct Record<'a> {
+    log: &'a Log,
+    peer: SocketAddr,
+    received: u64,
+    sent: u64,
+    since: Instant,
 }
 
 impl Log {
-    /// A connection was accepted.
-    pub fn opened(&self, peer: SocketAddr) {
+    /// A log whose lines begin with the program's name. `quiet` (`-q`) says nothing at all,
+    /// `verbose` (`-v`) also what each peer sends, `json` makes it JSON Lines.
+    #[must_use]
+    pub fn new(name: &'static str, quiet: bool, verbose: bool, json: bool) -> Log {
+        Log { name, quiet, verbose, json }
+    }
+
+    /// A connection was accepted: its line, and the record of what goes over it.
+    #[must_use]
+    pub fn open(&self, peer: SocketAddr) -> Record<'_> {
         self.event(|| Json::new("opened").address(peer), || format!("{peer} opened"));
-    }
-
-    /// Bytes came from a peer (`-v` only).
-    pub fn received(&self, peer: SocketAddr, bytes: &[u8]) {
-        if self.verbose {
-            self.event(
-                || {
-                    let json = Json::new("received").address(peer).text("payload", &shown(bytes));
-                    json.number("bytes", i128::try_from(bytes.len()).unwrap_or(i128::MAX))
-                },
-                || format!("{peer} sent {} bytes: {}", bytes.len(), shown(bytes)),
-            );
-        }
-    }
-
-    /// A connection ended, and why.
-    pub fn closed(&self, peer: SocketAddr, tally: &Tally, why: &str) {
-        let took = tally.since.elapsed();
-        self.event(
-            || {
-                let json = Json::new("closed").address(peer).number("received", tally.received);
-                json.number("sent", tally.sent).nanos("duration_ns", took).text("why", why)
-            },
-            || {
-                let Tally { received, sent, .. } = tally;
-                format!("{peer} closed: {received} bytes in, {sent} out, {}, {why}", millis(took))
-            },
-        );
+        Record { log: self, peer, received: 0, sent: 0, since: Instant::now() }
     }
 
     /// Something that the one who runs the server should know.
@@ -95,6 +63,42 @@ impl Log {
             let line = format!("{}: {}\n", self.name, line());
             std::io::stderr().write_all(line.as_bytes()).map_err(Error::Output)
         };
+    }
+}
+
+impl Record<'_> {
+    /// Bytes came from the peer; with `-v` they are shown.
+    pub fn received(&mut self, bytes: &[u8]) {
+        self.received += bytes.len() as u64;
+        if self.log.verbose {
+            let (peer, count) = (self.peer, bytes.len() as u64);
+            self.log.event(
+                || {
+                    let json = Json::new("received").address(peer).number("bytes", count);
+                    json.text("payload", &shown(bytes))
+                },
+                || format!("{peer} sent {count} bytes: {}", shown(bytes)),
+            );
+        }
+    }
+
+    /// The kernel took so many bytes for the peer.
+    pub fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// The connection ended: at the end of the stream, or for the reason in the error.
+    pub fn close(self, end: Result<(), String>) {
+        let Record { log, peer, received, sent, since } = self;
+        let (took, why) =
+            (since.elapsed(), end.err().unwrap_or_else(|| "end of stream".to_owned()));
+        log.event(
+            || {
+                let json = Json::new("closed").address(peer).number("received", received);
+                json.number("sent", sent).nanos("duration_ns", took).text("why", &why)
+            },
+            || format!("{peer} closed: {received} bytes in, {sent} out, {}, {why}", millis(took)),
+        );
     }
 }
 

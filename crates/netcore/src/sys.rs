@@ -22,7 +22,7 @@ pub fn exit_now(status: i32) -> ! {
 ///
 /// # Errors
 /// EINVAL for SIGKILL and SIGSTOP.
-pub fn set_action(signal: Signal, action: Action) -> nix::Result<()> {
+pub(crate) fn set_action(signal: Signal, action: Action) -> nix::Result<()> {
     let handler = match action {
         Action::Default => SigHandler::SigDfl,
         Action::Ignore => SigHandler::SigIgn,
@@ -33,7 +33,7 @@ pub fn set_action(signal: Signal, action: Action) -> nix::Result<()> {
 
 /// What the kernel does with a signal when there is no handler.
 #[derive(Clone, Copy, Debug)]
-pub enum Action {
+pub(crate) enum Action {
     /// SIG_DFL
     Default,
     /// SIG_IGN

@@ -19,11 +19,11 @@ const UNITS: [(&str, u128); 7] = [
 /// The longest duration that is taken: a hundred years, which every clock can be moved by.
 const LONGEST: u128 = 100 * 365 * 86_400 * 1_000_000_000;
 
-/// Reads `1.5s`, `200ms`, `2m`; a bare number is seconds. Zero is allowed here, see [`Timeout`].
+/// Reads `1.5s`, `200ms`, `2m`; a bare number is seconds. Zero is one.
 ///
 /// # Errors
 /// What is accepted, as a sentence for a usage error.
-pub fn parse(text: &str) -> Result<Duration, String> {
+fn parse(text: &str) -> Result<Duration, String> {
     let accepted =
         || "not a duration: write 1.5s, 200ms or 2m (a bare number is seconds)".to_owned();
     let (number, unit) = UNITS
@@ -49,7 +49,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 
 /// Prints a duration so that [`parse`] reads the very same one: `1500ms`, `2s`.
 #[must_use]
-pub fn exact(duration: Duration) -> String {
+pub(crate) fn exact(duration: Duration) -> String {
     match duration.as_nanos() {
         n if n % 1_000_000_000 == 0 => format!("{}s", n / 1_000_000_000),
         n if n % 1_000_000 == 0 => format!("{}ms", n / 1_000_000),
@@ -64,6 +64,26 @@ pub fn millis(duration: Duration) -> String {
     let millis = duration.as_secs_f64() * 1e3;
     let decimals = if millis < 10.0 { 2 } else { usize::from(millis < 1000.0) };
     format!("{millis:.decimals$} ms")
+}
+
+/// A length of time, zero included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// So many seconds, for defaults.
+    #[must_use]
+    pub const fn seconds(seconds: u64) -> Span {
+        Span(Duration::from_secs(seconds))
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        parse(text).map(Span)
+    }
 }
 
 /// How long to wait: a duration longer than zero, or `none` for ever.

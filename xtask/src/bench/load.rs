@@ -1,13 +1,14 @@
 //! The load: one client, the same for every server, that counts only what came back right.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
-use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+use socket2::{Domain, Socket, Type};
 
 /// What every exchange but the bulk one sends: 64 bytes.
 const MESSAGE: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQR";
@@ -39,6 +40,10 @@ impl Measure {
         Self::Bulk,
     ];
 
+    /// Those in which a server has to fork.
+    pub(super) const CONNECTIONS: [Self; 3] =
+        [Self::Connections(1), Self::Connections(8), Self::Connections(64)];
+
     /// The name in the report, with the unit of its figures.
     pub(super) fn title(self) -> String {
         match self {
@@ -48,13 +53,14 @@ impl Measure {
         }
     }
 
-    /// Loads the server for the length of `window` and returns the rate in the unit of
+    /// Loads the server at this address for the length of `window` and returns the rate in the unit of
     /// [`Measure::title`].
     ///
     /// What is under way when the window closes is finished and counted, so that no server sees
     /// a reset and none keeps a child for the next one's sample. An answer that differs from what
     /// was sent is an error.
-    pub(super) fn take(self, client: &mut Client, window: Duration) -> io::Result<f64> {
+    pub(super) fn take(self, server: SocketAddr, window: Duration) -> io::Result<f64> {
+        let mut client = Client { server, connected: 0 };
         match self {
             Self::Connections(in_flight) => client.connections(in_flight, window),
             Self::RoundTrips => client.round_trips(window),
@@ -63,18 +69,13 @@ impl Measure {
     }
 }
 
-/// A client of one server.
-pub(super) struct Client {
+/// A client of one server, which counts the connections that it makes.
+struct Client {
     server: SocketAddr,
     connected: u8,
 }
 
 impl Client {
-    /// A client of the server at this address; nothing is sent yet.
-    pub(super) fn new(server: SocketAddr) -> Self {
-        Self { server, connected: 0 }
-    }
-
     /// Connects from one of 200 source addresses, each in turn.
     ///
     /// The client closes first, as clients do, so TIME_WAIT is on its side: one source address
@@ -84,7 +85,7 @@ impl Client {
     /// IP_BIND_ADDRESS_NO_PORT leaves the choice of the port to `connect`, which may share it
     /// between servers. And a source in 127.0.1.0/24 is never the server's own 127.0.0.1, so a
     /// connection to itself cannot happen.
-    pub(super) fn connect(&mut self) -> io::Result<TcpStream> {
+    fn connect(&mut self) -> io::Result<TcpStream> {
         self.connected = self.connected % 200 + 1;
         let source = SocketAddr::from((Ipv4Addr::new(127, 0, 1, self.connected), 0));
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;

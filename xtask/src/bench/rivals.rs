@@ -1,256 +1,184 @@
-//! The servers that are compared: how each is built, started, pinned and ended.
+//! The servers that are compared: how each is built, and started on the CPU that all of them share.
 
-use super::load::Client;
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The C server in the linkage that a distribution gives: the measure of the dynamic builds.
+use netcheck::{Need, Process, Run, evidence, need, workspace};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// The C server, linked as a distribution links: what the dynamic builds are divided by.
 pub(super) const C: &str = "C";
-/// The C server linked -static: the measure of the static builds.
-const C_STATIC: &str = "C, static";
+/// The C server linked -static: what the static builds are divided by.
+pub(super) const C_STATIC: &str = "C, static";
+
+const SOCAT: &str = "socat";
+
+/// How long a rival may take from its start until it listens.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A server that can be started any number of times.
 pub(super) struct Rival {
     /// The name in the report.
     pub(super) name: &'static str,
-    /// The name of the rival whose figures these are divided by: the C server of equal linkage.
+    /// The rival whose rates its own are divided by: the C server of the same linkage.
     pub(super) baseline: &'static str,
     program: PathBuf,
     args: Vec<OsString>,
-    /// Whether it prints `listening on ADDRESS`; otherwise `{port}` in its arguments is replaced.
-    announces: bool,
 }
 
-/// A rival that this machine cannot run, and why.
-pub(super) struct Missing {
-    /// The name that it would have had in the report.
-    pub(super) name: &'static str,
-    /// What is missing.
-    pub(super) reason: String,
-}
+/// A program and its arguments.
+type Command = (PathBuf, Vec<OsString>);
 
-/// Builds and finds every rival. Only `forking-echo` itself has to be there.
+/// A rival that this machine cannot run: its name, and what it needs.
+pub(super) type Missing = (&'static str, String);
+
+/// Builds and finds every rival.
 ///
 /// # Errors
-/// The last line that cargo printed, when the release build of `forking-echo` fails.
+/// `forking-echo` itself cannot be built. Any other one is [`Missing`].
 pub(super) fn find() -> Result<(Vec<Rival>, Vec<Missing>), String> {
-    let ours = build(&[], None)?;
-    let target =
-        ours.ancestors().nth(2).ok_or("cargo names a binary outside of a target folder")?;
-    // Other flags in the same folder would rebuild everything, here and at the next build.
-    let work = target.join("bench");
-    fs::create_dir_all(&work).map_err(|e| format!("mkdir {}: {e}", work.display()))?;
-    let folder = format!("--target-dir={}", work.display());
-    let built_for = |target: &str, flags| build(&["--target", target, &folder], flags);
-    let gnu = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-    let musl = format!("{}-unknown-linux-musl", env::consts::ARCH);
+    let ours = build(&[], "")?;
+    let target = ours.ancestors().nth(2).ok_or("cargo's binary lies outside of a target folder")?;
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder).map_err(|why| format!("mkdir {}: {why}", folder.display()))?;
+    let source = |file| Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(file);
 
-    let python = installed("python3", "--version").map(|program| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/fork_echo.py");
-        Rival::new("Python ForkingTCPServer", C, program).arg(source)
-    });
-    // socat copies 8 KiB at a time by default; -b gives it the 64 KiB that the others read.
-    let socat = |name, address: &str| {
-        let listen = "TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,backlog=1024";
-        let mut rival = Rival::new(name, C, installed("socat", "-V")?);
-        rival.announces = false;
-        Ok(rival.arg(listen).arg(address))
+    // A folder of their own: with other flags in the same one, each build would undo the last.
+    let static_build = |libc, rustflags| {
+        let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
+        has_target(&triple)?;
+        let target_dir = format!("--target-dir={}", folder.display());
+        Ok(forking_echo(build(&["--target", &triple, &target_dir], rustflags)?))
     };
-    let candidates = [
-        ("forking-echo", Ok(forking_echo("forking-echo", C, ours))),
-        (C, compile(C, C, &work, &[])),
-        ("C again", compile("C again", C, &work, &[])),
-        ("Python ForkingTCPServer", python),
-        ("socat PIPE", socat("socat PIPE", "PIPE")),
-        ("socat EXEC:cat", socat("socat EXEC:cat", "EXEC:cat")),
-        (
-            "forking-echo, static",
-            built_for(&gnu, Some("-C target-feature=+crt-static"))
-                .map(|program| forking_echo("forking-echo, static", C_STATIC, program)),
-        ),
-        (C_STATIC, compile(C_STATIC, C_STATIC, &work, &["-static"])),
-        (
-            "forking-echo, musl",
-            has_target(&musl)
-                .and_then(|()| built_for(&musl, None))
-                .map(|program| forking_echo("forking-echo, musl", C_STATIC, program)),
-        ),
+    let c = |linkage: &[&str]| {
+        need(Need::Cc).map_err(|skip| skip.reason)?;
+        let program = folder.join(format!("fork_echo{}", linkage.concat()));
+        let cc = Run::program("cc").arg("-O2").args(linkage).arg("-o").arg(&program);
+        output_of(cc.arg(source("fork_echo.c")))?;
+        Ok((program, Vec::new()))
+    };
+    let python = || {
+        need(Need::Python3).map_err(|skip| skip.reason)?;
+        Ok(("python3".into(), vec![source("fork_echo.py").into_os_string()]))
+    };
+    let socat = |address: &str| {
+        need(Need::Socat).map_err(|skip| skip.reason)?;
+        Ok((SOCAT.into(), vec![address.into()]))
+    };
+    let candidates: [(_, _, Result<Command, String>); 9] = [
+        ("forking-echo", C, Ok(forking_echo(ours))),
+        (C, C, c(&[])),
+        ("C again", C, c(&[])),
+        ("ForkingTCPServer", C, python()),
+        ("socat PIPE", C, socat("PIPE")),
+        ("socat EXEC:cat", C, socat("EXEC:cat")),
+        ("forking-echo, static", C_STATIC, static_build("gnu", "-C target-feature=+crt-static")),
+        ("forking-echo, musl", C_STATIC, static_build("musl", "")),
+        (C_STATIC, C_STATIC, c(&["-static"])),
     ];
     let (mut rivals, mut missing) = (Vec::new(), Vec::new());
-    for (name, candidate) in candidates {
-        match candidate {
-            Ok(rival) => rivals.push(rival),
-            Err(reason) => missing.push(Missing { name, reason }),
+    for (name, baseline, found) in candidates {
+        match found {
+            Ok((program, args)) => rivals.push(Rival { name, baseline, program, args }),
+            Err(reason) => missing.push((name, reason)),
         }
     }
     Ok((rivals, missing))
 }
 
-fn forking_echo(name: &'static str, baseline: &'static str, program: PathBuf) -> Rival {
-    let options = ["-q", "--port", "0", "--max-children", "200", "--backlog", "1024"];
-    options.into_iter().fold(Rival::new(name, baseline, program), |rival, option| rival.arg(option))
+fn forking_echo(program: PathBuf) -> Command {
+    let args = ["-q", "--port", "0", "--max-children", "200", "--backlog", "1024"];
+    (program, args.map(OsString::from).to_vec())
 }
 
-/// Builds `forking-echo` in the release profile and returns the path that cargo reports.
-fn build(options: &[&str], rustflags: Option<&str>) -> Result<PathBuf, String> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    cargo.args(["build", "--release", "--quiet", "--package", "forking-echo"]);
-    cargo.arg("--message-format=json-render-diagnostics").args(options);
-    cargo.envs(rustflags.map(|flags| ("RUSTFLAGS", flags)));
-    let stdout = output_of(&mut cargo)?;
-    let (_, path) = stdout.rsplit_once(r#""executable":""#).ok_or("cargo reports no executable")?;
-    let (path, _) = path.split_once('"').ok_or("cargo's report is cut off")?;
+/// Builds `forking-echo` in the release profile; the path is the one that cargo reports.
+fn build(options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
+    let manifest = workspace().join("Cargo.toml");
+    let cargo = Run::program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--quiet", "--package", "forking-echo", "--manifest-path"])
+        .arg(manifest)
+        .arg("--message-format=json-render-diagnostics")
+        .args(options);
+    let messages =
+        output_of(if rustflags.is_empty() { cargo } else { cargo.env("RUSTFLAGS", rustflags) })?;
+    let (_, path) = messages.rsplit_once(r#""executable":""#).ok_or("cargo names no executable")?;
+    let (path, _) = path.split_once('"').ok_or("cargo's message is cut off")?;
     Ok(path.into())
 }
 
-/// Whether rustup has the standard library of this target.
-fn has_target(target: &str) -> Result<(), String> {
-    let libraries =
-        output_of(Command::new("rustc").args(["--print", "target-libdir", "--target", target]))?;
-    if Path::new(libraries.trim()).is_dir() {
-        Ok(())
-    } else {
-        Err(format!("needs rustup target add {target}"))
+/// Fails unless the standard library of this target is installed.
+fn has_target(triple: &str) -> Result<(), String> {
+    let rustc = Run::program("rustc").args(["--print", "target-libdir", "--target", triple]);
+    let installed = Path::new(output_of(rustc)?.trim()).is_dir();
+    if installed { Ok(()) } else { Err(format!("needs rustup target add {triple}")) }
+}
+
+/// What it prints when it succeeds; as the error, the last line of its complaint.
+fn output_of(run: Run) -> Result<String, String> {
+    let command = run.command_line();
+    let finished = run.deadline(Duration::from_secs(300)).finish();
+    if finished.status.success() {
+        return Ok(finished.stdout_text());
     }
+    let complaint = finished.stderr_text();
+    Err(format!("{command}: {}", complaint.trim_end().lines().last().unwrap_or("no message")))
 }
 
-fn compile(
-    name: &'static str,
-    baseline: &'static str,
-    work: &Path,
-    options: &[&str],
-) -> Result<Rival, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/fork_echo.c");
-    let program = work.join(format!("fork_echo{}", options.concat()));
-    output_of(Command::new("cc").args(["-O2", "-o"]).arg(&program).args(options).arg(source))?;
-    Ok(Rival::new(name, baseline, program))
-}
-
-fn installed(program: &str, version: &str) -> Result<PathBuf, String> {
-    output_of(Command::new(program).arg(version)).map(|_| program.into())
-}
-
-/// Runs to the end; stdout when it succeeds, the last line of stderr when not.
-fn output_of(command: &mut Command) -> Result<String, String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("needs {program}: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let last = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message");
-    Err(format!("{program}: {}: {last}", output.status))
+/// A started rival; dropped, it is killed with its children.
+pub(super) struct Started {
+    process: Process,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
 }
 
 impl Rival {
-    fn new(name: &'static str, baseline: &'static str, program: PathBuf) -> Self {
-        Self { name, baseline, program, args: Vec::new(), announces: true }
-    }
-
-    fn arg(mut self, arg: impl Into<OsString>) -> Self {
-        self.args.push(arg.into());
-        self
-    }
-
-    /// Starts it on a free port of 127.0.0.1, pinned to `cpu`, its children with it, and waits
-    /// until it listens.
+    /// Starts it on a free port of 127.0.0.1 and waits until it listens. It and the children that
+    /// it will have run on `cpu` only.
     ///
     /// # Errors
-    /// What went wrong, when it did not start or did not listen within 10 s.
-    pub(super) fn start(&self, cpu: Option<&CpuSet>) -> Result<Server, String> {
-        let fails = |error: &dyn std::fmt::Display| format!("start {}: {error}", self.name);
-        let port = free_port().map_err(|e| fails(&e))?.to_string();
-        let args = self.args.iter().map(|arg| arg.to_string_lossy().replace("{port}", &port));
-        let mut child = Command::new(&self.program)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .map_err(|e| fails(&e))?;
-        let stdout = child.stdout.take();
-        let pid = Pid::from_raw(child.id().cast_signed());
-        let mut server = Server { child, pid, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-        if let Some(cpu) = cpu {
-            sched_setaffinity(pid, cpu).map_err(|e| fails(&e))?;
-        }
-        if self.announces {
-            let mut line = String::new();
-            let stdout = stdout.ok_or_else(|| fails(&"no standard output"))?;
-            BufReader::new(stdout).read_line(&mut line).map_err(|e| fails(&e))?;
-            let address = line.trim().strip_prefix("listening on ").map(str::parse);
-            server.address = address
-                .and_then(Result::ok)
-                .ok_or_else(|| fails(&format_args!("its first line is {line:?}")))?;
+    /// It does not listen within 10 s, or cannot be pinned.
+    pub(super) fn start(&self, cpu: Option<&CpuSet>) -> Result<Started, String> {
+        let run = Run::program(&self.program);
+        // socat does not say when it listens, nor which port it was given: it is told one.
+        let is_socat = self.program == Path::new(SOCAT);
+        let port = if is_socat { free_port().map_err(|why| why.to_string())? } else { 0 };
+        let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,backlog=1024");
+        let run = if is_socat { run.arg(listen) } else { run };
+        let mut process = run.args(&self.args).start();
+        let address = if is_socat {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let listens = || evidence::is_listening(address).then_some(address);
+            evidence::wait_until(READY_WITHIN, listens)
         } else {
-            server.address.set_port(port.parse().map_err(|e| fails(&e))?);
-            wait_until(Duration::from_secs(10), || server.client().connect().is_ok())
-                .then_some(())
-                .ok_or_else(|| fails(&"nothing listens after 10 s"))?;
+            let line = process.next_line(READY_WITHIN);
+            line.and_then(|line| line.strip_prefix("listening on ")?.parse().ok())
+        };
+        let Some(address) = address else {
+            return Err(format!("{} does not listen: {}", self.name, process.stderr()));
+        };
+        if let Some(cpu) = cpu {
+            sched_setaffinity(Pid::from_raw(process.pid()), cpu)
+                .map_err(|why| format!("pin {}: {why}", self.name))?;
         }
-        Ok(server)
+        Ok(Started { process, address })
     }
 }
 
-/// A started server; dropped, it is killed with its children.
-pub(super) struct Server {
-    child: Child,
-    pid: Pid,
-    address: SocketAddr,
-}
-
-impl Server {
-    /// A client for it.
-    pub(super) fn client(&self) -> Client {
-        Client::new(self.address)
-    }
-
-    /// Waits until its children are ended and reaped, so that the next sample does not pay for
-    /// them; at most a second, for Python reaps only twice a second.
-    pub(super) fn settle(&self) {
-        let children = format!("/proc/{0}/task/{0}/children", self.pid);
-        wait_until(Duration::from_secs(1), || {
-            fs::read_to_string(&children).is_ok_and(|children| children.is_empty())
-        });
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It leads the process group that it was started in, and none of the rivals leaves its own.
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> std::io::Result<u16> {
+fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// Whether the condition came true before the deadline.
-fn wait_until(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while !condition() {
-        if start.elapsed() > deadline {
-            return false;
-        }
-        thread::park_timeout(Duration::from_millis(5));
+impl Started {
+    /// Waits until its children have ended and are reaped: the next sample must not pay for them.
+    /// A second at most: Python reaps only every half second.
+    pub(super) fn settle(&self) {
+        let childless = || evidence::children(self.process.pid()).is_empty().then_some(());
+        let _ = evidence::wait_until(Duration::from_secs(1), childless);
     }
-    true
 }

@@ -1,10 +1,12 @@
 //! The rule about README's table, the order in which a reader meets the recipes.
 
-use super::tree::{Finding, Tree};
+use super::tree::{File, Finding, Tree};
 
 /// README is the door: a recipe without a row is never found, a row without a recipe is a lie.
 pub(super) fn every_recipe_has_a_row(tree: &Tree) -> Vec<Finding> {
-    let Some(readme) = tree.file("README.md") else { return Vec::new() };
+    // Without a README no recipe has a row.
+    let missing = File { path: "README.md".to_owned(), text: String::new() };
+    let readme = tree.file("README.md").unwrap_or(&missing);
     let rows: Vec<(usize, &str)> = rows(&readme.text).collect();
     let mut findings = Vec::new();
     for (name, _) in tree.recipes() {
@@ -71,6 +73,7 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found.iter().any(|found| found.contains("no row for the recipe z")));
         assert!(found.iter().any(|found| found.contains("README.md:6: the row b has no recipe")));
+        assert_eq!(every_recipe_has_a_row(&sample(&[("crates/a/src/main.rs", "")])).len(), 1);
     }
 
     #[test]

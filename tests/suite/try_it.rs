@@ -1,0 +1,148 @@
+//! The header of each recipe is true: what *Try it* types prints what it shows, and makes the
+//! system calls of *System calls* in their order.
+
+mod calls;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use netcheck::{Block, Header, Need, Run, Server, Signal, Skip, TraceFile};
+use netcheck::{bin, evidence, need, recipes};
+
+use crate::trial;
+
+/// The port of every documented command. One that is free takes its place.
+pub(crate) const DOCUMENTED: &str = "7777";
+
+/// How long a server may take from SIGTERM to its end, and strace with what it still has to write.
+const SOON: Duration = Duration::from_secs(10);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for name in recipes() {
+        let recipe = name.clone();
+        trials.push(trial(format!("try_it::{name}::prints_what_it_shows"), move || {
+            let header = Header::read(&recipe);
+            assert!(!header.transcript.is_empty(), "{recipe}: nothing to try");
+            header.transcript.iter().try_for_each(|block| play(block, None).map(drop))
+        }));
+        trials.push(trial(format!("try_it::{name}::makes_its_system_calls_in_order"), move || {
+            need(Need::Strace)?;
+            let header = Header::read(&name);
+            let story = calls::Story::read(&header);
+            for block in &header.transcript {
+                for trace in play(block, Some((&name, &story.trace())))? {
+                    let told = || story.is_told_by(&name, &trace.calls()).ok();
+                    // strace may still be writing when its program has ended.
+                    let told = evidence::wait_until(SOON, told).is_some();
+                    let missing = || story.is_told_by(&name, &trace.calls()).err();
+                    assert!(told, "{}", missing().map_or(String::new(), |missing| missing.why));
+                }
+            }
+            Ok(())
+        }));
+    }
+    trials
+}
+
+/// A line for the shell, which finds the workspace's binaries before all others.
+pub(crate) fn shell(line: &str) -> Run {
+    let folder = |name: &String| bin(name).parent().map(Path::to_path_buf);
+    let ours: BTreeSet<PathBuf> = recipes().iter().filter_map(folder).collect();
+    let theirs = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths(ours.into_iter().chain(env::split_paths(&theirs))).unwrap();
+    Run::program("sh").args(["-c", line]).env("PATH", path)
+}
+
+/// The line that starts a documented server on a port that the kernel picks; the readiness line
+/// says which. The process is the server itself.
+pub(crate) fn on_a_free_port(command: &str) -> String {
+    format!("exec {}", command.replace(DOCUMENTED, "0"))
+}
+
+/// Types a block of a header, line by line, and compares what comes with what stands there. Each
+/// run of the program that `traced` names is traced, with its expression for strace.
+fn play(block: &Block, traced: Option<(&str, &str)>) -> Result<Vec<TraceFile>, Skip> {
+    let mut traces = Vec::new();
+    let mut servers: Vec<Server> = Vec::new();
+    let mut port = DOCUMENTED.to_owned();
+    for typed in &block.typed {
+        let program = typed.command.split(' ').next().unwrap_or_default();
+        has(program)?;
+        let line = if typed.background {
+            on_a_free_port(&typed.command)
+        } else {
+            // A terminal shows both streams.
+            format!("exec 2>&1; {}", typed.command.replace(DOCUMENTED, &port))
+        };
+        let run = match traced {
+            Some((name, expression)) if name == program => {
+                let (run, trace) = shell(&line).traced(&[expression]);
+                traces.push(trace);
+                run
+            }
+            _ => shell(&line),
+        };
+        let printed: Vec<String> = if typed.background {
+            let mut server = Server::start_run(run);
+            assert_eq!(port, DOCUMENTED, "one server a block: {}", typed.command);
+            port = server.address().port().to_string();
+            let first = server.readiness().to_owned();
+            let more = typed.expected.iter().skip(1).map_while(|_| server.next_line(SOON));
+            let lines = std::iter::once(first).chain(more).collect();
+            servers.push(server);
+            lines
+        } else {
+            let finished = run.finish();
+            let text = finished.stdout_text();
+            // An error that is shown is one on purpose.
+            let error = text.contains(&format!("{program}: "));
+            assert_eq!(finished.status.success(), !error, "$ {}\n{text}", typed.command);
+            text.lines().map(str::to_owned).collect()
+        };
+        let expected = typed.expected.iter().map(|line| line.replace(DOCUMENTED, &port));
+        let expected: Vec<String> = expected.map(|line| masked(&line, &port)).collect();
+        let printed: Vec<String> = printed.iter().map(|line| masked(line, &port)).collect();
+        assert_eq!(printed, expected, "$ {}", typed.command);
+    }
+    for server in servers {
+        server.signal(Signal::SIGTERM);
+        let code = server.wait(SOON).and_then(|status| status.code());
+        assert_eq!(code, Some(0), "{}: {}", server.command_line(), server.stderr());
+    }
+    Ok(traces)
+}
+
+/// Whether a program of a transcript can be run: the shell says so where it is not ours.
+fn has(program: &str) -> Result<(), Skip> {
+    let ours = recipes().iter().any(|name| name == program);
+    let found = || shell(&format!("command -v {program}")).finish().status.success();
+    if ours || found() { Ok(()) } else { Err(Skip { reason: format!("needs {program}") }) }
+}
+
+/// A printed line without what differs from run to run: times, pids, and every port that the kernel
+/// picked for a client.
+fn masked(line: &str, port: &str) -> String {
+    let mut masked = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        masked += before;
+        let end = from.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(from.len());
+        let (number, after) = from.split_at(end);
+        masked += if masked.ends_with("pid ") {
+            "PID"
+        } else if after.starts_with(" ms") {
+            "TIME"
+        } else if masked.ends_with(':') && number != port {
+            "PORT"
+        } else {
+            number
+        };
+        rest = after;
+    }
+    masked + rest
+}

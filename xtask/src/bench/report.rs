@@ -1,0 +1,235 @@
+//! What the samples say, as tables or as JSON Lines.
+
+use std::fs;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::load::Measure;
+use super::rivals::{C, C_STATIC, Missing, Rival};
+use super::{Pins, Sample};
+
+/// The claims: a server is at least so many times as fast as another. Against Python and socat only
+/// connections are claimed: a round trip or a copy is the kernel's work, and costs all much the same.
+const LIMITS: [(&str, f64, &str, &[Measure]); 6] = [
+    ("forking-echo", 0.95, C, &Measure::ALL),
+    ("forking-echo", 5.0, "ForkingTCPServer", &Measure::CONNECTIONS),
+    ("forking-echo", 2.0, "socat PIPE", &Measure::CONNECTIONS),
+    ("forking-echo", 5.0, "socat EXEC:cat", &Measure::CONNECTIONS),
+    ("forking-echo, static", 0.95, C_STATIC, &Measure::ALL),
+    ("forking-echo, musl", 0.95, C_STATIC, &Measure::ALL),
+];
+
+/// Smallest, middle and largest of some figures.
+struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    /// `None` of no figures.
+    fn of(mut figures: Vec<f64>) -> Option<Self> {
+        figures.sort_by(f64::total_cmp);
+        let (min, max) = (*figures.first()?, *figures.last()?);
+        let below = figures.get((figures.len() - 1) / 2)?;
+        let above = figures.get(figures.len() / 2)?;
+        Some(Self { min, median: (below + above) / 2.0, max })
+    }
+}
+
+/// The rates of one server in the order of the rounds.
+fn rates(samples: &[Sample], measure: Measure, server: &str) -> Vec<f64> {
+    let wanted = |sample: &&Sample| sample.measure == measure && sample.server == server;
+    samples.iter().filter(wanted).map(|sample| sample.rate).collect()
+}
+
+/// How many times as fast as `rival`, each round by itself; `None` when one of them is missing.
+fn ratio(samples: &[Sample], measure: Measure, server: &str, rival: &str) -> Option<Spread> {
+    let (own, other) = (rates(samples, measure, server), rates(samples, measure, rival));
+    Spread::of(own.iter().zip(other).map(|(own, other)| own / other).collect())
+}
+
+/// Where the report goes, and in which of its two forms.
+pub(super) struct Report<'a> {
+    pub(super) out: &'a mut dyn Write,
+    pub(super) json: bool,
+}
+
+impl Report<'_> {
+    /// Says how it is measured, and about how long that will take.
+    pub(super) fn opening(
+        &mut self,
+        rounds: u32,
+        window: Duration,
+        estimate: f64,
+        pins: Option<&Pins>,
+    ) -> io::Result<()> {
+        let kernel = kernel_says("/proc/sys/kernel/osrelease");
+        let congestion = kernel_says("/proc/sys/net/ipv4/tcp_congestion_control");
+        let pinned = pins.map_or("not pinned: one CPU", |pins| &pins.text);
+        let window = window.as_millis();
+        self.line(
+            &format!(
+                "{rounds} rounds, {window} ms a sample, about {estimate:.0} s\n\
+                 Linux {kernel}; {pinned}; TCP congestion control {congestion}"
+            ),
+            &format!(
+                r#""type":"bench","rounds":{rounds},"window_ms":{window},"estimate_s":{estimate:.0},"kernel":{},"pinned":{},"congestion_control":{}"#,
+                string(&kernel),
+                string(pinned),
+                string(&congestion)
+            ),
+        )
+    }
+
+    /// Says which rivals are skipped, and why.
+    pub(super) fn missing(&mut self, missing: &[Missing]) -> io::Result<()> {
+        for (name, reason) in missing {
+            let object = format!(r#""type":"skip","server":"{name}","reason":{}"#, string(reason));
+            self.line(&format!("  --  {name} skipped: {reason}"), &object)?;
+        }
+        self.out.flush()
+    }
+
+    /// Writes the rates, and what became of the claims; whether all of them hold.
+    pub(super) fn result(&mut self, samples: &[Sample], rivals: &[Rival]) -> io::Result<bool> {
+        if self.json {
+            for Sample { measure, server, round, rate } in samples {
+                let measure = measure.title();
+                self.line(
+                    "",
+                    &format!(
+                        r#""type":"sample","measure":"{measure}","server":"{server}","round":{round},"rate":{rate:.1}"#
+                    ),
+                )?;
+            }
+        }
+        for measure in Measure::ALL {
+            self.table(measure, samples, rivals)?;
+        }
+        self.text("")?;
+        let mut all_hold = true;
+        for (server, at_least, rival, measures) in LIMITS {
+            for &measure in measures {
+                if let Some(ratio) = ratio(samples, measure, server, rival) {
+                    all_hold &= ratio.median >= at_least;
+                    self.check(server, at_least, rival, measure, &ratio)?;
+                }
+            }
+        }
+        Ok(all_hold)
+    }
+
+    fn table(&mut self, measure: Measure, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
+        let measure_title = measure.title();
+        self.text(&format!(
+            "\n{measure_title:<30}{:>8}{:>15}{:>8}{:>13}",
+            "median", "min..max", "of C", "min..max"
+        ))?;
+        for Rival { name, baseline, .. } in rivals {
+            let Some(Spread { min, median, max }) = Spread::of(rates(samples, measure, name))
+            else {
+                continue;
+            };
+            let range = format!("{min:.0}..{max:.0}");
+            let mut text = format!("  {name:<28}{median:>8.0}{range:>15}");
+            let mut object = format!(
+                r#""type":"result","measure":"{measure_title}","server":"{name}","median":{median:.1},"min":{min:.1},"max":{max:.1}"#
+            );
+            let of_c = ratio(samples, measure, name, baseline).filter(|_| name != baseline);
+            if let Some(Spread { min, median, max }) = of_c {
+                let range = format!("{min:.2}..{max:.2}");
+                text += &format!("{median:>8.2}{range:>13}");
+                object += &format!(
+                    r#","of":"{baseline}","ratio":{median:.3},"ratio_min":{min:.3},"ratio_max":{max:.3}"#
+                );
+            }
+            self.line(&text, &object)?;
+        }
+        Ok(())
+    }
+
+    fn check(
+        &mut self,
+        server: &str,
+        at_least: f64,
+        rival: &str,
+        measure: Measure,
+        ratio: &Spread,
+    ) -> io::Result<()> {
+        let Spread { min, median, max } = ratio;
+        let holds = *median >= at_least;
+        let statement = format!("{server} >= {at_least} {rival}: {}", measure.title());
+        let word = if holds { "ok" } else { "FALSE" };
+        self.line(
+            &format!("  {word:<6}{statement:<74}{median:>5.2}  {min:.2}..{max:.2}"),
+            &format!(
+                r#""type":"check","statement":"{statement}","holds":{holds},"ratio":{median:.3}"#
+            ),
+        )
+    }
+
+    /// The last line.
+    pub(super) fn closing(
+        &mut self,
+        holds: bool,
+        skipped: usize,
+        took: Duration,
+    ) -> io::Result<()> {
+        let took = took.as_secs();
+        let word = if holds { "every limit holds" } else { "a limit does NOT hold" };
+        self.line(
+            &format!("\nbench: {word}, {skipped} servers skipped, {took} s"),
+            &format!(r#""type":"summary","holds":{holds},"skipped":{skipped},"elapsed_s":{took}"#),
+        )
+    }
+
+    /// One line of the tables, or the members of one JSON object.
+    fn line(&mut self, text: &str, members: &str) -> io::Result<()> {
+        if self.json { writeln!(self.out, "{{{members}}}") } else { writeln!(self.out, "{text}") }
+    }
+
+    /// A line that only the tables have.
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        if self.json { Ok(()) } else { writeln!(self.out, "{text}") }
+    }
+}
+
+fn kernel_says(path: &str) -> String {
+    fs::read_to_string(path).map_or_else(|_| "unknown".into(), |text| text.trim().into())
+}
+
+/// The text as a JSON string (RFC 8259). The names of servers and measures need none of it.
+fn string(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("\"{}\"", plain.replace('\\', r"\\").replace('"', r#"\""#))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
+        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
+        assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.5, 4.0));
+        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]).unwrap().median, 2.0);
+        assert!(Spread::of(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn a_ratio_is_taken_within_a_round() {
+        let sample = |server, round, rate| Sample { measure: Measure::Bulk, server, round, rate };
+        // The machine is ten times as fast in the second round; both are twice as fast as C.
+        let samples =
+            [sample("a", 0, 2.0), sample(C, 0, 1.0), sample(C, 1, 10.0), sample("a", 1, 20.0)];
+        let spread = ratio(&samples, Measure::Bulk, "a", C).unwrap();
+        assert_eq!((spread.min, spread.max), (2.0, 2.0));
+        assert!(ratio(&samples, Measure::Bulk, "a", "absent").is_none());
+    }
+
+    #[test]
+    fn a_reason_cannot_break_the_json() {
+        assert_eq!(string("cc: \"a\\b\"\n"), r#""cc: \"a\\b\" ""#);
+    }
+}
