@@ -16,6 +16,7 @@ mod echo_client;
 mod echo_server;
 mod forking_client;
 mod forking_echo;
+mod forking_output;
 mod peers;
 mod try_it;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     trials.extend(echo_server::trials());
     trials.extend(echo_client::trials());
     trials.extend(forking_echo::trials());
+    trials.extend(forking_output::trials());
     trials.extend(forking_client::trials());
     trials.extend(descriptors::trials());
     trials.extend(peers::trials());

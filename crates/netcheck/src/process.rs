@@ -114,7 +114,11 @@ impl Process {
     /// It stays a zombie of the harness until it is dropped: as long as its number is not given
     /// back, its process group is surely its own, and can be killed.
     pub fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
-        self.ends_within(timeout).then(|| self.status())
+        self.ends_within(timeout).then(|| {
+            // Its last words may still be in the pipes; a descendant may hold them open for ever.
+            self.streams_end(Duration::from_secs(1));
+            self.status()
+        })
     }
 
     /// How it ended, without reaping it; waits for its end as long as that takes.

@@ -1,7 +1,6 @@
 //! Hosts as people type them.
 //!
-//! Literals are read here, never by the C library: `getaddrinfo` would dial 8.0.0.1 for
-//! `010.0.0.1`.
+//! Literals are read here: the C library's `getaddrinfo` would dial 8.0.0.1 for `010.0.0.1`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
