@@ -33,7 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn start(args: &[&str]) -> Server {
+pub(crate) fn start(args: &[&str]) -> Server {
     Server::start("forking-echo", ["--port", "0"].iter().chain(args))
 }
 

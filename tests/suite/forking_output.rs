@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use netcheck::{Server, Signal, Skip, evidence, peer};
+use netcheck::{Signal, Skip, evidence, peer};
 
+use crate::forking_echo::start;
 use crate::{tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -20,10 +21,6 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn start(args: &[&str]) -> Server {
-    Server::start("forking-echo", ["--port", "0"].iter().chain(args))
-}
 
 fn the_readiness_line_is_not_doubled_by_fork() -> Result<(), Skip> {
     for args in [&[][..], &["--json"]] {

@@ -46,6 +46,7 @@ use nix::poll::poll;
 use netcore::addr::Host;
 use netcore::connect::connect;
 use netcore::error::Error;
+use netcore::number::{at_least_one, whole};
 use netcore::output::Output;
 use netcore::port::Port;
 use netcore::resolve::{Family, addresses};
@@ -82,13 +83,13 @@ struct Args {
     #[argh(switch)]
     stdin: bool,
     /// send this many bytes of a pattern
-    #[argh(option, arg_name = "bytes")]
+    #[argh(option, arg_name = "bytes", from_str_fn(whole))]
     size: Option<u32>,
     /// which pattern (1)
-    #[argh(option, arg_name = "n", default = "1")]
+    #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]
     seed: u64,
     /// send everything this many times (1)
-    #[argh(option, arg_name = "n", default = "1")]
+    #[argh(option, arg_name = "n", default = "1", from_str_fn(at_least_one))]
     count: u32,
     /// pause between two times (0)
     #[argh(option, arg_name = "time", default = "Span::seconds(0)")]

@@ -49,6 +49,7 @@ use netcore::addr::Host;
 use netcore::error::{Attempt, Error, errno};
 use netcore::listener::Listener;
 use netcore::log::{self, Log, Record};
+use netcore::number::whole;
 use netcore::output::Output;
 use netcore::port::ListenPort;
 use netcore::resolve::first_address;
@@ -73,7 +74,7 @@ struct Args {
     #[argh(option, default = "Host::LOOPBACK")]
     host: Host,
     /// connections that the kernel may queue (5)
-    #[argh(option, arg_name = "n", default = "5")]
+    #[argh(option, arg_name = "n", default = "5", from_str_fn(whole))]
     backlog: u16,
     /// longest silence of a peer (60s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]

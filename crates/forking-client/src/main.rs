@@ -46,6 +46,7 @@ use argh::{ArgsInfo, FromArgs};
 
 use netcore::addr::Host;
 use netcore::error::Error;
+use netcore::number::at_least_one;
 use netcore::output::Output;
 use netcore::port::Port;
 use netcore::resolve::{Family, addresses};
@@ -73,7 +74,7 @@ struct Args {
     #[argh(switch, short = '6')]
     ipv6: bool,
     /// clients at once (3)
-    #[argh(option, arg_name = "n", default = "3", from_str_fn(clients))]
+    #[argh(option, arg_name = "n", default = "3", from_str_fn(at_least_one))]
     clients: u16,
     /// time that each client stays after its reply (0)
     #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
@@ -87,10 +88,6 @@ struct Args {
     /// print nothing but errors
     #[argh(switch, short = 'q')]
     quiet: bool,
-}
-
-fn clients(text: &str) -> Result<u16, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a number from 1 to 65535".to_owned())
 }
 
 fn main() -> ExitCode {

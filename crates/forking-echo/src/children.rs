@@ -40,14 +40,6 @@ impl FromStr for WhenFull {
     }
 }
 
-/// Reads a limit of children.
-pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|limit| *limit > 0)
-        .ok_or_else(|| "write a number, 1 or more".to_owned())
-}
-
 pub(crate) struct Children {
     log: Log,
     most: usize,

@@ -5,7 +5,7 @@
 //! child serves this one with plain calls that block. Both have then to close what is not theirs.
 //! The parent reaps the children that ended; SIGCHLD says that there are some, not how many.
 //! Fork costs what the address space costs. Seen with `cargo xtask bench`: a static build serves
-//! 1.15 to 1.3 times as many connections a second as the dynamic one, which serves 0.9 times as
+//! 1.2 to 1.3 times as many connections a second as the dynamic one, which serves 0.9 times as
 //! many as the same server in C; bulk and round trips are alike, since fork has no part in them.
 //!
 //! # System calls
@@ -53,6 +53,7 @@ use netcore::addr::Host;
 use netcore::error::{Attempt, Error};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
+use netcore::number::{at_least_one, whole};
 use netcore::output::Output;
 use netcore::port::ListenPort;
 use netcore::resolve::first_address;
@@ -74,16 +75,16 @@ struct Args {
     #[argh(option, default = "Host::LOOPBACK")]
     host: Host,
     /// connections that the kernel may queue (5)
-    #[argh(option, arg_name = "n", default = "5")]
+    #[argh(option, arg_name = "n", default = "5", from_str_fn(whole))]
     backlog: u16,
     /// children at once (40)
-    #[argh(option, arg_name = "n", default = "40", from_str_fn(children::at_least_one))]
+    #[argh(option, arg_name = "n", default = "40", from_str_fn(at_least_one))]
     max_children: usize,
     /// more clients: wait in the queue, or refuse them (wait)
     #[argh(option, arg_name = "what", default = "WhenFull::Wait")]
     when_full: WhenFull,
     /// children at once for one address (no limit)
-    #[argh(option, arg_name = "n", default = "usize::MAX", from_str_fn(children::at_least_one))]
+    #[argh(option, arg_name = "n", default = "usize::MAX", from_str_fn(at_least_one))]
     max_per_source: usize,
     /// longest silence of a peer (60s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]

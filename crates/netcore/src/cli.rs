@@ -204,11 +204,6 @@ fn reword(info: &CommandInfoWithArgs, message: &str) -> String {
     if let Some((name, value, why)) = parts("option") {
         return match why.as_str() {
             "duplicate values provided" => format!("{name}: given more than once"),
-            // What std says of an integer, in the words of a person.
-            "invalid digit found in string" | "cannot parse integer from empty string" => {
-                format!("{name} {value}: not a whole number")
-            }
-            "number too large to fit in target type" => format!("{name} {value}: too large"),
             _ => format!("{name} {value}: {why}"),
         };
     }

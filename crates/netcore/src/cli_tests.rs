@@ -1,6 +1,7 @@
 //! The habits that the frame keeps.
 
 use super::*;
+use crate::number::whole;
 use proptest::prelude::*;
 
 /// A recipe for these tests.
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 #[argh(example = "{command_name} --port 7 localhost")]
 struct Args {
     /// the port
-    #[argh(option, short = 'p')]
+    #[argh(option, short = 'p', from_str_fn(whole))]
     port: u16,
     /// a name
     #[argh(option)]
@@ -89,13 +90,13 @@ fn help_version_and_explain_come_before_required_options() {
 fn help_fits_a_terminal_and_ends_with_examples_and_exit_codes() {
     let text = printed(&["--help"]);
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
-    assert!(text.ends_with("\nEXAMPLES\n  demo --port 7 localhost\n\nEXIT CODES\n  0   done; a server: it was asked to stop, and its clients were served\n  2   usage\n"), "{text}");
+    assert!(text.ends_with("\nEXAMPLES\n  demo --port 7 localhost\n\nEXIT CODES\n  0    done; a server: it was asked to stop, and its clients were served\n  2    usage\n"), "{text}");
 }
 
 #[test]
 fn a_usage_error_names_the_option_the_value_and_what_is_accepted() {
-    assert_eq!(refused(&["--port", "70000"]), "--port 70000: too large");
-    assert_eq!(refused(&["--port=-1"]), "--port -1: not a whole number");
+    assert_eq!(refused(&["--port", "70000"]), "--port 70000: write a whole number from 0 to 65535");
+    assert_eq!(refused(&["--port=-1"]), "--port -1: write a whole number from 0 to 65535");
     assert_eq!(refused(&["--port"]), "--port: needs a value, <port>");
     assert_eq!(refused(&["-p"]), "-p: needs a value, <port>");
     assert_eq!(refused(&[]), "--port: required");
@@ -103,7 +104,10 @@ fn a_usage_error_names_the_option_the_value_and_what_is_accepted() {
     assert_eq!(refused(&["--nosuch"]), "--nosuch: no such option");
     assert_eq!(refused(&["-p1", "-x"]), "-x: no such option");
     assert_eq!(refused(&["-p1", "-p2"]), "--port: given more than once");
-    assert_eq!(refused(&["--port", "\x1b': "]), "--port \\u{1b}': : not a whole number");
+    assert_eq!(
+        refused(&["--port", "\x1b': "]),
+        "--port \\u{1b}': : write a whole number from 0 to 65535"
+    );
 }
 
 #[test]

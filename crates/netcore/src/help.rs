@@ -62,7 +62,7 @@ pub(crate) fn text(recipe: &Recipe, info: &CommandInfoWithArgs) -> String {
     text.push_str("\nEXIT CODES\n");
     for code in recipe.exit_codes {
         let known = EXIT_CODES.iter().find(|(known, _)| known == code);
-        wrap(&mut text, &format!("  {code}"), 6, known.map_or("", |(_, meaning)| meaning));
+        wrap(&mut text, &format!("  {code}"), 7, known.map_or("", |(_, meaning)| meaning));
     }
     text
 }

@@ -9,6 +9,7 @@
 //! | [`output`] | standard output that reports a closed pipe and a full disk |
 //! | [`text`] | bytes from outside made safe to show; JSON lines |
 //! | [`time`] | durations and time-outs as people type them |
+//! | [`number`] | whole numbers as people type them |
 //! | [`addr`], [`port`] | hosts and ports as people type them |
 //! | [`resolve`] | names to addresses, with the resolver's own errors |
 //! | [`connect`] | a client's connection, over every address of a name |
@@ -25,6 +26,7 @@ pub mod error;
 mod help;
 pub mod listener;
 pub mod log;
+pub mod number;
 pub mod output;
 pub mod port;
 pub mod resolve;

@@ -36,6 +36,8 @@ fn help_fits_80_columns_and_ends_with_exit_codes(tool: &Tool) -> Result<(), Skip
     assert!(headings.ends_with(&["OPTIONS", "EXAMPLES", "EXIT CODES"]), "{headings:?}");
     assert!(!tool.examples().is_empty(), "no example");
     let codes = tool.codes();
+    let lines = tool.section("EXIT CODES").filter(|line| !line.is_empty()).count();
+    assert_eq!(lines, codes.len(), "each code stands on one line with its meaning");
     assert!(codes.starts_with(&[0]) && codes.contains(&2) && codes.is_sorted(), "{codes:?}");
     Ok(())
 }

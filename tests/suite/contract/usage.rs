@@ -58,6 +58,8 @@ fn a_value_that_means_nothing_is_refused(tool: &Tool) -> Result<(), Skip> {
     const NOTHING: &str = "-1e99";
     /// What the parsers of the standard library say, which is not what the option accepts.
     const PARSER: [&str; 3] = ["target type", "invalid digit", "cannot parse"];
+    /// What the refusal of a number says: which numbers are accepted.
+    const RANGE: &str = "write a whole number from ";
     for Listed { long, value, .. } in &tool.options() {
         if value.as_deref().is_none_or(|value| FREE.contains(&value)) {
             continue;
@@ -69,6 +71,7 @@ fn a_value_that_means_nothing_is_refused(tool: &Tool) -> Result<(), Skip> {
             tool.refuses([long, nothing], &[long, nothing]);
             let said = tool.run([long, nothing]).finish().stderr_text();
             assert!(!PARSER.iter().any(|words| said.contains(words)), "{said}");
+            assert!(huge.is_none() || said.contains(RANGE), "{said}");
         }
     }
     if tool.has("--timeout") {
