@@ -19,9 +19,20 @@ impl Write for Page {
 }
 
 impl Page {
+    /// The story as told where a skip is allowed, whatever the environment says.
     fn told(scenario: &Scenario, voice: Voice) -> (Result<(), Halt>, Summary, String) {
+        Self::told_with(scenario, voice, false)
+    }
+
+    fn told_with(
+        scenario: &Scenario,
+        voice: Voice,
+        no_skip: bool,
+    ) -> (Result<(), Halt>, Summary, String) {
         let page = Self::default();
-        let story = Story::told_to(Box::new(page.clone()), scenario.name, scenario.summary, voice);
+        let out = Box::new(page.clone());
+        let mut story = Story::told_to(out, scenario.name, scenario.summary, voice);
+        story.no_skip = no_skip;
         let (result, summary) = scenario.play_in(story);
         let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         (result, summary, text)
@@ -66,6 +77,14 @@ fn a_story_for_a_program_is_one_object_a_line() {
     assert_eq!(kinds, ["scenario", "step", "step", "check", "skip", "check", "summary"]);
     let zombies = text.lines().find(|line| line.contains(r#""id":"zombies""#)).unwrap();
     assert!(zombies.contains(r#""holds":true,"expected":"0","got":"0""#), "{zombies}");
+}
+
+#[test]
+fn a_skip_ends_the_story_where_nothing_may_be_skipped() {
+    let (result, summary, text) = Page::told_with(&TRUE, Voice::Tell, true);
+    assert!(matches!(result, Err(Halt::Missing(skip)) if skip.reason == "needs strace"));
+    assert_eq!((summary.checks, summary.skipped), (1, 1));
+    assert!(text.contains("forking: FAILED, 1 check holds"), "{text}");
 }
 
 #[test]
@@ -115,7 +134,8 @@ fn a_reader_who_leaves_changes_nothing() {
             Ok(())
         }
     }
-    let story = Story::told_to(Box::new(Closed), TRUE.name, TRUE.summary, Voice::Tell);
+    let mut story = Story::told_to(Box::new(Closed), TRUE.name, TRUE.summary, Voice::Tell);
+    story.no_skip = false;
     let (result, summary) = TRUE.play_in(story);
     result.unwrap();
     assert_eq!(summary.checks, 2);
