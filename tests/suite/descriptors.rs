@@ -133,7 +133,8 @@ fn an_accept_that_fails_for_want_of_something_is_tried_again() -> Result<(), Ski
             // Also the accept with the reserve descriptor fails, which closes the connection else.
             let server = failing(name, errno, 4);
             assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello", "{errno}");
-            assert_eq!(server.stderr().matches(errno).count(), 1, "{}", server.stderr());
+            let once = |log: &str| log.matches(errno).count() == 1;
+            assert!(server.wait_stderr(once, Duration::from_secs(5)), "{}", server.stderr());
         }
     }
     Ok(())

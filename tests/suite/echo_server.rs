@@ -66,7 +66,7 @@ fn a_silent_client_is_closed_after_the_idle_timeout() -> Result<(), Skip> {
         assert_eq!(end, 0, "{name} closed");
         assert!(begun.elapsed() >= Duration::from_millis(200), "{name}: {:?}", begun.elapsed());
         assert!(
-            server.wait_stderr(|log| log.contains("idle for 200ms"), SECOND),
+            server.wait_stderr(|log| log.contains("idle for 200ms"), 10 * SECOND),
             "{}",
             server.stderr()
         );
@@ -137,7 +137,11 @@ fn an_ipv4_peer_of_a_dual_stack_listener_is_logged_as_ipv4() -> Result<(), Skip>
             let address = format!("{}:{port}", if host == "::1" { "[::1]" } else { host });
             assert_eq!(peer::exchange(address.parse().unwrap(), b"hi").unwrap(), b"hi");
             let line = format!("{name}: {shown}");
-            assert!(server.wait_stderr(|log| log.contains(&line), SECOND), "{}", server.stderr());
+            assert!(
+                server.wait_stderr(|log| log.contains(&line), 10 * SECOND),
+                "{}",
+                server.stderr()
+            );
         }
         assert!(!server.stderr().contains("::ffff:"), "{}", server.stderr());
     }
@@ -149,7 +153,7 @@ fn what_a_peer_sends_is_logged_escaped() -> Result<(), Skip> {
     for name in ["echo-server", "forking-echo"] {
         let server = Server::start(name, ["--port", "0", "-v"]);
         assert_eq!(peer::exchange(server.address(), nasty).unwrap(), nasty);
-        assert!(server.wait_stderr(|log| log.contains(" closed: "), SECOND));
+        assert!(server.wait_stderr(|log| log.contains(" closed: "), 10 * SECOND));
         let log = server.stderr();
         let clean = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}' || c == '\u{fffd}');
         assert!(log.chars().all(clean), "{log:?}");

@@ -118,7 +118,8 @@ fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
         return Err(Error::Usage("--stdin, --size, messages: one of them, --stdin once".into()));
     }
     let family = Family::from_switches(args.ipv4, args.ipv6)?;
-    let (stream, peer) = connect(&addresses(&args.host, args.port.0, family)?, args.timeout)?;
+    let (stream, peer) =
+        connect(&addresses(&args.host, args.port.0, family, args.timeout)?, args.timeout)?;
     let mut echo = Echo::new(stream, peer, args.timeout);
     if args.stdin {
         echo.copy_stdin(out)?;

@@ -96,7 +96,7 @@ fn main() -> ExitCode {
 
 fn compare(args: &Args, out: &mut Output) -> Result<(), Error> {
     let family = Family::from_switches(args.ipv4, args.ipv6)?;
-    let found = addresses(&args.host, args.port.0, family)?;
+    let found = addresses(&args.host, args.port.0, family, args.timeout)?;
     // All connect before any sends: the threads below have nothing to wait for but each other.
     let mut clients = Vec::new();
     for number in 1..=args.clients {

@@ -1,6 +1,5 @@
 //! A child's life: one connection, with plain calls that block, since it has nothing else to do.
 
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
@@ -11,8 +10,8 @@ use nix::unistd::{Pid, getpid, getppid};
 use socket2::Socket;
 
 use netcore::error::errno;
-use netcore::log::{Log, Record};
-use netcore::signal::reset_in_child;
+use netcore::log::Record;
+use netcore::signal::Signals;
 use netcore::sys::exit_now;
 
 use crate::Args;
@@ -24,19 +23,18 @@ pub(crate) const BUFFER: usize = 64 * 1024;
 /// parent registered, and write once more what the parent had buffered.
 pub(crate) fn serve_and_exit(
     parent: Pid,
+    signals: &Signals,
     stream: &Socket,
-    peer: SocketAddr,
+    mut record: Record,
     buffer: &mut [u8],
-    log: &Log,
     args: &Args,
 ) -> ! {
     // A killed parent can't end its children: the kernel sends them SIGTERM in its place. If it
     // died before this call, there is no signal any more, but another parent.
     let orphan = prctl::set_pdeathsig(Signal::SIGTERM).is_err() || getppid() != parent;
-    if orphan || reset_in_child().is_err() {
+    if orphan || signals.unblock().is_err() {
         exit_now(1);
     }
-    let mut record = log.open(peer);
     let end = echo(stream, buffer, args, &mut record);
     record.close(end);
     exit_now(0)

@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use netcore::error::{Attempt, Error, errno};
-use netcore::log::Log;
+use netcore::log::{Log, Record};
 use netcore::signal::{Signal, Signals, Woken};
 use netcore::text::Json;
 
@@ -98,9 +98,9 @@ impl Children {
     }
 
     /// `fork` failed: EAGAIN at the limit of processes (RLIMIT_NPROC, pids.max), ENOMEM.
-    pub(crate) fn not_born(&mut self, peer: SocketAddr, why: Errno) {
+    pub(crate) fn not_born(&mut self, record: Record, why: Errno) {
         self.refused += 1;
-        self.log.note(format_args!("{peer} refused: fork: {}", errno(why)));
+        record.close(Err(format!("fork: {}", errno(why))));
     }
 
     /// Reaps every child that has ended: fifty that end together may be a single SIGCHLD.

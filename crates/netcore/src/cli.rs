@@ -47,26 +47,24 @@ pub fn run<A: FromArgs + ArgsInfo>(
     recipe: &Recipe,
     body: impl FnOnce(&A, &mut Output) -> Result<(), Error>,
 ) -> ExitCode {
-    let mut out = Output::new();
+    let mut out = Output::new(recipe.name);
     let result = match read::<A>(recipe, std::env::args_os().skip(1)) {
         Ok(Asked::Run(args)) => body(&args, &mut out),
         Ok(Asked::Print(text)) => out.line(text.trim_end()),
         Err(usage) => Err(Error::Usage(usage)),
     };
-    let Err(error) = result else { return ExitCode::SUCCESS };
-    let code = error.exit_code();
-    if code != 0 {
-        let mut message = format!("{}: {error}\n", recipe.name);
-        if let Error::Usage(_) = error {
-            message += &format!("Try '{} --help'.\n", recipe.name);
+    match result {
+        // A reader that has gone (`| head`) has what it wanted.
+        Err(error) if error.exit_code() != 0 => {
+            out.report(&error);
+            if let Error::Usage(_) = error {
+                let more = format!("Try '{} --help'.\n", recipe.name);
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), more.as_bytes());
+            }
         }
-        if let Some(hint) = error.hint() {
-            message += &format!("hint: {hint}\n");
-        }
-        // With standard error closed too there is nobody left to tell but the exit code.
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), message.as_bytes());
+        _ => {}
     }
-    ExitCode::from(code)
+    ExitCode::from(out.worst())
 }
 
 /// What a command line asks for.

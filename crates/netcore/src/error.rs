@@ -17,6 +17,8 @@ use crate::time;
 pub enum Error {
     /// The command line is wrong; nothing was opened and nothing was sent.
     Usage(String),
+    /// The question was understood, and the answer is no.
+    No(String),
     /// A system call failed.
     Os {
         /// What was attempted, with the address or the option in it: `bind 127.0.0.1:80`.
@@ -73,6 +75,7 @@ impl Error {
         match self {
             // The reader has gone (`| head`): it has what it wanted.
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Error::No(_) => 1,
             Error::Usage(_) => 2,
             Error::Protocol { .. } => 65,
             Error::Resolve { reason, .. } => reason.exit_code(),
@@ -113,7 +116,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Usage(what) => f.write_str(what),
+            Error::Usage(what) | Error::No(what) => f.write_str(what),
             Error::Os { attempt, source } => write!(f, "{attempt}: {}", errno(*source)),
             Error::Resolve { name, reason } => write!(f, "resolve {name}: {reason}"),
             Error::Protocol { peer, fault } => write!(f, "{peer}: {fault}"),
@@ -198,6 +201,7 @@ mod tests {
     fn every_exit_code_that_an_error_has_is_in_the_table() {
         let errors = [
             Error::Usage(String::new()),
+            Error::No(String::new()),
             os(Errno::EIO),
             os(Errno::EPERM),
             os(Errno::EPIPE),

@@ -11,7 +11,8 @@
 //! | [`time`] | durations and time-outs as people type them |
 //! | [`number`] | whole numbers as people type them |
 //! | [`addr`], [`port`] | hosts and ports as people type them |
-//! | [`resolve`] | names to addresses, with the resolver's own errors |
+//! | [`input`] | the words of the command line, or the lines of standard input |
+//! | [`resolve`] | names to addresses and back, within a deadline, with the resolver's own errors |
 //! | [`connect`] | a client's connection, over every address of a name |
 //! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
 //! | [`listener`] | a listening socket, and what to do about each error of `accept` |
@@ -24,13 +25,16 @@ pub mod cli;
 pub mod connect;
 pub mod error;
 mod help;
+pub mod input;
 pub mod listener;
 pub mod log;
 pub mod number;
 pub mod output;
 pub mod port;
 pub mod resolve;
+mod service;
 pub mod signal;
 pub mod sys;
 pub mod text;
 pub mod time;
+mod within;

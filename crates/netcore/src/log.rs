@@ -58,7 +58,7 @@ impl Log {
             return;
         }
         let _ = if self.json {
-            Output::new().line(json())
+            Output::new(self.name).line(json())
         } else {
             let line = format!("{}: {}\n", self.name, line());
             std::io::stderr().write_all(line.as_bytes()).map_err(Error::Output)
@@ -90,14 +90,17 @@ impl Record<'_> {
     /// The connection ended: at the end of the stream, or for the reason in the error.
     pub fn close(self, end: Result<(), String>) {
         let Record { log, peer, received, sent, since } = self;
-        let (took, why) =
-            (since.elapsed(), end.err().unwrap_or_else(|| "end of stream".to_owned()));
+        // Only a log that is written looks at the clock.
+        let why = || end.as_ref().err().map_or("end of stream", String::as_str);
         log.event(
             || {
                 let json = Json::new("closed").address(peer).number("received", received);
-                json.number("sent", sent).nanos("duration_ns", took).text("why", &why)
+                json.number("sent", sent).nanos("duration_ns", since.elapsed()).text("why", why())
             },
-            || format!("{peer} closed: {received} bytes in, {sent} out, {}, {why}", millis(took)),
+            || {
+                let took = millis(since.elapsed());
+                format!("{peer} closed: {received} bytes in, {sent} out, {took}, {}", why())
+            },
         );
     }
 }

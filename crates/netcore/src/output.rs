@@ -7,12 +7,32 @@ use crate::error::Error;
 
 /// Standard output. Each call reaches the kernel before it returns, so nothing is lost when a
 /// program is killed, and nothing that one process wrote is written again by a forked child.
-pub struct Output(());
+pub struct Output {
+    name: &'static str,
+    worst: u8,
+}
 
 impl Output {
-    /// The frame makes the only one.
-    pub(crate) fn new() -> Output {
-        Output(())
+    /// The standard output of the program `name`.
+    pub(crate) fn new(name: &'static str) -> Output {
+        Output { name, worst: 0 }
+    }
+
+    /// Says an error on standard error and lets the program go on with the rest of what it was
+    /// asked; it then ends with the worst (highest) exit code of all.
+    pub fn report(&mut self, error: &Error) {
+        self.worst = self.worst.max(error.exit_code());
+        let mut message = format!("{}: {error}\n", self.name);
+        if let Some(hint) = error.hint() {
+            message += &format!("hint: {hint}\n");
+        }
+        // With standard error closed too there is nobody left to tell but the exit code.
+        let _ = std::io::stderr().write_all(message.as_bytes());
+    }
+
+    /// The worst exit code of what was reported so far.
+    pub(crate) fn worst(&self) -> u8 {
+        self.worst
     }
 
     /// Writes one line.

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use crate::addr::inet_aton;
-use crate::sys;
+use crate::service::{self, Protocol};
 
 /// The port of a peer: 1 to 65535, or a service name of TCP such as `http`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,20 +31,31 @@ impl FromStr for ListenPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ListenPort, String> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if digits && (text == "0" || !text.starts_with('0')) {
-            return text.parse().map(ListenPort).map_err(|_| "a port is at most 65535".to_owned());
+        if let Some(number) = number(text)? {
+            return Ok(ListenPort(number));
         }
-        // RFC 6335 §5.1: letters, digits and hyphens, at least one letter; older names also have
-        // the rest. A sign, a leading zero or 0x is a mistyped number.
-        let mistyped = text.starts_with(|c: char| c.is_ascii_digit()) && inet_aton(text).is_some();
-        if digits || mistyped || text.starts_with(['-', '+']) {
-            return Err("not a port: write 1 to 65535 without sign or leading zero".to_owned());
-        }
-        sys::getservbyname(text, c"tcp")
-            .map(ListenPort)
+        service::by_name(text, Protocol::Tcp)
+            .map(|service| ListenPort(service.port))
             .ok_or_else(|| "neither a port (1 to 65535) nor a service name of TCP".to_owned())
     }
+}
+
+/// A port as a number, `None` for what can only be a name.
+///
+/// # Errors
+/// A number that is no port: above 65535, or with a sign, a leading zero or `0x`.
+pub fn number(text: &str) -> Result<Option<u16>, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && (text == "0" || !text.starts_with('0')) {
+        return text.parse().map(Some).map_err(|_| "a port is at most 65535".to_owned());
+    }
+    // RFC 6335 §5.1: letters, digits and hyphens, at least one letter; older names also have
+    // the rest. A sign, a leading zero or 0x is a mistyped number.
+    let mistyped = text.starts_with(|c: char| c.is_ascii_digit()) && inet_aton(text).is_some();
+    if digits || mistyped || text.starts_with(['-', '+']) {
+        return Err("not a port: write 1 to 65535 without sign or leading zero".to_owned());
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
-//! Names to addresses, with the resolver's own errors.
+//! Names to addresses and back, within a deadline, with the resolver's own errors.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 
 use crate::addr::Host;
 use crate::error::{Error, errno};
 use crate::sys;
+use crate::text::escape;
+use crate::time::Timeout;
+use crate::within::within;
 
 /// Which addresses are wanted: `-4`, `-6`, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,18 +49,35 @@ impl Family {
     }
 }
 
-/// Why the resolver has no address (the EAI codes of getaddrinfo(3)).
+/// Why the resolver has no answer (the EAI codes of getaddrinfo(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {
     code: i32,
     source: Errno,
 }
 
+/// The EAI codes and what they mean to the one who asked.
+const EAI: [(i32, &str, &str); 12] = [
+    (libc::EAI_NONAME, "EAI_NONAME", "no such host"),
+    (libc::EAI_NODATA, "EAI_NODATA", "the host has no address of that kind"),
+    (libc::EAI_AGAIN, "EAI_AGAIN", "the name server did not answer, try again later"),
+    (libc::EAI_FAIL, "EAI_FAIL", "the name server refused to answer"),
+    (libc::EAI_MEMORY, "EAI_MEMORY", "out of memory"),
+    (libc::EAI_SYSTEM, "EAI_SYSTEM", "a system call failed"),
+    (libc::EAI_OVERFLOW, "EAI_OVERFLOW", "the name is too long"),
+    (libc::EAI_FAMILY, "EAI_FAMILY", "the address family is not supported"),
+    (libc::EAI_SOCKTYPE, "EAI_SOCKTYPE", "the socket type is not supported"),
+    (libc::EAI_SERVICE, "EAI_SERVICE", "the service has no such socket type"),
+    (libc::EAI_BADFLAGS, "EAI_BADFLAGS", "the flags are not valid"),
+    // Not in the libc crate: netdb.h has it for glibc.
+    (-9, "EAI_ADDRFAMILY", "the host has no address of that family"),
+];
+
 impl Reason {
     /// 68 for a name that does not exist, 75 where asking again may help, else 71.
     pub(crate) fn exit_code(self) -> u8 {
         match self.code {
-            libc::EAI_NONAME | libc::EAI_NODATA => 68,
+            libc::EAI_NONAME => 68,
             libc::EAI_AGAIN => 75,
             _ => 71,
         }
@@ -66,55 +86,64 @@ impl Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (symbol, meaning) = match self.code {
-            libc::EAI_NONAME => ("EAI_NONAME", "no such host"),
-            libc::EAI_NODATA => ("EAI_NODATA", "the host has no address of that kind"),
-            libc::EAI_AGAIN => ("EAI_AGAIN", "the name server did not answer, try again later"),
-            libc::EAI_FAIL => ("EAI_FAIL", "the name server refused to answer"),
-            libc::EAI_MEMORY => ("EAI_MEMORY", "out of memory"),
-            libc::EAI_SYSTEM => return write!(f, "{} (EAI_SYSTEM)", errno(self.source)),
-            code => return write!(f, "getaddrinfo answered {code}"),
-        };
-        write!(f, "{meaning} ({symbol})")
+        match EAI.iter().find(|(code, ..)| *code == self.code) {
+            Some((libc::EAI_SYSTEM, symbol, _)) => write!(f, "{} ({symbol})", errno(self.source)),
+            Some((_, symbol, meaning)) => write!(f, "{meaning} ({symbol})"),
+            None => write!(f, "the resolver answered {}", self.code),
+        }
     }
+}
+
+/// What a host name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its addresses, in the resolver's order and without duplicates.
+    pub addresses: Vec<SocketAddr>,
+    /// The name that other names of it are aliases of, escaped; `None` for a literal.
+    pub canonical: Option<String>,
 }
 
 /// Every address of a host, in the resolver's order and without duplicates; a literal never
 /// reaches the resolver.
 ///
 /// # Errors
-/// [`Error::Resolve`] with the EAI code; [`Error::Usage`] for a literal of the other family.
-pub fn addresses(host: &Host, port: u16, family: Family) -> Result<Vec<SocketAddr>, Error> {
-    let name = match host {
-        Host::Name(name) => name,
-        Host::Literal { ip, .. } => {
-            let address = host.literal(port).map_err(Error::Usage)?.into_iter();
-            let wanted: Vec<_> = address.filter(|address| family.takes(*address)).collect();
-            return match wanted.is_empty() {
-                true => Err(Error::Usage(format!("{ip} is not of the family that was asked for"))),
-                false => Ok(wanted),
-            };
-        }
+/// [`Error::Resolve`] with the EAI code; [`Error::Timeout`]; [`Error::Usage`] for a literal of the
+/// other family.
+pub fn addresses(
+    host: &Host,
+    port: u16,
+    family: Family,
+    timeout: Timeout,
+) -> Result<Vec<SocketAddr>, Error> {
+    ask(host, port, family, 0, timeout).map(|found| found.addresses)
+}
+
+/// The same with the canonical name, and without the addresses of a family of which this machine
+/// has no address but loopback, unless that family is asked for (AI_ADDRCONFIG): what it could
+/// connect to, and what `getent ahosts` prints.
+///
+/// # Errors
+/// As [`addresses`].
+pub fn look_up(host: &Host, port: u16, family: Family, timeout: Timeout) -> Result<Found, Error> {
+    let reachable = if family == Family::Any { libc::AI_ADDRCONFIG } else { 0 };
+    ask(host, port, family, libc::AI_CANONNAME | reachable, timeout)
+}
+
+/// The name of an address, escaped; `None` where it has none.
+///
+/// # Errors
+/// As [`addresses`].
+pub fn name_of(ip: IpAddr, timeout: Timeout) -> Result<Option<String>, Error> {
+    let question = || match sys::getnameinfo(ip) {
+        Ok(name) => name.into_bytes(),
+        Err((code, source)) => failure(code, source),
     };
-    let failed =
-        |code, source| Error::Resolve { name: name.clone(), reason: Reason { code, source } };
-    let wanted = match family {
-        Family::Any => libc::AF_UNSPEC,
-        Family::V4 => libc::AF_INET,
-        Family::V6 => libc::AF_INET6,
-    };
-    // Host::from_str lets no NUL through; a name made otherwise could not exist anyway.
-    let c_name =
-        CString::new(name.as_str()).map_err(|_| failed(libc::EAI_NONAME, Errno::EINVAL))?;
-    let found =
-        sys::getaddrinfo(&c_name, wanted, port).map_err(|(code, source)| failed(code, source))?;
-    let mut addresses = Vec::new();
-    for address in found {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
+    let answer = within(timeout, &ip.to_string(), question)?;
+    match refusal(&answer) {
+        None => Ok(Some(escape(&answer))),
+        Some(Reason { code: libc::EAI_NONAME, .. }) => Ok(None),
+        Some(reason) => Err(Error::Resolve { name: ip.to_string(), reason }),
     }
-    Ok(addresses)
 }
 
 /// The address that a server listens on: the host's first.
@@ -122,27 +151,103 @@ pub fn addresses(host: &Host, port: u16, family: Family) -> Result<Vec<SocketAdd
 /// # Errors
 /// As [`addresses`].
 pub fn first_address(host: &Host, port: u16) -> Result<SocketAddr, Error> {
-    let first = addresses(host, port, Family::Any)?.into_iter().next();
+    let first = addresses(host, port, Family::Any, Timeout::seconds(5))?.into_iter().next();
     first.ok_or_else(|| Error::Resolve {
         name: host.to_string(),
         reason: Reason { code: libc::EAI_NODATA, source: Errno::EINVAL },
     })
 }
 
+fn ask(
+    host: &Host,
+    port: u16,
+    family: Family,
+    flags: i32,
+    timeout: Timeout,
+) -> Result<Found, Error> {
+    let name = match host {
+        Host::Name(name) => name,
+        Host::Literal { ip, .. } => {
+            let address = host.literal(port).map_err(Error::Usage)?.into_iter();
+            let addresses: Vec<_> = address.filter(|address| family.takes(*address)).collect();
+            return match addresses.is_empty() {
+                true => Err(Error::Usage(format!("{ip} is not of the family that was asked for"))),
+                false => Ok(Found { addresses, canonical: None }),
+            };
+        }
+    };
+    let wanted = match family {
+        Family::Any => libc::AF_UNSPEC,
+        Family::V4 => libc::AF_INET,
+        Family::V6 => libc::AF_INET6,
+    };
+    let question = || match CString::new(name.as_str()) {
+        Ok(c_name) => match sys::getaddrinfo(&c_name, wanted, port, flags) {
+            Ok((addresses, canonical)) => written(&addresses, canonical.as_deref()),
+            Err((code, source)) => failure(code, source),
+        },
+        // Host::from_str lets no NUL through; a name made otherwise could not exist anyway.
+        Err(_) => failure(libc::EAI_NONAME, Errno::EINVAL),
+    };
+    let answer = within(timeout, name, question)?;
+    match refusal(&answer) {
+        None => Ok(found(&answer)),
+        Some(reason) => Err(Error::Resolve { name: name.clone(), reason }),
+    }
+}
+
+/// A failure as the child writes it; no name of a host and no address begins so.
+fn failure(code: i32, source: Errno) -> Vec<u8> {
+    format!("!{code} {}", source as i32).into_bytes()
+}
+
+fn refusal(answer: &[u8]) -> Option<Reason> {
+    let text = std::str::from_utf8(answer.strip_prefix(b"!")?).ok()?;
+    let (code, source) = text.split_once(' ')?;
+    Some(Reason { code: code.parse().ok()?, source: Errno::from_raw(source.parse().ok()?) })
+}
+
+/// Addresses as the child writes them: a line each, after that of the canonical name.
+fn written(addresses: &[SocketAddr], canonical: Option<&CStr>) -> Vec<u8> {
+    let mut answer = canonical.map(|name| escape(name.to_bytes())).unwrap_or_default();
+    for address in addresses {
+        answer += &format!("\n{address}");
+    }
+    answer.into_bytes()
+}
+
+fn found(answer: &[u8]) -> Found {
+    let text = String::from_utf8_lossy(answer);
+    let mut lines = text.lines();
+    let canonical = lines.next().filter(|name| !name.is_empty()).map(str::to_owned);
+    let mut addresses = Vec::new();
+    for address in lines.filter_map(|line| line.parse().ok()) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Found { addresses, canonical }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
+
+    const SOON: Timeout = Timeout::seconds(5);
 
     #[test]
     fn a_literal_is_taken_as_it_is() {
         let host = "192.0.2.7".parse().unwrap();
-        assert_eq!(addresses(&host, 7, Family::Any).unwrap(), ["192.0.2.7:7".parse().unwrap()]);
-        assert!(matches!(addresses(&host, 7, Family::V6), Err(Error::Usage(_))));
+        let found = addresses(&host, 7, Family::Any, SOON).unwrap();
+        assert_eq!(found, ["192.0.2.7:7".parse().unwrap()]);
+        assert!(matches!(addresses(&host, 7, Family::V6, SOON), Err(Error::Usage(_))));
     }
 
     #[test]
     fn localhost_is_a_loopback_address_once() {
-        let found = addresses(&"localhost".parse().unwrap(), 7, Family::Any).unwrap();
+        let found = addresses(&"localhost".parse().unwrap(), 7, Family::Any, SOON).unwrap();
+        assert!(!found.is_empty());
         assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 7));
         for (at, address) in found.iter().enumerate() {
             assert!(!found[at + 1..].contains(address), "{address} twice");
@@ -150,11 +255,46 @@ mod tests {
     }
 
     #[test]
-    fn each_eai_code_has_its_exit_code() {
-        let code = |code| Reason { code, source: Errno::EIO }.exit_code();
-        assert_eq!(code(libc::EAI_NONAME), 68);
-        assert_eq!(code(libc::EAI_AGAIN), 75);
-        assert_eq!(code(libc::EAI_FAIL), 71);
-        assert_eq!(code(libc::EAI_SYSTEM), 71);
+    fn an_answer_survives_the_pipe() {
+        let all: Vec<SocketAddr> = ["192.0.2.7:7", "[fe80::1%2]:7", "[::ffff:1.2.3.4]:0"]
+            .map(|a| a.parse().unwrap())
+            .into();
+        let answer = written(&all, Some(c"h\x07st"));
+        assert_eq!(refusal(&answer), None);
+        let found = found(&answer);
+        assert_eq!((found.addresses, found.canonical), (all, Some("h\\u{7}st".to_owned())));
+        let reason = Reason { code: libc::EAI_SYSTEM, source: Errno::EMFILE };
+        assert_eq!(refusal(&failure(reason.code, reason.source)), Some(reason));
+    }
+
+    #[test]
+    fn eight_threads_ask_at_once() {
+        let host: Host = "localhost".parse().unwrap();
+        let alone = addresses(&host, 7, Family::Any, SOON).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        assert_eq!(addresses(&host, 7, Family::Any, SOON).unwrap(), alone);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn each_eai_code_has_its_exit_code_and_its_symbol() {
+        let reason = |code| Reason { code, source: Errno::EIO };
+        for (code, exit_code, symbol) in [
+            (libc::EAI_NONAME, 68, "EAI_NONAME"),
+            (libc::EAI_AGAIN, 75, "EAI_AGAIN"),
+            (libc::EAI_FAIL, 71, "EAI_FAIL"),
+            (libc::EAI_NODATA, 71, "EAI_NODATA"),
+            (libc::EAI_SYSTEM, 71, "EAI_SYSTEM"),
+        ] {
+            assert_eq!(reason(code).exit_code(), exit_code, "{symbol}");
+            assert!(reason(code).to_string().ends_with(&format!("({symbol})")));
+        }
+        assert_eq!(reason(-999).to_string(), "the resolver answered -999");
     }
 }

@@ -9,15 +9,18 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
 pub use nix::sys::signal::Signal;
-use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::error::{Attempt, Error};
 use crate::sys::{self, Action};
 
 /// Signals that are blocked, and come out of a descriptor instead.
-pub struct Signals(SignalFd);
+pub struct Signals {
+    caught: SigSet,
+    descriptor: SignalFd,
+}
 
 /// Why [`Signals::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,15 +44,25 @@ impl Signals {
     /// # Errors
     /// The error of sigaction(2), sigprocmask(2) or signalfd(2).
     pub fn catch(signals: &[Signal]) -> Result<Signals, Error> {
-        let mut set = SigSet::empty();
+        let mut caught = SigSet::empty();
         for signal in signals {
             sys::set_action(*signal, Action::Default)
                 .attempt(format_args!("sigaction {signal}"))?;
-            set.add(*signal);
+            caught.add(*signal);
         }
-        set.thread_block().attempt("block signals")?;
+        caught.thread_block().attempt("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        SignalFd::with_flags(&set, flags).attempt("signalfd").map(Signals)
+        let descriptor = SignalFd::with_flags(&caught, flags).attempt("signalfd")?;
+        Ok(Signals { caught, descriptor })
+    }
+
+    /// Unblocks them in a forked child, which inherits the mask of its parent and would not obey
+    /// even a SIGTERM.
+    ///
+    /// # Errors
+    /// The error of sigprocmask(2).
+    pub fn unblock(&self) -> Result<(), Error> {
+        self.caught.thread_unblock().attempt("unblock signals")
     }
 
     /// The next signal that has come, `None` when there is none. Several of one kind may have
@@ -58,7 +71,7 @@ impl Signals {
     /// # Errors
     /// The error of read(2) on the descriptor.
     pub fn next(&self) -> Result<Option<Signal>, Error> {
-        let info = self.0.read_signal().attempt("read signalfd")?;
+        let info = self.descriptor.read_signal().attempt("read signalfd")?;
         Ok(info.and_then(|info| Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()))
     }
 
@@ -75,8 +88,8 @@ impl Signals {
     ) -> Result<Woken, Error> {
         // One array for both cases: without a descriptor only its first element is polled.
         let mut fds = [
-            PollFd::new(self.0.as_fd(), PollFlags::POLLIN),
-            PollFd::new(fd.unwrap_or_else(|| self.0.as_fd()), events),
+            PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN),
+            PollFd::new(fd.unwrap_or_else(|| self.descriptor.as_fd()), events),
         ];
         let polled = if fd.is_some() { fds.as_mut_slice() } else { fds.split_at_mut(1).0 };
         loop {
@@ -101,20 +114,20 @@ impl Signals {
     }
 }
 
-/// What a forked child does with the signals of its parent: it blocks none, and leaves SIGINT to
-/// the parent. Ctrl-C reaches every process of the terminal's foreground group: the parent then
-/// lets its children finish, which they could not if they had died of the same keystroke. A crash
-/// is a crash again: std's handler, which tells a stack overflow from other faults, would survive
-/// the first SIGSEGV that somebody sends.
+/// Sets what children are to inherit, once, so that no child has to.
+///
+/// SIGINT is ignored: Ctrl-C reaches every process of the terminal's foreground group, and the
+/// parent could not let its children finish if they had died of the same keystroke. The parent
+/// sees it all the same if it was caught before: a blocked signal is queued even when it is
+/// ignored. A crash is a crash again: std's handler, which tells a stack overflow from other
+/// faults, would survive the first SIGSEGV that somebody sends.
 ///
 /// # Errors
-/// The error of sigaction(2) or sigprocmask(2).
-pub fn reset_in_child() -> Result<(), Error> {
+/// The error of sigaction(2).
+pub fn set_for_children() -> Result<(), Error> {
     sys::set_action(Signal::SIGINT, Action::Ignore).attempt("sigaction SIGINT")?;
     sys::set_action(Signal::SIGSEGV, Action::Default).attempt("sigaction SIGSEGV")?;
-    sys::set_action(Signal::SIGBUS, Action::Default).attempt("sigaction SIGBUS")?;
-    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-        .attempt("unblock signals")
+    sys::set_action(Signal::SIGBUS, Action::Default).attempt("sigaction SIGBUS")
 }
 
 /// The time until a deadline for poll(2), rounded up to its milliseconds: rounded down, a wait

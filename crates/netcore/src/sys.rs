@@ -4,12 +4,15 @@
 
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigHandler, Signal};
+use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 /// Ends this process at once (`_exit(2)`): no destructor, no atexit handler, no flush of buffers
 /// that belong to the parent. A forked child leaves this way.
@@ -40,7 +43,41 @@ pub(crate) enum Action {
     Ignore,
 }
 
-/// All addresses of a host name (`getaddrinfo(3)`), in the resolver's order, for TCP.
+/// Forks a child that writes one answer into a pipe and ends (`fork(2)`); returns its process id
+/// and the end of the pipe to read from. The answer ends with a NUL: at the end of the file would
+/// be too late, since a child that another thread forks in this instant holds the pipe open too.
+///
+/// # Errors
+/// Those of pipe2(2) and fork(2).
+pub(crate) fn fork_to_answer(
+    answer: impl FnOnce() -> Vec<u8>,
+) -> nix::Result<(Pid, std::os::fd::OwnedFd)> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    // SAFETY: in a child of several threads only async-signal-safe calls may be made, since a lock
+    // may have been held by a thread that is not there any more. glibc makes exceptions of its
+    // allocator and of its resolver, whose locks it takes before it forks; `answer` uses no others.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok((child, read)),
+        ForkResult::Child => {
+            // Nobody else would end it if this process were killed.
+            let _ = set_pdeathsig(Signal::SIGKILL);
+            let mut answer = answer();
+            answer.push(0);
+            let mut rest = answer.as_slice();
+            while !rest.is_empty() {
+                match nix::unistd::write(&write, rest) {
+                    Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                    Err(Errno::EINTR) => {}
+                    Err(_) => break,
+                }
+            }
+            exit_now(0)
+        }
+    }
+}
+
+/// All addresses of a host name (`getaddrinfo(3)`), in the resolver's order, for TCP, and its
+/// canonical name where `flags` ask for it.
 ///
 /// # Errors
 /// The EAI code, and errno where the code is EAI_SYSTEM.
@@ -48,10 +85,12 @@ pub(crate) fn getaddrinfo(
     host: &CStr,
     family: i32,
     port: u16,
-) -> Result<Vec<SocketAddr>, (i32, Errno)> {
+    flags: i32,
+) -> Result<(Vec<SocketAddr>, Option<CString>), (i32, Errno)> {
     // SAFETY: addrinfo is integers and pointers, for which all zeros is a value.
     let mut hints: libc::addrinfo = unsafe { MaybeUninit::zeroed().assume_init() };
     hints.ai_family = family;
+    hints.ai_flags = flags;
     // Without a type the resolver gives each address three times, for TCP, UDP and raw.
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut list = ptr::null_mut();
@@ -62,9 +101,14 @@ pub(crate) fn getaddrinfo(
         return Err((code, Errno::last()));
     }
     let mut addresses = Vec::new();
+    let mut canonical = None;
     let mut entry = list;
     // SAFETY: getaddrinfo made a list that ends in null, and it is not freed before the end.
     while let Some(info) = unsafe { entry.as_ref() } {
+        if !info.ai_canonname.is_null() {
+            // SAFETY: not null, then it is a string that lives as long as the list.
+            canonical = Some(unsafe { CStr::from_ptr(info.ai_canonname) }.to_owned());
+        }
         match info.ai_family {
             libc::AF_INET => {
                 // SAFETY: an AF_INET entry points to a sockaddr_in; read_unaligned needs no alignment.
@@ -84,20 +128,74 @@ pub(crate) fn getaddrinfo(
     }
     // SAFETY: `list` came from getaddrinfo, and nothing above keeps a pointer into it.
     unsafe { libc::freeaddrinfo(list) };
-    Ok(addresses)
+    Ok((addresses, canonical))
 }
 
-/// The port of a service by name or alias (`getservbyname(3)`), in host order.
+/// The host name of an address (`getnameinfo(3)`).
+///
+/// # Errors
+/// The EAI code, EAI_NONAME where the address has no name, and errno where it is EAI_SYSTEM.
+pub(crate) fn getnameinfo(ip: IpAddr) -> Result<CString, (i32, Errno)> {
+    let address = socket2::SockAddr::from(SocketAddr::new(ip, 0));
+    // NI_MAXHOST, getnameinfo(3).
+    let mut host = [0_u8; 1025];
+    // SAFETY: both buffers are valid for their lengths, and no service name is asked for.
+    let code = unsafe {
+        libc::getnameinfo(
+            address.as_ptr().cast(),
+            address.len(),
+            host.as_mut_ptr().cast(),
+            1025,
+            ptr::null_mut(),
+            0,
+            libc::NI_NAMEREQD,
+        )
+    };
+    if code != 0 {
+        return Err((code, Errno::last()));
+    }
+    let name = CStr::from_bytes_until_nul(&host).map_err(|_| (libc::EAI_OVERFLOW, Errno::EIO))?;
+    Ok(name.to_owned())
+}
+
+/// An entry of the services database (services(5)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Servent {
+    /// The official name.
+    pub(crate) name: CString,
+    /// In host order.
+    pub(crate) port: u16,
+    /// `tcp`, `udp`, …
+    pub(crate) protocol: CString,
+    /// Other names.
+    pub(crate) aliases: Vec<CString>,
+}
+
+/// The answers of getserv*(3) lie in a static buffer: one caller at a time, until it has been copied.
+static SERVENT: Mutex<()> = Mutex::new(());
+
+/// A service by its name or alias (`getservbyname(3)`), `None` where it is unknown.
 #[must_use]
-pub(crate) fn getservbyname(name: &str, protocol: &CStr) -> Option<u16> {
-    // The answer lies in a static buffer: one caller at a time, until it has been copied.
-    static BUFFER: Mutex<()> = Mutex::new(());
-    let name = CString::new(name).ok()?;
-    let _guard = BUFFER.lock().ok()?;
+pub(crate) fn getservbyname(name: &CStr, protocol: &CStr) -> Option<Servent> {
+    let _guard = SERVENT.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: both strings end in NUL; the lock keeps the static answer ours.
     let entry = unsafe { libc::getservbyname(name.as_ptr(), protocol.as_ptr()) };
-    // SAFETY: the answer is null or a servent that is valid until the next getserv* call.
+    copied(entry)
+}
+
+/// Copies what getserv* answered; the caller still holds the lock.
+fn copied(entry: *const libc::servent) -> Option<Servent> {
+    // SAFETY: null, or a servent that is valid until the next getserv* call.
     let entry = unsafe { entry.as_ref() }?;
-    // The port is a 16-bit number in network order, kept in an int.
-    u16::try_from(entry.s_port).ok().map(u16::from_be)
+    // SAFETY: the strings of a servent are not null and end in NUL.
+    let string = |text: *const libc::c_char| unsafe { CStr::from_ptr(text) }.to_owned();
+    let mut aliases = Vec::new();
+    let mut alias = entry.s_aliases;
+    // SAFETY: s_aliases is a list that ends with null, and is not read past it.
+    while let Some(text) = unsafe { alias.as_ref() }.filter(|text| !text.is_null()) {
+        aliases.push(string(*text));
+        alias = alias.wrapping_add(1);
+    }
+    let port = u16::try_from(entry.s_port).ok().map(u16::from_be)?;
+    Some(Servent { name: string(entry.s_name), port, protocol: string(entry.s_proto), aliases })
 }

@@ -87,6 +87,13 @@ impl Json {
         self
     }
 
+    /// True or false.
+    #[must_use]
+    pub fn flag(mut self, key: &str, value: bool) -> Json {
+        let _ = write!(self.0, ",{}:{value}", quoted(key));
+        self
+    }
+
     /// A duration in integer nanoseconds; the key ends in `_ns`.
     #[must_use]
     pub fn nanos(self, key: &str, value: std::time::Duration) -> Json {

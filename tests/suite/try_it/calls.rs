@@ -40,9 +40,15 @@ impl Story {
     pub(super) fn read(header: &Header) -> Self {
         let section = header.sections.iter().find(|section| section.heading == "System calls");
         let text = section.expect("a section on system calls").text.replace('\n', " ");
+        assert_eq!(text.starts_with("None "), !text.contains('`'), "calls, or None: {text}");
         let (text, parent) = text.split_once("in the parent").unwrap_or((&text, ""));
         let (main, child) = text.split_once("in the child").unwrap_or((text, ""));
         Self { main: steps(main), child: steps(child), parent: steps(parent) }
+    }
+
+    /// Whether no call is the lesson; the section then begins with that word.
+    pub(super) fn is_empty(&self) -> bool {
+        self.main.is_empty()
     }
 
     /// The expression with which strace shows these calls, and where programs and threads begin.

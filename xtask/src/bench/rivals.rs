@@ -14,6 +14,10 @@ use nix::unistd::Pid;
 
 /// The C server, linked as a distribution links: what the dynamic builds are divided by.
 pub(super) const C: &str = "C";
+/// As `cc -static` links: without it the loader of a position-independent program writes to pages
+/// that each fork has then to copy.
+const STATIC: &str = "-C target-feature=+crt-static -C relocation-model=static";
+
 /// The C server linked -static: what the static builds are divided by.
 pub(super) const C_STATIC: &str = "C, static";
 
@@ -78,7 +82,7 @@ pub(super) fn find() -> Result<(Vec<Rival>, Vec<Missing>), String> {
         ("ForkingTCPServer", C, python()),
         ("socat PIPE", C, socat("PIPE")),
         ("socat EXEC:cat", C, socat("EXEC:cat")),
-        ("forking-echo, static", C_STATIC, static_build("gnu", "-C target-feature=+crt-static")),
+        ("forking-echo, static", C_STATIC, static_build("gnu", STATIC)),
         ("forking-echo, musl", C_STATIC, static_build("musl", "")),
         (C_STATIC, C_STATIC, c(&["-static"])),
     ];

@@ -25,6 +25,16 @@ const EXCEPTIONS: &[Exception] = &[
         "longest wait for the connection, and for the whole reply (5s), or none",
         "clients at once are one measurement, whose end is bounded as a whole",
     ),
+    (
+        "timeout",
+        "longest wait for each answer of the resolver (5s), or none",
+        "a look-up makes no connection",
+    ),
+    (
+        "port",
+        "port to show with each address: a number or a service name",
+        "a look-up asks nobody at that port",
+    ),
 ];
 
 /// Where an exception that nothing needs any more is to be removed.

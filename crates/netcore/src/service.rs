@@ -1,0 +1,84 @@
+//! Names of ports, as the C library knows them: from /etc/services, or wherever nsswitch.conf(5) says.
+
+use std::ffi::CString;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::sys::{self, Servent};
+use crate::text::escape;
+
+/// A transport protocol with ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Protocol {
+    /// TCP, RFC 9293
+    Tcp,
+    /// UDP, RFC 768
+    Udp,
+    /// SCTP, RFC 9260
+    Sctp,
+    /// DCCP, RFC 4340
+    Dccp,
+}
+
+impl Protocol {
+    const ALL: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Dccp];
+
+    /// Its name in services(5).
+    #[must_use]
+    const fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+            Protocol::Dccp => "dccp",
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Protocol, String> {
+        let named = Protocol::ALL.into_iter().find(|protocol| protocol.name() == text);
+        named.ok_or_else(|| "write tcp, udp, sctp or dccp".to_owned())
+    }
+}
+
+/// A port with its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    /// The official name, escaped.
+    pub(crate) name: String,
+    /// The port.
+    pub(crate) port: u16,
+    /// The protocol, escaped: `tcp`.
+    pub(crate) protocol: String,
+    /// Other names, escaped.
+    pub(crate) aliases: Vec<String>,
+}
+
+/// `http 80/tcp www`, in the columns of services(5), as `getent services` prints it.
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<21} {}/{}", self.name, self.port, self.protocol)?;
+        self.aliases.iter().try_for_each(|alias| write!(f, " {alias}"))
+    }
+}
+
+impl From<Servent> for Service {
+    fn from(entry: Servent) -> Service {
+        let text = |text: CString| escape(text.as_bytes());
+        let (name, protocol) = (text(entry.name), text(entry.protocol));
+        let aliases = entry.aliases.into_iter().map(text).collect();
+        Service { name, port: entry.port, protocol, aliases }
+    }
+}
+
+/// The service of that name or alias (getservbyname(3)). Names are compared as they are: `HTTP` is
+/// not `http`.
+#[must_use]
+pub(crate) fn by_name(name: &str, protocol: Protocol) -> Option<Service> {
+    let name = CString::new(name).ok()?;
+    let protocol = CString::new(protocol.name()).ok()?;
+    sys::getservbyname(&name, &protocol).map(Service::from)
+}

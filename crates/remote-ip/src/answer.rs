@@ -1,0 +1,79 @@
+//! What was found out about a host, as lines for a person or for a program.
+
+use std::net::SocketAddr;
+
+use netcore::text::Json;
+
+use crate::Args;
+
+/// All that is known of a host.
+pub(crate) struct Answer {
+    pub(crate) canonical: Option<String>,
+    pub(crate) addresses: Vec<(SocketAddr, Option<Name>)>,
+}
+
+/// The name of an address.
+pub(crate) struct Name {
+    pub(crate) name: String,
+    /// Whether the name has that address.
+    pub(crate) confirmed: bool,
+}
+
+impl Answer {
+    pub(crate) fn text(&self, host: &str, block: bool, args: &Args) -> String {
+        if args.json {
+            return self.json(host, args);
+        }
+        let indent = if block { "  " } else { "" };
+        let mut text = if block { format!("{host}\n") } else { String::new() };
+        if let Some(canonical) = self.canonical.as_ref().filter(|_| args.canonical) {
+            text += &format!("{indent}canonical {canonical}\n");
+        }
+        for (address, name) in &self.addresses {
+            text += &format!("{indent}{} {}", family_of(*address), shown(*address, args));
+            text += &match name {
+                Some(Name { name, confirmed: true }) => format!(" {name} (confirmed)\n"),
+                Some(Name { name, confirmed: false }) => format!(" {name} (not confirmed)\n"),
+                None if args.reverse => " has no name\n".to_owned(),
+                None => "\n".to_owned(),
+            };
+        }
+        text
+    }
+
+    fn json(&self, host: &str, args: &Args) -> String {
+        let mut text = String::new();
+        for (address, name) in &self.addresses {
+            let mut json = Json::new("address").text("host", host);
+            json = json.text("family", family_of(*address)).text("address", &plain(*address));
+            if let Some(port) = args.port {
+                json = json.number("port", port.0);
+            }
+            if let Some(canonical) = self.canonical.as_ref().filter(|_| args.canonical) {
+                json = json.text("canonical", canonical);
+            }
+            if let Some(Name { name, confirmed }) = name {
+                json = json.text("name", name).flag("confirmed", *confirmed);
+            }
+            text += &format!("{json}\n");
+        }
+        text
+    }
+}
+
+fn family_of(address: SocketAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+/// With its port where one was asked for, as a client would write it.
+fn shown(address: SocketAddr, args: &Args) -> String {
+    if args.port.is_some() { address.to_string() } else { plain(address) }
+}
+
+/// Without port and brackets; the zone of a link-local address stays.
+fn plain(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => address.ip().to_string(),
+    }
+}
