@@ -18,6 +18,8 @@ mod forking_limit;
 mod forking_stop;
 #[path = "scenario/half_close.rs"]
 mod half_close;
+#[path = "scenario/names.rs"]
+mod names;
 #[path = "scenario/no_zombies.rs"]
 mod no_zombies;
 
@@ -29,6 +31,7 @@ pub const ALL: &[Scenario] = &[
     forking_limit::SCENARIO,
     forking_stop::SCENARIO,
     no_zombies::SCENARIO,
+    names::SCENARIO,
 ];
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.

@@ -10,6 +10,7 @@
     reason = "a panic is how a test says that something is wrong"
 )]
 
+mod byte_order;
 mod contract;
 mod descriptors;
 mod echo_client;
@@ -17,7 +18,11 @@ mod echo_server;
 mod forking_client;
 mod forking_echo;
 mod forking_output;
+mod host_info;
+mod ipv4_convert;
 mod peers;
+mod remote_ip;
+mod service_name;
 mod try_it;
 
 use std::process::ExitCode;
@@ -44,6 +49,15 @@ fn main() -> ExitCode {
     trials.extend(forking_client::trials());
     trials.extend(descriptors::trials());
     trials.extend(peers::trials());
+    for recipe in [
+        host_info::trials,
+        remote_ip::trials,
+        ipv4_convert::trials,
+        service_name::trials,
+        byte_order::trials,
+    ] {
+        trials.extend(recipe());
+    }
     trials.extend(contract::trials());
     trials.extend(try_it::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -41,28 +41,34 @@ pub fn bin(name: &str) -> PathBuf {
     if let Some(path) = built.get(name) {
         return path.clone();
     }
-    let path = build(name);
+    // The harness has a program of its own.
+    let package = if name == IN_NAMESPACE { "netcheck" } else { name };
+    let path = build(package, name);
     built.insert(name.to_owned(), path.clone());
     path
 }
 
-fn build(name: &str) -> PathBuf {
+/// The program that runs another in a namespace.
+pub(crate) const IN_NAMESPACE: &str = "in-namespace";
+
+fn build(package: &str, name: &str) -> PathBuf {
     // `cargo test` does not build the binaries of other packages, and a path below target/ would be a
     // guess: CARGO_TARGET_DIR, the profile and the target triple all change it.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace());
-    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--package", name]);
+    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
+    cargo.args(["--package", package, "--bin", name]);
     let asked = env::var("NETCHECK_PROFILE").is_ok_and(|profile| profile == "release");
     if asked || !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
     let output = cargo.output().expect("start cargo");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo build --package {name}:\n{errors}");
+    assert!(output.status.success(), "cargo build --package {package}:\n{errors}");
     let messages = String::from_utf8_lossy(&output.stdout);
     executables(&messages)
         .find(|path| path.file_name().is_some_and(|file| file == name))
-        .unwrap_or_else(|| panic!("package {name} has no binary of that name"))
+        .unwrap_or_else(|| panic!("package {package} has no binary {name}"))
 }
 
 /// The value of every `"executable":"…"` in cargo's messages.

@@ -16,8 +16,10 @@
 
 mod absent;
 mod binary;
+mod dns;
 pub mod evidence;
 mod header;
+pub mod namespace;
 pub mod peer;
 mod process;
 mod run;

@@ -9,7 +9,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::binary::bin;
+use crate::binary::{IN_NAMESPACE, bin, workspace};
 use crate::process::Process;
 use crate::spawner;
 use crate::sys::BeforeExec;
@@ -21,6 +21,8 @@ pub struct Run {
     program: PathBuf,
     /// What one would type.
     name: OsString,
+    /// The same from the root of the workspace, where it is not `name` and the arguments.
+    typed: Option<String>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
@@ -82,6 +84,7 @@ impl Run {
         Self {
             program,
             name,
+            typed: None,
             args: Vec::new(),
             env: Vec::new(),
             stdin: None,
@@ -155,6 +158,22 @@ impl Run {
         self
     }
 
+    /// Runs it in namespaces of its own ([`crate::namespace::enter`]), with the files of the folder
+    /// `etc`, a path from the root of the workspace, and the harness's name server. Its arguments are
+    /// given before.
+    ///
+    /// # Panics
+    /// When the program that does so cannot be built.
+    #[must_use]
+    pub fn inside(self, etc: &str) -> Self {
+        let folder = workspace().join(etc).into_os_string();
+        let typed = format!("cargo run -qp netcheck -- {etc} {}", self.words().join(" "));
+        let mut run = self.wrapped(IN_NAMESPACE, vec![folder]);
+        run.program = bin(IN_NAMESPACE);
+        run.typed = Some(typed);
+        run
+    }
+
     /// Replaces the program by `wrapper`, which is given the old program and its arguments after its
     /// own: `strace -f forking-echo …`.
     pub(crate) fn wrapped(mut self, wrapper: &str, wrapper_args: Vec<OsString>) -> Self {
@@ -187,9 +206,16 @@ impl Run {
                 .iter()
                 .map(|(name, value)| format!("{}={}", name.to_string_lossy(), quoted(value))),
         );
-        words.push(quoted(&self.name));
-        words.extend(self.args.iter().map(|arg| quoted(arg)));
+        match &self.typed {
+            Some(typed) => words.push(typed.clone()),
+            None => words.extend(self.words()),
+        }
         words.join(" ")
+    }
+
+    /// The program and its arguments, as a shell needs them.
+    fn words(&self) -> Vec<String> {
+        std::iter::once(&self.name).chain(&self.args).map(|word| quoted(word)).collect()
     }
 
     /// Starts it in the background. The deadline is not for this: it runs until it ends, or until the

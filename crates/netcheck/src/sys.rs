@@ -115,6 +115,25 @@ fn ignore_sigchld() -> io::Result<()> {
     Ok(())
 }
 
+/// Sets the loopback interface of this network namespace up: in a new one it is down. See
+/// netdevice(7), SIOCSIFFLAGS.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN in the namespace.
+#[expect(unsafe_code, reason = "an ioctl that nix does not wrap")]
+pub(crate) fn bring_loopback_up() -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: ifreq is integers, pointers and arrays of them, for which all zeros is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP).unwrap_or_default();
+    // SAFETY: the descriptor is open, and the kernel reads an ifreq for this request.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,10 @@ pub enum Need {
     Cc,
     /// unshare(1) into a user and a network namespace.
     UserNamespace,
+    /// The same with files of /etc replaced: [`Run::inside`].
+    OwnNames,
+    /// getent.
+    Getent,
     /// unshare(1) into a pid namespace, as its process 1.
     PidNamespace,
     /// prlimit(1), to change the limits of a running process.
@@ -49,6 +53,8 @@ impl fmt::Display for Need {
             Self::Jq => "jq",
             Self::Cc => "cc",
             Self::UserNamespace => "user namespaces",
+            Self::OwnNames => "user namespaces with mounts",
+            Self::Getent => "getent",
             Self::PidNamespace => "pid namespaces",
             Self::Prlimit => "prlimit",
             Self::PidfdGetfd => "pidfd_getfd",
@@ -96,6 +102,8 @@ fn works(need: Need) -> bool {
         Need::Jq => succeeds("jq --version"),
         Need::Cc => succeeds("cc --version"),
         Need::UserNamespace => succeeds("unshare --user --map-root-user --net true"),
+        Need::OwnNames => Run::program("true").inside("tests/etc").finish().status.success(),
+        Need::Getent => succeeds("getent services 80/tcp"),
         Need::PidNamespace => {
             succeeds("unshare --user --map-root-user --pid --fork --mount-proc true")
         }

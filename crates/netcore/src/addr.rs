@@ -30,7 +30,7 @@ impl Host {
     ///
     /// # Errors
     /// A zone that is no interface of this machine.
-    pub(crate) fn literal(&self, port: u16) -> Result<Option<SocketAddr>, String> {
+    pub fn literal(&self, port: u16) -> Result<Option<SocketAddr>, String> {
         let Host::Literal { ip, zone } = self else { return Ok(None) };
         let address = SocketAddr::new(*ip, port);
         match (address, zone) {
@@ -138,7 +138,7 @@ fn check_name(name: &str) -> Result<(), String> {
 /// What `inet_aton(3)` would make of the text: one to four numbers, decimal, octal or hex, of
 /// which the last fills all bytes that are left.
 #[must_use]
-pub(crate) fn inet_aton(text: &str) -> Option<Ipv4Addr> {
+pub fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     // inet_aton stops at white space and does not look at what follows.
     let end = text.find(|c: char| c.is_ascii_whitespace() || c == '\x0b').unwrap_or(text.len());
     let mut numbers = Vec::new();

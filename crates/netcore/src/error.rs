@@ -47,6 +47,13 @@ pub enum Error {
         /// How long we waited.
         after: Duration,
     },
+    /// A file could not be read.
+    File {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: Errno,
+    },
     /// Standard output could not be written.
     Output(io::Error),
     /// Standard input could not be read.
@@ -80,7 +87,7 @@ impl Error {
             Error::Protocol { .. } => 65,
             Error::Resolve { reason, .. } => reason.exit_code(),
             Error::Timeout { .. } => 75,
-            Error::Output(_) | Error::Input(_) => 74,
+            Error::File { .. } | Error::Output(_) | Error::Input(_) => 74,
             Error::Os { source, .. } => match source {
                 Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH => 69,
                 Errno::ECONNRESET | Errno::ECONNABORTED | Errno::EPIPE => 69,
@@ -123,6 +130,7 @@ impl fmt::Display for Error {
             Error::Timeout { attempt, after } => {
                 write!(f, "{attempt}: nothing for {}", time::exact(*after))
             }
+            Error::File { path, source } => write!(f, "read {path}: {}", errno(*source)),
             Error::Output(error) => write!(f, "write to standard output: {}", io_errno(error)),
             Error::Input(source) => write!(f, "read from standard input: {}", errno(*source)),
         }
@@ -207,6 +215,7 @@ mod tests {
             os(Errno::EPIPE),
             Error::Protocol { peer: String::new(), fault: String::new() },
             Error::Timeout { attempt: String::new(), after: Duration::ZERO },
+            Error::File { path: String::new(), source: Errno::ENOENT },
             Error::Output(io::Error::from_raw_os_error(28)),
             Error::Output(io::ErrorKind::BrokenPipe.into()),
         ];

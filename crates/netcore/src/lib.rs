@@ -12,6 +12,7 @@
 //! | [`number`] | whole numbers as people type them |
 //! | [`addr`], [`port`] | hosts and ports as people type them |
 //! | [`input`] | the words of the command line, or the lines of standard input |
+//! | [`service`] | names of ports |
 //! | [`resolve`] | names to addresses and back, within a deadline, with the resolver's own errors |
 //! | [`connect`] | a client's connection, over every address of a name |
 //! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
@@ -23,6 +24,7 @@
 pub mod addr;
 pub mod cli;
 pub mod connect;
+mod eai;
 pub mod error;
 mod help;
 pub mod input;
@@ -32,7 +34,7 @@ pub mod number;
 pub mod output;
 pub mod port;
 pub mod resolve;
-mod service;
+pub mod service;
 pub mod signal;
 pub mod sys;
 pub mod text;

@@ -22,12 +22,15 @@ impl Output {
     /// asked; it then ends with the worst (highest) exit code of all.
     pub fn report(&mut self, error: &Error) {
         self.worst = self.worst.max(error.exit_code());
-        let mut message = format!("{}: {error}\n", self.name);
-        if let Some(hint) = error.hint() {
-            message += &format!("hint: {hint}\n");
-        }
-        // With standard error closed too there is nobody left to tell but the exit code.
-        let _ = std::io::stderr().write_all(message.as_bytes());
+        let hint = error.hint().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+        self.note(format_args!("{error}{hint}"));
+    }
+
+    /// Says something on standard error that is no error. With that closed too there is nobody left
+    /// to tell but the exit code.
+    pub fn note(&self, what: impl Display) {
+        let line = format!("{}: {what}\n", self.name);
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 
     /// The worst exit code of what was reported so far.

@@ -1,16 +1,17 @@
 //! Names to addresses and back, within a deadline, with the resolver's own errors.
 
 use std::ffi::{CStr, CString};
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 
 use crate::addr::Host;
-use crate::error::{Error, errno};
+pub use crate::eai::Reason;
+use crate::error::Error;
 use crate::sys;
 use crate::text::escape;
 use crate::time::Timeout;
+pub use crate::within::Late;
 use crate::within::within;
 
 /// Which addresses are wanted: `-4`, `-6`, or both.
@@ -49,51 +50,6 @@ impl Family {
     }
 }
 
-/// Why the resolver has no answer (the EAI codes of getaddrinfo(3)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason {
-    code: i32,
-    source: Errno,
-}
-
-/// The EAI codes and what they mean to the one who asked.
-const EAI: [(i32, &str, &str); 12] = [
-    (libc::EAI_NONAME, "EAI_NONAME", "no such host"),
-    (libc::EAI_NODATA, "EAI_NODATA", "the host has no address of that kind"),
-    (libc::EAI_AGAIN, "EAI_AGAIN", "the name server did not answer, try again later"),
-    (libc::EAI_FAIL, "EAI_FAIL", "the name server refused to answer"),
-    (libc::EAI_MEMORY, "EAI_MEMORY", "out of memory"),
-    (libc::EAI_SYSTEM, "EAI_SYSTEM", "a system call failed"),
-    (libc::EAI_OVERFLOW, "EAI_OVERFLOW", "the name is too long"),
-    (libc::EAI_FAMILY, "EAI_FAMILY", "the address family is not supported"),
-    (libc::EAI_SOCKTYPE, "EAI_SOCKTYPE", "the socket type is not supported"),
-    (libc::EAI_SERVICE, "EAI_SERVICE", "the service has no such socket type"),
-    (libc::EAI_BADFLAGS, "EAI_BADFLAGS", "the flags are not valid"),
-    // Not in the libc crate: netdb.h has it for glibc.
-    (-9, "EAI_ADDRFAMILY", "the host has no address of that family"),
-];
-
-impl Reason {
-    /// 68 for a name that does not exist, 75 where asking again may help, else 71.
-    pub(crate) fn exit_code(self) -> u8 {
-        match self.code {
-            libc::EAI_NONAME => 68,
-            libc::EAI_AGAIN => 75,
-            _ => 71,
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match EAI.iter().find(|(code, ..)| *code == self.code) {
-            Some((libc::EAI_SYSTEM, symbol, _)) => write!(f, "{} ({symbol})", errno(self.source)),
-            Some((_, symbol, meaning)) => write!(f, "{meaning} ({symbol})"),
-            None => write!(f, "the resolver answered {}", self.code),
-        }
-    }
-}
-
 /// What a host name stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -104,7 +60,7 @@ pub struct Found {
 }
 
 /// Every address of a host, in the resolver's order and without duplicates; a literal never
-/// reaches the resolver.
+/// reaches the resolver. A program that is told that the answer is late is to end ([`Late::End`]).
 ///
 /// # Errors
 /// [`Error::Resolve`] with the EAI code; [`Error::Timeout`]; [`Error::Usage`] for a literal of the
@@ -115,7 +71,7 @@ pub fn addresses(
     family: Family,
     timeout: Timeout,
 ) -> Result<Vec<SocketAddr>, Error> {
-    ask(host, port, family, 0, timeout).map(|found| found.addresses)
+    ask(host, port, family, 0, timeout, Late::End).map(|found| found.addresses)
 }
 
 /// The same with the canonical name, and without the addresses of a family of which this machine
@@ -124,9 +80,15 @@ pub fn addresses(
 ///
 /// # Errors
 /// As [`addresses`].
-pub fn look_up(host: &Host, port: u16, family: Family, timeout: Timeout) -> Result<Found, Error> {
+pub fn look_up(
+    host: &Host,
+    port: u16,
+    family: Family,
+    timeout: Timeout,
+    late: Late,
+) -> Result<Found, Error> {
     let reachable = if family == Family::Any { libc::AI_ADDRCONFIG } else { 0 };
-    ask(host, port, family, libc::AI_CANONNAME | reachable, timeout)
+    ask(host, port, family, libc::AI_CANONNAME | reachable, timeout, late)
 }
 
 /// The name of an address, escaped; `None` where it has none.
@@ -134,11 +96,11 @@ pub fn look_up(host: &Host, port: u16, family: Family, timeout: Timeout) -> Resu
 /// # Errors
 /// As [`addresses`].
 pub fn name_of(ip: IpAddr, timeout: Timeout) -> Result<Option<String>, Error> {
-    let question = || match sys::getnameinfo(ip) {
+    let question = move || match sys::getnameinfo(ip) {
         Ok(name) => name.into_bytes(),
         Err((code, source)) => failure(code, source),
     };
-    let answer = within(timeout, &ip.to_string(), question)?;
+    let answer = within(timeout, Late::GoOn, &ip.to_string(), question)?;
     match refusal(&answer) {
         None => Ok(Some(escape(&answer))),
         Some(Reason { code: libc::EAI_NONAME, .. }) => Ok(None),
@@ -151,11 +113,9 @@ pub fn name_of(ip: IpAddr, timeout: Timeout) -> Result<Option<String>, Error> {
 /// # Errors
 /// As [`addresses`].
 pub fn first_address(host: &Host, port: u16) -> Result<SocketAddr, Error> {
-    let first = addresses(host, port, Family::Any, Timeout::seconds(5))?.into_iter().next();
-    first.ok_or_else(|| Error::Resolve {
-        name: host.to_string(),
-        reason: Reason { code: libc::EAI_NODATA, source: Errno::EINVAL },
-    })
+    let found = addresses(host, port, Family::Any, Timeout::seconds(5))?;
+    let reason = Reason { code: libc::EAI_NODATA, source: Errno::EINVAL };
+    found.first().copied().ok_or_else(|| Error::Resolve { name: host.to_string(), reason })
 }
 
 fn ask(
@@ -164,6 +124,7 @@ fn ask(
     family: Family,
     flags: i32,
     timeout: Timeout,
+    late: Late,
 ) -> Result<Found, Error> {
     let name = match host {
         Host::Name(name) => name,
@@ -181,7 +142,8 @@ fn ask(
         Family::V4 => libc::AF_INET,
         Family::V6 => libc::AF_INET6,
     };
-    let question = || match CString::new(name.as_str()) {
+    let asked = CString::new(name.as_str());
+    let question = move || match asked {
         Ok(c_name) => match sys::getaddrinfo(&c_name, wanted, port, flags) {
             Ok((addresses, canonical)) => written(&addresses, canonical.as_deref()),
             Err((code, source)) => failure(code, source),
@@ -189,7 +151,7 @@ fn ask(
         // Host::from_str lets no NUL through; a name made otherwise could not exist anyway.
         Err(_) => failure(libc::EAI_NONAME, Errno::EINVAL),
     };
-    let answer = within(timeout, name, question)?;
+    let answer = within(timeout, late, name, question)?;
     match refusal(&answer) {
         None => Ok(found(&answer)),
         Some(reason) => Err(Error::Resolve { name: name.clone(), reason }),
@@ -280,21 +242,5 @@ mod tests {
                 });
             }
         });
-    }
-
-    #[test]
-    fn each_eai_code_has_its_exit_code_and_its_symbol() {
-        let reason = |code| Reason { code, source: Errno::EIO };
-        for (code, exit_code, symbol) in [
-            (libc::EAI_NONAME, 68, "EAI_NONAME"),
-            (libc::EAI_AGAIN, 75, "EAI_AGAIN"),
-            (libc::EAI_FAIL, 71, "EAI_FAIL"),
-            (libc::EAI_NODATA, 71, "EAI_NODATA"),
-            (libc::EAI_SYSTEM, 71, "EAI_SYSTEM"),
-        ] {
-            assert_eq!(reason(code).exit_code(), exit_code, "{symbol}");
-            assert!(reason(code).to_string().ends_with(&format!("({symbol})")));
-        }
-        assert_eq!(reason(-999).to_string(), "the resolver answered -999");
     }
 }

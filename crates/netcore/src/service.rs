@@ -9,7 +9,7 @@ use crate::text::escape;
 
 /// A transport protocol with ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Protocol {
+pub enum Protocol {
     /// TCP, RFC 9293
     Tcp,
     /// UDP, RFC 768
@@ -21,11 +21,12 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    const ALL: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Dccp];
+    /// All of them, in the order in which they are asked.
+    pub const ALL: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp, Protocol::Dccp];
 
     /// Its name in services(5).
     #[must_use]
-    const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
@@ -46,15 +47,15 @@ impl FromStr for Protocol {
 
 /// A port with its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Service {
+pub struct Service {
     /// The official name, escaped.
-    pub(crate) name: String,
+    pub name: String,
     /// The port.
-    pub(crate) port: u16,
+    pub port: u16,
     /// The protocol, escaped: `tcp`.
-    pub(crate) protocol: String,
+    pub protocol: String,
     /// Other names, escaped.
-    pub(crate) aliases: Vec<String>,
+    pub aliases: Vec<String>,
 }
 
 /// `http 80/tcp www`, in the columns of services(5), as `getent services` prints it.
@@ -77,8 +78,51 @@ impl From<Servent> for Service {
 /// The service of that name or alias (getservbyname(3)). Names are compared as they are: `HTTP` is
 /// not `http`.
 #[must_use]
-pub(crate) fn by_name(name: &str, protocol: Protocol) -> Option<Service> {
+pub fn by_name(name: &str, protocol: Protocol) -> Option<Service> {
     let name = CString::new(name).ok()?;
     let protocol = CString::new(protocol.name()).ok()?;
     sys::getservbyname(&name, &protocol).map(Service::from)
+}
+
+/// The service of that port (getservbyport(3)).
+#[must_use]
+pub fn by_port(port: u16, protocol: Protocol) -> Option<Service> {
+    let protocol = CString::new(protocol.name()).ok()?;
+    sys::getservbyport(port, &protocol).map(Service::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn eight_threads_never_cross_their_results() {
+        // What one thread alone is told.
+        let ports: Vec<u16> = (1..200).collect();
+        let alone: Vec<_> = ports.iter().map(|port| by_port(*port, Protocol::Tcp)).collect();
+        thread::scope(|scope| {
+            for first in 0..8 {
+                let (ports, alone) = (&ports, &alone);
+                scope.spawn(move || {
+                    for turn in (first * 17..).take(10_000) {
+                        let at = turn % ports.len();
+                        let found = by_port(ports[at], Protocol::Tcp);
+                        assert_eq!(found, alone[at]);
+                        if let Some(service) = found.filter(|_| turn % 2 == 0) {
+                            assert_eq!(by_name(&service.name, Protocol::Tcp), Some(service));
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_unknown() {
+        for name in ["", "a\0b", "no such service", "HTTP"] {
+            assert_eq!(by_name(name, Protocol::Tcp), None, "{name:?}");
+        }
+        assert!("TCP".parse::<Protocol>().is_err());
+    }
 }

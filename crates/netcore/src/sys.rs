@@ -183,6 +183,16 @@ pub(crate) fn getservbyname(name: &CStr, protocol: &CStr) -> Option<Servent> {
     copied(entry)
 }
 
+/// A service by its port in host order (`getservbyport(3)`), `None` where it is unknown.
+#[must_use]
+pub(crate) fn getservbyport(port: u16, protocol: &CStr) -> Option<Servent> {
+    let _guard = SERVENT.lock().unwrap_or_else(PoisonError::into_inner);
+    // It wants the 16 bits in network order, in an int.
+    // SAFETY: the string ends in NUL; the lock keeps the static answer ours.
+    let entry = unsafe { libc::getservbyport(port.to_be().into(), protocol.as_ptr()) };
+    copied(entry)
+}
+
 /// Copies what getserv* answered; the caller still holds the lock.
 fn copied(entry: *const libc::servent) -> Option<Servent> {
     // SAFETY: null, or a servent that is valid until the next getserv* call.

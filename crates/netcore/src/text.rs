@@ -94,6 +94,14 @@ impl Json {
         self
     }
 
+    /// A list of strings.
+    #[must_use]
+    pub fn texts(mut self, key: &str, values: &[String]) -> Json {
+        let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+        let _ = write!(self.0, ",{}:[{}]", quoted(key), values.join(","));
+        self
+    }
+
     /// A duration in integer nanoseconds; the key ends in `_ns`.
     #[must_use]
     pub fn nanos(self, key: &str, value: std::time::Duration) -> Json {

@@ -1,10 +1,13 @@
 //! A deadline for questions that have none.
 //!
-//! `getaddrinfo` can't be told how long it may take, and a thread in it can be neither stopped nor
-//! joined. A process can be: a child asks, and is killed when the time is over. Nothing of it is left.
+//! `getaddrinfo` can't be told how long it may take. Asked in a thread it need not be waited for, but
+//! a thread can be neither stopped nor joined while it asks: that is for a program that then ends. A
+//! program that goes on asks in a child process, which can be killed, for the price of a fork.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -17,18 +20,56 @@ use crate::signal::timeout_until;
 use crate::sys;
 use crate::time::Timeout;
 
-/// The answer to a question that a child asks about `name`; without a time-out it is asked here.
+/// What the program does when an answer is late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// It ends, and the thread that still asks ends with it.
+    End,
+    /// It goes on, and nothing of the question is left behind.
+    GoOn,
+}
+
+/// The answer to a question about `name`; without a time-out it is asked here.
 ///
 /// # Errors
-/// [`Error::Timeout`] when the time was over before the answer came; the errors of fork(2), of
-/// pipe2(2), and EPIPE when the child died.
+/// [`Error::Timeout`] when the time was over before the answer came; the errors of fork(2) and
+/// pipe2(2) or of clone(2), and EPIPE when a child died.
 pub(crate) fn within(
     timeout: Timeout,
+    late: Late,
     name: &str,
-    question: impl FnOnce() -> Vec<u8>,
+    question: impl FnOnce() -> Vec<u8> + Send + 'static,
 ) -> Result<Vec<u8>, Error> {
     let Some(after) = timeout.duration() else { return Ok(question()) };
-    let deadline = timeout.deadline();
+    let answer = match late {
+        Late::End => in_thread(after, question)?,
+        Late::GoOn => in_child(timeout.deadline(), question)?,
+    };
+    answer.ok_or_else(|| Error::Timeout { attempt: format!("resolve {name}"), after })
+}
+
+fn in_thread(
+    after: Duration,
+    question: impl FnOnce() -> Vec<u8> + Send + 'static,
+) -> Result<Option<Vec<u8>>, Error> {
+    let (send, receive) = mpsc::sync_channel(1);
+    let ask = move || {
+        // Nobody listens any more when the answer is late.
+        let _ = send.send(question());
+    };
+    let thread = thread::Builder::new().spawn(ask).attempt("start a thread to ask the resolver")?;
+    let answer = receive.recv_timeout(after).ok();
+    if answer.is_some() {
+        // It ends now. A server may fork next, which is for a process of one thread.
+        let _ = thread.join();
+    }
+    Ok(answer)
+}
+
+fn in_child(
+    deadline: Option<Instant>,
+    question: impl FnOnce() -> Vec<u8>,
+) -> Result<Option<Vec<u8>>, Error> {
     let (child, pipe) = sys::fork_to_answer(question).attempt("fork to ask the resolver")?;
     let answer = read_until_nul(&pipe, deadline);
     if !matches!(answer, Ok(Some(_))) {
@@ -37,9 +78,7 @@ pub(crate) fn within(
     }
     // ECHILD: whoever started us ignores SIGCHLD, and the kernel reaps.
     while waitpid(child, None) == Err(Errno::EINTR) {}
-    answer
-        .attempt("read the resolver's answer")?
-        .ok_or_else(|| Error::Timeout { attempt: format!("resolve {name}"), after })
+    answer.attempt("read the resolver's answer")
 }
 
 /// What comes before the NUL, `None` when the deadline comes first.
@@ -73,8 +112,6 @@ fn read_until_nul(pipe: &OwnedFd, deadline: Option<Instant>) -> nix::Result<Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
-    use std::time::Duration;
 
     #[test]
     fn a_question_without_an_answer_is_given_up_at_its_deadline_and_leaves_no_child() {
@@ -83,7 +120,7 @@ mod tests {
             thread::park();
         };
         let timeout: Timeout = "50ms".parse().unwrap();
-        let error = within(timeout, "slow.example", silent).unwrap_err();
+        let error = within(timeout, Late::GoOn, "slow.example", silent).unwrap_err();
         assert_eq!(error.to_string(), "resolve slow.example: nothing for 50ms");
         assert!(begun.elapsed() >= Duration::from_millis(50));
         let children = format!("/proc/self/task/{}/children", nix::unistd::gettid());
@@ -93,9 +130,21 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_gives_the_same_answers() {
+        let timeout: Timeout = "50ms".parse().unwrap();
+        let answer = within(Timeout::seconds(5), Late::End, "x", || b"yes".to_vec()).unwrap();
+        assert_eq!(answer, b"yes");
+        let silent = || loop {
+            thread::park();
+        };
+        let error = within(timeout, Late::End, "x", silent).unwrap_err();
+        assert_eq!(error.to_string(), "resolve x: nothing for 50ms");
+    }
+
+    #[test]
     fn a_child_that_dies_is_no_answer() {
         let die = || nix::sys::signal::raise(Signal::SIGKILL).map(|()| Vec::new()).unwrap();
-        let error = within(Timeout::seconds(5), "x", die).unwrap_err();
+        let error = within(Timeout::seconds(5), Late::GoOn, "x", die).unwrap_err();
         assert!(error.to_string().ends_with("(EPIPE)"), "{error}");
     }
 }

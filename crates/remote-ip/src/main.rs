@@ -54,7 +54,7 @@ use netcore::error::Error;
 use netcore::input::each_word;
 use netcore::output::Output;
 use netcore::port::Port;
-use netcore::resolve::{Family, addresses, look_up, name_of};
+use netcore::resolve::{Family, Late, look_up, name_of};
 use netcore::text::escape;
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
@@ -106,7 +106,7 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
         read(word)?;
     }
     // One answer is plain lines for a script; several get a block each.
-    let blocks = args.host.len() > 1 || args.host.iter().any(|word| word == "-");
+    let blocks = several(args);
     each_word(&args.host, |word| match read(word).and_then(|host| found(&host, family, args)) {
         Ok(answer) => out.bytes(answer.text(&escape(word.as_bytes()), blocks, args).as_bytes()),
         Err(error) => {
@@ -116,12 +116,18 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     })
 }
 
+fn several(args: &Args) -> bool {
+    args.host.len() > 1 || args.host.iter().any(|word| word == "-")
+}
+
 fn read(word: &str) -> Result<Host, Error> {
     word.parse().map_err(|why| Error::Usage(format!("{}: {why}", escape(word.as_bytes()))))
 }
 
 fn found(host: &Host, family: Family, args: &Args) -> Result<Answer, Error> {
-    let found = look_up(host, args.port.map_or(0, |port| port.0), family, args.timeout)?;
+    // With one question the program ends when its answer is late, and need not fork to ask it.
+    let late = if several(args) || args.reverse { Late::GoOn } else { Late::End };
+    let found = look_up(host, args.port.map_or(0, |port| port.0), family, args.timeout, late)?;
     let mut addresses = Vec::new();
     for address in found.addresses {
         addresses.push((address, if args.reverse { name(address, args.timeout)? } else { None }));
@@ -132,7 +138,9 @@ fn found(host: &Host, family: Family, args: &Args) -> Result<Answer, Error> {
 fn name(address: SocketAddr, timeout: Timeout) -> Result<Option<Name>, Error> {
     let Some(name) = name_of(address.ip(), timeout)? else { return Ok(None) };
     // A name that is no name, or that nobody knows, confirms nothing.
-    let forward = name.parse().ok().and_then(|host| addresses(&host, 0, Family::Any, timeout).ok());
+    let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+    let look_up = |host| look_up(&host, 0, family, timeout, Late::GoOn).ok();
+    let forward = name.parse().ok().and_then(look_up).map(|found| found.addresses);
     let confirmed = forward.is_some_and(|all| all.iter().any(|other| other.ip() == address.ip()));
     Ok(Some(Name { name, confirmed }))
 }

@@ -26,6 +26,11 @@ const EXCEPTIONS: &[Exception] = &[
         "clients at once are one measurement, whose end is bounded as a whole",
     ),
     (
+        "verbose",
+        "with --source file: show the lines that are no entry",
+        "a look-up's detail is what it passed over",
+    ),
+    (
         "timeout",
         "longest wait for each answer of the resolver (5s), or none",
         "a look-up makes no connection",

@@ -1,0 +1,156 @@
+//! Show the name of this machine, what the name resolves to, and its addresses.
+//!
+//! # What it shows
+//! Three things that are taken for one. A machine has a name, which it was given and nobody checks.
+//! That name may resolve to addresses, as any name may, and often to a loopback one. The interfaces
+//! have addresses, of both families, each with a prefix. None of them is "the" address: which one a
+//! peer sees depends on the route to that peer. To find it out, connect a UDP socket to the peer
+//! and ask for its local address: the kernel chooses a route, and sends nothing.
+//!
+//! # System calls
+//! `socket` → `connect` → `getsockname`
+//!
+//! # Try it
+//! ```console
+//! $ host-info --route-to 127.0.0.1
+//! 127.0.0.1
+//! $ host-info --route-to 127.0.0.53
+//! 127.0.0.1
+//! ```
+//!
+//! # What can go wrong
+//! - The Python original asks `gethostbyname(gethostname())`: on many systems 127.0.0.1 or 127.0.1.1,
+//!   from a line that the installer wrote into /etc/hosts, and an error where there is no such line.
+//! - `ENETUNREACH` from connect: there is no route to that peer, so no address either.
+//! - An interface may have many addresses, or none; a link-local IPv6 address means nothing without its
+//!   zone.
+//! - A host name is bytes, not text, and may be longer than a DNS label.
+//!
+//! # Next
+//! `remote-ip` asks for any name; `ipv4-convert` reads the addresses.
+//!
+//! # Source
+//! gethostname(2), getifaddrs(3), udp(7), connect(2); RFC 1122 §3.3.4, RFC 6724; UNP §17.6 and §8.14,
+//! TLPI §59; the Python cookbook's recipe 1.1.
+
+mod interface;
+mod resolved;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+
+use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
+use nix::unistd::gethostname;
+use socket2::{Domain, Socket, Type};
+
+use netcore::addr::Host;
+use netcore::error::{Attempt, Error};
+use netcore::output::Output;
+use netcore::resolve::{Family, Late, look_up};
+use netcore::text::{Json, escape};
+use netcore::time::Timeout;
+use netcore::{cli, recipe};
+
+use interface::Interface;
+
+/// Nobody is there (RFC 5737, RFC 3849), and a route to them is the default route.
+const NOBODY: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
+
+/// The port of a connect that sends nothing: discard, RFC 863.
+const DISCARD: u16 = 9;
+
+/// Show the name of this machine, what the name resolves to, and its addresses.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(example = "{command_name}")]
+#[argh(example = "{command_name} --route-to 127.0.0.1")]
+struct Args {
+    /// only the address from which the kernel would send to this one
+    #[argh(option, arg_name = "address")]
+    route_to: Option<Host>,
+    /// only the address of the default route: of IPv4, else of IPv6
+    #[argh(switch)]
+    primary: bool,
+    /// a name that does not resolve is an error
+    #[argh(switch)]
+    strict: bool,
+    /// longest wait for each answer of the resolver (5s), or none
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
+    timeout: Timeout,
+    /// JSON Lines on standard output
+    #[argh(switch)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    cli::run(&recipe!(0 1 2 68 69 71 74 75), show)
+}
+
+fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
+    match (&args.route_to, args.primary) {
+        (Some(_), true) => Err(Error::Usage("--route-to, --primary: one of them".to_owned())),
+        (Some(peer), false) => {
+            let peer = peer.literal(DISCARD).map_err(Error::Usage)?;
+            let peer = peer.ok_or_else(|| {
+                Error::Usage("--route-to: write an address; remote-ip finds those of a name".into())
+            })?;
+            say_source(route_to(peer)?, args, out)
+        }
+        (None, true) => {
+            let default_route = |peer| route_to(SocketAddr::new(peer, DISCARD)).ok();
+            match NOBODY.into_iter().find_map(default_route) {
+                Some(source) => say_source(source, args, out),
+                None => Err(Error::No("there is no default route".to_owned())),
+            }
+        }
+        (None, false) => say_all(args, out),
+    }
+}
+
+/// The local address that the kernel chooses for a peer. A connected UDP socket is one with a peer
+/// and a route: no packet is sent before the first `send`.
+fn route_to(peer: SocketAddr) -> Result<IpAddr, Error> {
+    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None).attempt("socket")?;
+    socket.connect(&peer.into()).attempt(format_args!("route to {}", peer.ip()))?;
+    let local = socket.local_addr().attempt("getsockname")?.as_socket();
+    local.map(|local| local.ip()).ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")
+}
+
+fn say_source(source: IpAddr, args: &Args, out: &mut Output) -> Result<(), Error> {
+    if args.json {
+        return out.line(Json::new("source").text("address", &source.to_string()));
+    }
+    out.line(source)
+}
+
+/// The three answers, each under its own heading.
+fn say_all(args: &Args, out: &mut Output) -> Result<(), Error> {
+    let name = gethostname().attempt("gethostname")?;
+    let shown = escape(name.as_bytes());
+    let host: Result<Host, String> = shown.parse();
+    let resolved = match &host {
+        Ok(host) => look_up(host, 0, Family::Any, args.timeout, Late::GoOn),
+        Err(why) => Err(Error::Usage(why.clone())),
+    };
+    let interfaces = Interface::all()?;
+    if args.json {
+        out.line(Json::new("host").text("name", &shown))?;
+        out.line(resolved::json(&resolved))?;
+        interfaces.iter().try_for_each(|interface| out.line(interface.json()))?;
+    } else {
+        out.line(format_args!("host name\n  {shown}\nthat name resolves to"))?;
+        out.bytes(resolved::lines(&resolved).as_bytes())?;
+        out.line("interfaces")?;
+        interfaces.iter().try_for_each(|interface| out.bytes(interface.lines().as_bytes()))?;
+    }
+    match resolved {
+        // A name that is none can't be looked up: the answer is no.
+        Err(Error::Usage(why)) if args.strict => Err(Error::No(format!("{shown}: {why}"))),
+        Err(error) if args.strict => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,122 @@
+//! Show an IPv4 address in every form, and how two parsers read it.
+//!
+//! # What it shows
+//! An IPv4 address is four bytes; what is typed and printed are notations of them. Two parsers are
+//! in use, and they disagree: the strict one, of inet_pton and of this language, takes four decimal
+//! numbers; inet_aton, behind getaddrinfo and so behind most programs, also takes one to three
+//! numbers, hex and octal. A filter that reads 010.0.0.1 as 10.0.0.1 guards a connection to 8.0.0.1.
+//!
+//! # System calls
+//! None is made: inet_pton(3) and inet_aton(3) are functions of the C library that compute.
+//!
+//! # Try it
+//! ```console
+//! $ ipv4-convert 192.0.2.1 | grep -v host
+//! 192.0.2.1
+//!   dotted          192.0.2.1
+//!   hex             0xc0000201
+//!   decimal         3221225985
+//!   binary          11000000.00000000.00000010.00000001
+//!   bytes           c0 00 02 01
+//!   reverse name    1.2.0.192.in-addr.arpa
+//!   mapped in IPv6  ::ffff:192.0.2.1
+//!   purpose         documentation (RFC 5737)
+//!   strict          192.0.2.1
+//!   inet_aton       192.0.2.1
+//! $ ipv4-convert 010.0.0.1
+//! ipv4-convert: 010.0.0.1: strict: refused, leading zero; inet_aton: 8.0.0.1
+//! $ ipv4-convert 192.0.2.8/29 | grep -E 'broadcast|hosts'
+//!   broadcast       192.0.2.15
+//!   hosts           6
+//! ```
+//!
+//! # What can go wrong
+//! - One address, two readings: check an address with the parser that the connection is made with.
+//! - The Python original converts two constants with inet_aton and prints their bytes in hex; an
+//!   address of fewer than four numbers, or with octal ones, it converts without a word.
+//! - The last number fills all bytes that are left: 1.2.65535 is 1.2.255.255.
+//! - inet_aton stops at a blank: `1.2.3.4 foo` is an address to it.
+//! - A network of 31 bits has two hosts and no broadcast address (RFC 3021).
+//!
+//! # Next
+//! `byte-order` has the two orders of bytes; `remote-ip` the addresses of a name.
+//!
+//! # Source
+//! inet(3), inet_pton(3); RFC 791, RFC 4632, RFC 6943 §3.1.1, IANA's special-purpose registry; UNP
+//! §3.6, TLPI §59.6; the Python cookbook's recipe 1.3.
+
+mod address;
+mod network;
+mod purpose;
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use argh::{ArgsInfo, FromArgs};
+
+use netcore::error::Error;
+use netcore::input::each_word;
+use netcore::output::Output;
+use netcore::text::{Json, escape};
+use netcore::{cli, recipe};
+
+use address::Item;
+
+/// Show an IPv4 address in every form, and how two parsers read it.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(example = "{command_name} 192.0.2.1")]
+#[argh(example = "{command_name} --aton 127.1 0x7f.1 && {command_name} 192.0.2.8/29")]
+struct Args {
+    /// take what inet_aton takes
+    #[argh(switch)]
+    aton: bool,
+    /// JSON Lines on standard output
+    #[argh(switch)]
+    json: bool,
+    /// 192.0.2.1, 0xc0000201, 3221225985, c0:00:02:01 or 192.0.2.0/24; - reads them from standard
+    /// input
+    #[argh(positional)]
+    address: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    cli::run(&recipe!(0 2 74), show)
+}
+
+fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
+    if args.address.is_empty() {
+        return Err(Error::Usage("ADDRESS: required".to_owned()));
+    }
+    each_word(&args.address, |word| match Item::read(word, args.aton) {
+        Ok(item) => {
+            let text = if args.json { json(&item) } else { lines(&item) };
+            out.bytes(text.as_bytes())
+        }
+        Err(why) => {
+            out.report(&Error::Usage(format!("{}: {why}", escape(word.as_bytes()))));
+            Ok(())
+        }
+    })
+}
+
+fn lines(item: &Item) -> String {
+    let mut text = format!("{}\n", item.text);
+    for (label, _, value) in item.forms() {
+        let _ = writeln!(text, "  {label:<15} {value}");
+    }
+    text
+}
+
+fn json(item: &Item) -> String {
+    let mut json = Json::new("address").text("input", item.text);
+    for (_, key, value) in item.forms() {
+        json = match value.parse::<u64>() {
+            Ok(number) if NUMBERS.contains(&key) => json.number(key, number),
+            _ => json.text(key, &value),
+        };
+    }
+    format!("{json}\n")
+}
+
+/// The keys whose values are numbers.
+const NUMBERS: [&str; 4] = ["decimal", "host_order", "addresses", "hosts"];
