@@ -2,10 +2,11 @@
 //!
 //! # What it shows
 //! A number of several bytes has to begin with one of them. The network's headers begin with the most
-//! significant one, and so do big-endian hosts; most hosts of today begin with the least. `htons` turns
-//! one into the other. `ntohs` does the very same: to swap twice is to swap not at all, and which
-//! of the two names one writes only tells the reader the direction. A big-endian host swaps
-//! nothing: there memory, network and number look alike, and a forgotten `htons` is never noticed.
+//! significant one, and so do big-endian hosts; most hosts of today begin with the least: 1234, which
+//! is 0x04d2, lies in their memory as `d2 04` and goes out as `04 d2`. `htons` turns one into the
+//! other. `ntohs` does the very same: to swap twice is to swap not at all, and which of the two
+//! names one writes only tells the reader the direction. A big-endian host swaps nothing: it shows
+//! `04 d2` twice, its `hton` is 1234 again, and a forgotten `htons` is never noticed there.
 //!
 //! # System calls
 //! None is made: htons(3), htonl(3) and their kin are instructions of the processor. They know 16 and
@@ -32,6 +33,8 @@
 //! - The Python original prints `ntohs` and `htons` of a number beside each other: two columns
 //!   that are always equal. It never shows a byte.
 //! - A number that is cut to its width without a word: 65536 in 16 bits is 0.
+//! - A number above 2^53 in JSON, which many readers round without a word: with `--json` the numbers
+//!   here are text, at every width, so that no reader has to tell two kinds apart.
 //! - To send a struct as it lies in memory: order, width and padding are then the host's.
 //!
 //! # Next
@@ -100,8 +103,11 @@ fn encoded(word: &str, args: &Args) -> Result<String, String> {
     let (memory, network) = (hex(&number.in_memory()), hex(&number.on_network()));
     let (hton, wrong) = (number.hton(), number.in_wrong_order());
     if args.json {
-        let json = Json::new("number").text("value", word).number("bits", number.bits.count());
-        let json = json.text("hex", &number.hex()).text("memory", &memory);
+        let json = Json::new("number").text("given", word).text("value", &number.value.to_string());
+        let json = json
+            .number("bits", number.bits.count())
+            .text("hex", &number.hex())
+            .text("memory", &memory);
         let json = json.text("network", &network).text("hton", &hton.to_string());
         return Ok(format!("{}\n", json.text("wrong_order", &wrong.to_string())));
     }

@@ -75,14 +75,20 @@ impl Number {
     /// Reads bytes as they come from the network: `04 d2`, `04:d2`, `04d2`, `0x04d2`. Fewer bytes than
     /// a width has are no number of it.
     pub(crate) fn decode(text: &str, asked: Option<Bits>) -> Result<Number, String> {
-        let text = text.strip_prefix("0x").unwrap_or(text);
-        let digits: String = text.chars().filter(|c| !matches!(c, ' ' | ':')).collect();
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err("not bytes: write them in hex, 04 d2".to_owned());
+        let groups = text.strip_prefix("0x").unwrap_or(text).trim_matches(' ').split([' ', ':']);
+        let mut digits = String::new();
+        for group in groups {
+            // `4 d2` may be 04 d2, or 4d 2 with a slip: a byte has both of its digits, and they stand together.
+            let bytes = group.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !bytes || group.is_empty() || group.len() % 2 == 1 {
+                return Err("not bytes: write each in two hex digits, 04 d2".to_owned());
+            }
+            digits += group;
         }
         let width =
             Bits::ALL.into_iter().find(|bits| usize::from(bits.count()) == 4 * digits.len());
-        let bits = width.ok_or_else(|| "write 2, 4, 8 or 16 bytes of two digits".to_owned())?;
+        let bits = width
+            .ok_or_else(|| "write 2, 4, 8 or 16 bytes, in one argument: '04 d2'".to_owned())?;
         if asked.is_some_and(|asked| asked != bits) {
             return Err(format!("{} bits were given", bits.count()));
         }
@@ -145,101 +151,5 @@ fn magnitude(text: &str) -> Result<u128, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn read(text: &str) -> Number {
-        Number::read(text, None).unwrap()
-    }
-
-    #[test]
-    fn the_example_of_the_cookbook() {
-        let number = read("1234");
-        assert_eq!((number.bits, number.hex().as_str()), (Bits::B16, "0x04d2"));
-        assert_eq!(number.on_network(), [0x04, 0xd2]);
-        assert_eq!(number.in_memory(), 1234_u16.to_ne_bytes());
-        assert_eq!(number.hton(), 1234_u16.to_be().into());
-        assert_eq!(number.in_wrong_order(), 53764);
-    }
-
-    #[test]
-    fn every_notation_is_the_same_number() {
-        for text in ["1234", "0x4d2", "0o2322", "0b100_1101_0010", "1_234", "0x0_4D2"] {
-            assert_eq!(read(text).value, 1234, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_width_is_the_smallest_that_fits_or_the_one_that_was_asked_for() {
-        for (text, bits) in [
-            ("0", Bits::B16),
-            ("65535", Bits::B16),
-            ("65536", Bits::B32),
-            ("-32768", Bits::B16),
-            ("-32769", Bits::B32),
-            ("4294967296", Bits::B64),
-            ("0x1_0000_0000_0000_0000", Bits::B128),
-            ("340282366920938463463374607431768211455", Bits::B128),
-            ("-170141183460469231731687303715884105728", Bits::B128),
-        ] {
-            assert_eq!(read(text).bits, bits, "{text}");
-        }
-        assert_eq!(Number::read("-1", Some(Bits::B32)).unwrap().on_network(), [0xff; 4]);
-        assert_eq!(
-            Number::read("65536", Some(Bits::B16)).unwrap_err(),
-            "does not fit into 16 bits"
-        );
-        assert!(Number::read("-32769", Some(Bits::B16)).is_err());
-        assert!(Number::read("340282366920938463463374607431768211456", None).is_err());
-        assert!(Number::read("-170141183460469231731687303715884105729", None).is_err());
-    }
-
-    #[test]
-    fn what_is_no_number_is_refused() {
-        for text in
-            ["", "-", "--1", "+1", "1.0", "0x", "0b2", "_1", "1_", "1__2", "01", "1e3", "é1"]
-        {
-            assert!(Number::read(text, None).is_err(), "{text}");
-        }
-        for text in ["", "4d2", "04 d", "xx", "04 d2 00", "0x"] {
-            assert!(Number::decode(text, None).is_err(), "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_network_s_order_is_that_of_to_be_bytes(a: u16, b: u32, c: u64, d: u128) {
-            let network = |value: u128, bits| Number { value, bits }.on_network();
-            prop_assert_eq!(network(a.into(), Bits::B16), a.to_be_bytes());
-            prop_assert_eq!(network(b.into(), Bits::B32), b.to_be_bytes());
-            prop_assert_eq!(network(c.into(), Bits::B64), c.to_be_bytes());
-            prop_assert_eq!(network(d, Bits::B128), d.to_be_bytes());
-            prop_assert_eq!(Number { value: b.into(), bits: Bits::B32 }.in_memory(), b.to_ne_bytes());
-            prop_assert_eq!(Number { value: c.into(), bits: Bits::B64 }.hton(), c.to_be().into());
-        }
-
-        #[test]
-        fn bytes_that_were_printed_decode_to_the_number(value: u128) {
-            let number = read(&value.to_string());
-            let printed: String =
-                number.on_network().iter().map(|byte| format!("{byte:02x} ")).collect();
-            prop_assert_eq!(Number::decode(&printed, None).unwrap(), number);
-            prop_assert_eq!(read(&number.hex()), number);
-            let twice = Number { value: number.hton(), ..number }.hton();
-            prop_assert_eq!(twice, value);
-        }
-
-        #[test]
-        fn a_negative_number_is_its_two_s_complement(value: i64) {
-            let number = Number::read(&value.to_string(), Some(Bits::B64)).unwrap();
-            prop_assert_eq!(number.on_network(), value.to_be_bytes());
-        }
-
-        #[test]
-        fn no_text_panics(text: String) {
-            let _ = Number::read(&text, None);
-            let _ = Number::decode(&text, None);
-        }
-    }
-}
+#[path = "number_tests.rs"]
+mod tests;

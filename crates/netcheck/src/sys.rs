@@ -94,7 +94,12 @@ impl BeforeExec {
         if let Some(limit) = self.nofile {
             setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
         }
-        if self.ignore_sigchld { ignore_sigchld() } else { Ok(()) }
+        // A shell starts what it puts into the background with these ignored, and exec keeps that: a
+        // program that is to end by Ctrl-C would not.
+        for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+            set(signal, SigHandler::SigDfl)?;
+        }
+        if self.ignore_sigchld { set(Signal::SIGCHLD, SigHandler::SigIgn) } else { Ok(()) }
     }
 }
 
@@ -109,9 +114,9 @@ fn close_inherited_on_exec() {
 }
 
 #[expect(unsafe_code, reason = "nix cannot know what a handler does")]
-fn ignore_sigchld() -> io::Result<()> {
-    // SAFETY: ignoring installs no handler, so no code of ours can run at a bad moment.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+fn set(number: Signal, action: SigHandler) -> io::Result<()> {
+    // SAFETY: only the default and to ignore are set, so no code of ours can run at a bad moment.
+    unsafe { signal(number, action) }?;
     Ok(())
 }
 

@@ -123,6 +123,10 @@ impl FromStr for Timeout {
             Duration::ZERO => {
                 Err("0 would be no time at all: write none to wait for ever".to_owned())
             }
+            // setsockopt(2) counts microseconds: less than one would be 0, and so for ever.
+            less if less < Duration::from_micros(1) => {
+                Err("shorter than 1us, which to a socket is no time-out at all".to_owned())
+            }
             duration => Ok(Timeout(Some(duration))),
         }
     }
@@ -180,6 +184,8 @@ mod tests {
         }
         assert!("0".parse::<Timeout>().is_err());
         assert!("0.0000000001".parse::<Timeout>().is_err());
+        assert!("999ns".parse::<Timeout>().is_err());
+        assert!("1us".parse::<Timeout>().is_ok());
         assert_eq!("none".parse(), Ok(Timeout(None)));
     }
 

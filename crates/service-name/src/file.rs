@@ -144,7 +144,9 @@ mod tests {
         }
 
         #[test]
-        fn every_line_is_an_entry_or_bad_or_blank(line in "[a-c0-9/#\t \r\\\\]{0,16}") {
+        fn every_line_is_an_entry_or_bad_or_blank(
+            line in "#?[ \t\r]?[a-c\\\\]{0,2}[ \t\x0b]{1,2}[0-9]{1,5}/[a-c]{0,2}( [a-c\\\\#]{0,3}){0,3}"
+        ) {
             let (services, bad) = parse(line.as_bytes());
             let blank = line.trim_start().is_empty() || line.trim_start().starts_with('#');
             prop_assert_eq!(services.len() + bad.len(), usize::from(!blank));
