@@ -133,7 +133,7 @@ fn say_all(args: &Args, out: &mut Output) -> Result<(), Error> {
     let shown = escape(name.as_bytes());
     let host: Result<Host, String> = shown.parse();
     let resolved = match &host {
-        Ok(host) => look_up(host, 0, Family::Any, args.timeout, Late::GoOn),
+        Ok(host) => look_up(host, 0, Family::Any, args.timeout, Late::End),
         Err(why) => Err(Error::Usage(why.clone())),
     };
     let interfaces = Interface::all()?;

@@ -46,6 +46,7 @@
 //! §3.6, TLPI §59.6; the Python cookbook's recipe 1.3.
 
 mod address;
+mod form;
 mod network;
 mod purpose;
 
@@ -61,6 +62,7 @@ use netcore::text::{Json, escape};
 use netcore::{cli, recipe};
 
 use address::Item;
+use form::Value;
 
 /// Show an IPv4 address in every form, and how two parsers read it.
 #[derive(FromArgs, ArgsInfo)]
@@ -87,9 +89,11 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     if args.address.is_empty() {
         return Err(Error::Usage("ADDRESS: required".to_owned()));
     }
+    // One address is plain lines for a script; several get a block each.
+    let blocks = args.address.len() > 1 || args.address.iter().any(|word| word == "-");
     each_word(&args.address, |word| match Item::read(word, args.aton) {
         Ok(item) => {
-            let text = if args.json { json(&item) } else { lines(&item) };
+            let text = if args.json { json(&item) } else { lines(&item, blocks) };
             out.bytes(text.as_bytes())
         }
         Err(why) => {
@@ -99,24 +103,27 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     })
 }
 
-fn lines(item: &Item) -> String {
-    let mut text = format!("{}\n", item.text);
-    for (label, _, value) in item.forms() {
-        let _ = writeln!(text, "  {label:<15} {value}");
+fn lines(item: &Item<'_>, block: bool) -> String {
+    let indent = if block { "  " } else { "" };
+    let mut text = String::new();
+    if block {
+        // inet_aton looks at nothing that follows a blank, so anything may stand there.
+        text = escape(item.text.as_bytes()) + "\n";
+    }
+    for form in item.forms() {
+        let _ = writeln!(text, "{indent}{:<15} {}", form.label, form.value);
     }
     text
 }
 
-fn json(item: &Item) -> String {
-    let mut json = Json::new("address").text("input", item.text);
-    for (_, key, value) in item.forms() {
-        json = match value.parse::<u64>() {
-            Ok(number) if NUMBERS.contains(&key) => json.number(key, number),
-            _ => json.text(key, &value),
+fn json(item: &Item<'_>) -> String {
+    let mut json = Json::new("address").text("input", &escape(item.text.as_bytes()));
+    for form in item.forms() {
+        json = match form.value {
+            Value::Text(text) => json.text(form.key, &text),
+            Value::Number(number) => json.number(form.key, number),
+            Value::None => json,
         };
     }
     format!("{json}\n")
 }
-
-/// The keys whose values are numbers.
-const NUMBERS: [&str; 4] = ["decimal", "host_order", "addresses", "hosts"];

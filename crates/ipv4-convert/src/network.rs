@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use crate::form::{self, Form};
+
 /// The network that an address lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network {
@@ -50,19 +52,24 @@ impl Network {
         ((self.first() + spare).into(), (self.last() - spare).into())
     }
 
-    pub(crate) fn forms(self) -> [(&'static str, &'static str, String); 7] {
+    /// The bits of the address that are not the network's, unless they are all 0.
+    fn host_bits(self) -> Option<Ipv4Addr> {
+        Some(u32::from(self.address) & !self.mask()).filter(|bits| *bits != 0).map(Ipv4Addr::from)
+    }
+
+    pub(crate) fn forms(self) -> [Form; 8] {
         let (first, last) = self.hosts();
         let hosts = u64::from(u32::from(last)) - u64::from(u32::from(first)) + 1;
         let network = format!("{}/{}", Ipv4Addr::from(self.first()), self.length);
-        let broadcast = self.broadcast().map_or_else(|| "none".to_owned(), |all| all.to_string());
         [
-            ("network", "network", network),
-            ("netmask", "netmask", Ipv4Addr::from(self.mask()).to_string()),
-            ("broadcast", "broadcast", broadcast),
-            ("first host", "first", first.to_string()),
-            ("last host", "last", last.to_string()),
-            ("addresses", "addresses", self.addresses().to_string()),
-            ("hosts", "hosts", hosts.to_string()),
+            form::text("network", "network", network),
+            form::perhaps("host bits set", "host_bits", self.host_bits()),
+            form::text("netmask", "netmask", Ipv4Addr::from(self.mask())),
+            form::perhaps("broadcast", "broadcast", self.broadcast()),
+            form::text("first host", "first", first),
+            form::text("last host", "last", last),
+            form::number("hosts", "hosts", hosts),
+            form::number("addresses", "addresses", self.addresses()),
         ]
     }
 }
@@ -97,6 +104,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn bits_beyond_the_prefix_are_said() {
+        assert_eq!(network("192.0.2.8", "29").host_bits(), None);
+        assert_eq!(network("192.0.2.9", "29").host_bits(), Some([0, 0, 0, 1].into()));
+        assert_eq!(network("192.0.2.9", "32").host_bits(), None);
+        assert_eq!(network("192.0.2.9", "0").host_bits(), Some([192, 0, 2, 9].into()));
+    }
+
     proptest! {
         #[test]
         fn the_arithmetic_is_that_of_ipnet(address: Ipv4Addr, length in 0_u8..=32) {
@@ -105,12 +120,10 @@ mod tests {
             prop_assert_eq!(Ipv4Addr::from(ours.first()), theirs.network());
             prop_assert_eq!(Ipv4Addr::from(ours.last()), theirs.broadcast());
             prop_assert_eq!(Ipv4Addr::from(ours.mask()), theirs.netmask());
-            // Its iterator is all hosts; only ends and sizes are looked at.
-            if length > 16 {
-                let hosts: Vec<Ipv4Addr> = theirs.hosts().collect();
-                prop_assert_eq!(Some(&ours.hosts().0), hosts.first());
-                prop_assert_eq!(Some(&ours.hosts().1), hosts.last());
-            }
+            prop_assert_eq!(ours.host_bits().is_none(), theirs.trunc() == theirs);
+            let (first, last) = ours.hosts();
+            prop_assert_eq!(Some(first), theirs.hosts().next());
+            prop_assert_eq!(Some(last), theirs.hosts().next_back());
         }
     }
 }

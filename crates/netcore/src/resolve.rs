@@ -192,55 +192,5 @@ fn found(answer: &[u8]) -> Found {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::thread;
-
-    const SOON: Timeout = Timeout::seconds(5);
-
-    #[test]
-    fn a_literal_is_taken_as_it_is() {
-        let host = "192.0.2.7".parse().unwrap();
-        let found = addresses(&host, 7, Family::Any, SOON).unwrap();
-        assert_eq!(found, ["192.0.2.7:7".parse().unwrap()]);
-        assert!(matches!(addresses(&host, 7, Family::V6, SOON), Err(Error::Usage(_))));
-    }
-
-    #[test]
-    fn localhost_is_a_loopback_address_once() {
-        let found = addresses(&"localhost".parse().unwrap(), 7, Family::Any, SOON).unwrap();
-        assert!(!found.is_empty());
-        assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 7));
-        for (at, address) in found.iter().enumerate() {
-            assert!(!found[at + 1..].contains(address), "{address} twice");
-        }
-    }
-
-    #[test]
-    fn an_answer_survives_the_pipe() {
-        let all: Vec<SocketAddr> = ["192.0.2.7:7", "[fe80::1%2]:7", "[::ffff:1.2.3.4]:0"]
-            .map(|a| a.parse().unwrap())
-            .into();
-        let answer = written(&all, Some(c"h\x07st"));
-        assert_eq!(refusal(&answer), None);
-        let found = found(&answer);
-        assert_eq!((found.addresses, found.canonical), (all, Some("h\\u{7}st".to_owned())));
-        let reason = Reason { code: libc::EAI_SYSTEM, source: Errno::EMFILE };
-        assert_eq!(refusal(&failure(reason.code, reason.source)), Some(reason));
-    }
-
-    #[test]
-    fn eight_threads_ask_at_once() {
-        let host: Host = "localhost".parse().unwrap();
-        let alone = addresses(&host, 7, Family::Any, SOON).unwrap();
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..50 {
-                        assert_eq!(addresses(&host, 7, Family::Any, SOON).unwrap(), alone);
-                    }
-                });
-            }
-        });
-    }
-}
+#[path = "resolve_tests.rs"]
+mod tests;

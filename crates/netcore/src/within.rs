@@ -23,7 +23,7 @@ use crate::time::Timeout;
 /// What the program does when an answer is late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Late {
-    /// It ends, and the thread that still asks ends with it.
+    /// It ends soon, and the thread that still asks ends with it.
     End,
     /// It goes on, and nothing of the question is left behind.
     GoOn,
