@@ -22,6 +22,8 @@ mod half_close;
 mod names;
 #[path = "scenario/no_zombies.rs"]
 mod no_zombies;
+#[path = "scenario/reuse.rs"]
+mod reuse;
 
 /// Every scenario, in the order for readers.
 pub const ALL: &[Scenario] = &[
@@ -32,6 +34,7 @@ pub const ALL: &[Scenario] = &[
     forking_stop::SCENARIO,
     no_zombies::SCENARIO,
     names::SCENARIO,
+    reuse::SCENARIO,
 ];
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.

@@ -142,15 +142,27 @@ impl Tool {
         self.section("EXIT CODES").filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
     }
 
+    /// The options without which its usage is not complete.
+    fn required(&self) -> Vec<&str> {
+        let usage = self.help.lines().next().unwrap_or_default();
+        let (options, _) = usage.split_once(" [options]").unwrap_or((usage, ""));
+        options.split(' ').filter(|word| word.starts_with("--")).collect()
+    }
+
     /// The shortest command line that is complete: what its usage requires, with the values of its
     /// first example, but for the port.
     fn needed(&self, port: &str) -> Vec<String> {
         let usage = self.help.lines().next().unwrap_or_default();
-        let (options, positionals) = usage.split_once(" [options]").unwrap_or((usage, ""));
+        let (_, positionals) = usage.split_once(" [options]").unwrap_or((usage, ""));
         let command = self.examples()[0].split(['<', '>', '|']).next().unwrap_or_default();
         let words: Vec<&str> = command.split_whitespace().collect();
         let mut args = Vec::new();
-        for option in options.split(' ').filter(|word| word.starts_with("--")) {
+        let mut required = self.required();
+        // A port with a default is chosen all the same: a test has its own.
+        if self.kind != Kind::Any && !required.contains(&"--port") {
+            required.push("--port");
+        }
+        for option in required {
             let value = words.iter().skip_while(|word| **word != option).nth(1);
             let value = if option == "--port" { port } else { value.expect("an example has it") };
             args.extend([option.to_owned(), value.to_owned()]);

@@ -33,12 +33,17 @@ fn cpu_share(pid: i32, during: Duration) -> f64 {
     (cpu() - before).as_secs_f64() / begun.elapsed().as_secs_f64()
 }
 
-/// A reply within 200 ms.
-fn full_service_within_200_ms(server: &Server) {
+/// A reply within 200 ms, and the time that so many clients cost on this machine as it is now: the
+/// queue may be full of clients that have gone, each of which is still accepted.
+fn full_service_within_200_ms(server: &Server, queued: usize) {
+    let exchange = || assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello");
     let begun = Instant::now();
-    assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello");
+    exchange();
     let took = begun.elapsed();
-    assert!(took < Duration::from_millis(200), "{took:?}\n{}", server.stderr());
+    let begun = Instant::now();
+    (0..queued).for_each(|_| exchange());
+    let limit = Duration::from_millis(200) + begun.elapsed();
+    assert!(took < limit, "{took:?} of {limit:?}\n{}", server.stderr());
 }
 
 fn two_hundred_connections_with_32_descriptors_cost_nothing() -> Result<(), Skip> {
@@ -51,7 +56,7 @@ fn two_hundred_connections_with_32_descriptors_cost_nothing() -> Result<(), Skip
         let complaints = server.stderr().matches("accept: ").count();
         assert!(complaints <= 5, "{complaints} lines:\n{}", server.stderr());
         drop(held);
-        full_service_within_200_ms(&server);
+        full_service_within_200_ms(&server, 200);
     }
     Ok(())
 }
@@ -69,7 +74,7 @@ fn without_a_descriptor_left_load_is_shed_without_spinning() -> Result<(), Skip>
         };
         // Once it has served, it holds all that it ever holds. The lowest free descriptor is the
         // one that accept would take: it becomes the limit, and accept fails with EMFILE.
-        full_service_within_200_ms(&server);
+        full_service_within_200_ms(&server, 1);
         let at_rest = || {
             let descriptors = evidence::descriptors(server.pid());
             let sockets = descriptors.values().filter(|link| link.starts_with("socket:")).count();
@@ -86,7 +91,7 @@ fn without_a_descriptor_left_load_is_shed_without_spinning() -> Result<(), Skip>
         assert!((1..=5).contains(&complaints), "{complaints} lines:\n{log}");
         drop(held);
         limit("4096:4096");
-        full_service_within_200_ms(&server);
+        full_service_within_200_ms(&server, 200);
         let after = evidence::wait_until(Duration::from_secs(5), at_rest).unwrap();
         assert_eq!(after, descriptors, "the descriptors of the start");
     }

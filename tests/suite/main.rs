@@ -22,6 +22,7 @@ mod host_info;
 mod ipv4_convert;
 mod peers;
 mod remote_ip;
+mod reuse_addr;
 mod service_name;
 mod try_it;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ipv4_convert::trials,
         service_name::trials,
         byte_order::trials,
+        reuse_addr::trials,
     ] {
         trials.extend(recipe());
     }

@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             several_hosts_are_a_block_each_and_the_exit_code_is_the_worst,
             a_name_counts_when_it_has_the_address,
             standard_input_is_a_host_a_line,
+            a_line_that_is_too_long_is_refused_as_a_whole,
             what_is_no_host_is_refused_before_anything_is_looked_up,
             a_client_reads_names_with_the_same_resolver,
             json_is_read_by_jq,
@@ -164,6 +165,13 @@ fn standard_input_is_a_host_a_line() -> Result<(), Skip> {
     let errors = finished.stderr_text();
     assert_eq!(errors.lines().count(), 2, "{errors}");
     assert!(!errors.contains('\u{1b}'), "{errors}");
+    Ok(())
+}
+
+fn a_line_that_is_too_long_is_refused_as_a_whole() -> Result<(), Skip> {
+    let line = format!("192.0.2.1{}junk\n192.0.2.2\n", " ".repeat(5_000));
+    let finished = Run::new("remote-ip").arg("-").stdin(line).finish();
+    said(&finished, 2, "192.0.2.2\n  IPv4 192.0.2.2\n");
     Ok(())
 }
 

@@ -120,7 +120,7 @@ fn play(block: &Block, traced: Option<(&str, &str)>) -> Result<Vec<TraceFile>, S
 }
 
 /// Whether a program of a transcript can be run: the shell says so where it is not ours.
-fn has(program: &str) -> Result<(), Skip> {
+pub(crate) fn has(program: &str) -> Result<(), Skip> {
     let ours = recipes().iter().any(|name| name == program);
     let found = || shell(&format!("command -v {program}")).finish().status.success();
     if ours || found() { Ok(()) } else { Err(Skip { reason: format!("needs {program}") }) }

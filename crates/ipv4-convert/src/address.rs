@@ -203,7 +203,7 @@ mod tests {
             prop_assert_eq!(mapped.to_ipv4_mapped(), Some(address));
             let name = shown(&item, "reverse_name");
             let backwards: Vec<&str> = name.strip_suffix(".in-addr.arpa").unwrap().rsplit('.').collect();
-            prop_assert_eq!(backwards.join("."), text);
+            prop_assert_eq!(backwards.join("."), text.as_str());
             let int: u32 = shown(&item, "host_order").parse().unwrap();
             prop_assert_eq!(int.to_ne_bytes(), address.octets());
         }

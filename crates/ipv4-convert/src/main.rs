@@ -12,30 +12,40 @@
 //! # Try it
 //! ```console
 //! $ ipv4-convert 192.0.2.1 | grep -v host
-//! 192.0.2.1
-//!   dotted          192.0.2.1
-//!   hex             0xc0000201
-//!   decimal         3221225985
-//!   binary          11000000.00000000.00000010.00000001
-//!   bytes           c0 00 02 01
-//!   reverse name    1.2.0.192.in-addr.arpa
-//!   mapped in IPv6  ::ffff:192.0.2.1
-//!   purpose         documentation (RFC 5737)
-//!   strict          192.0.2.1
-//!   inet_aton       192.0.2.1
+//! dotted          192.0.2.1
+//! hex             0xc0000201
+//! decimal         3221225985
+//! binary          11000000.00000000.00000010.00000001
+//! bytes           c0 00 02 01
+//! reverse name    1.2.0.192.in-addr.arpa
+//! mapped in IPv6  ::ffff:192.0.2.1
+//! purpose         documentation (RFC 5737)
+//! inet_pton       192.0.2.1
+//! inet_aton       192.0.2.1
 //! $ ipv4-convert 010.0.0.1
 //! ipv4-convert: 010.0.0.1: strict: refused, leading zero; inet_aton: 8.0.0.1
-//! $ ipv4-convert 192.0.2.8/29 | grep -E 'broadcast|hosts'
-//!   broadcast       192.0.2.15
-//!   hosts           6
+//! $ ipv4-convert --aton 010.0.0.1 | grep inet_
+//! inet_pton       refused, leading zero
+//! inet_aton       8.0.0.1
+//! $ ipv4-convert 192.0.2.9/29 | tail -n 8
+//! network         192.0.2.8/29
+//! host bits set   0.0.0.1
+//! netmask         255.255.255.248
+//! broadcast       192.0.2.15
+//! first host      192.0.2.9
+//! last host       192.0.2.14
+//! hosts           6
+//! addresses       8
 //! ```
 //!
 //! # What can go wrong
 //! - One address, two readings: check an address with the parser that the connection is made with.
 //! - The Python original converts two constants with inet_aton and prints their bytes in hex; an
 //!   address of fewer than four numbers, or with octal ones, it converts without a word.
-//! - The last number fills all bytes that are left: 1.2.65535 is 1.2.255.255.
-//! - inet_aton stops at a blank: `1.2.3.4 foo` is an address to it.
+//! - The last number fills all bytes that are left: 1.2.65535 is 1.2.255.255, and `10/8`, where one
+//!   means 10.0.0.0/8, is a network of 0.0.0.10. That is why a network takes four numbers here.
+//! - inet_aton stops at a blank and takes `1.2.3.4 foo`: what it took is not safe to print.
+//! - `s_addr` printed as a number without `ntohl`: on most hosts 127.0.0.1 is then 16777343.
 //! - A network of 31 bits has two hosts and no broadcast address (RFC 3021).
 //!
 //! # Next

@@ -7,7 +7,7 @@ use netcheck::{Finished, Header, Need, Run, Server, Signal, Skip, bin, evidence,
 use serde_json::Value;
 
 use super::{Kind, Tool, Topic, topics};
-use crate::try_it::{DOCUMENTED, shell};
+use crate::try_it::{DOCUMENTED, has, shell};
 
 pub(super) const TOPICS: &[(&str, Kind, Topic)] = topics![
     Any:
@@ -166,6 +166,7 @@ fn json_of_a_server_is_one_object_a_line(tool: &Tool) -> Result<(), Skip> {
     let typed = Header::read(&tool.name).transcript.into_iter().flat_map(|block| block.typed);
     let client = typed.filter(|typed| !typed.background).map(|typed| typed.command).next();
     let client = client.expect("a client in its header");
+    has(client.split(' ').next().unwrap_or_default())?;
     let line = client.replace(DOCUMENTED, &server.address().port().to_string());
     let finished = shell(&line).finish();
     assert_eq!(finished.code(), Some(0), "{line}: {finished:?}");

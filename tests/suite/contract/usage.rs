@@ -98,9 +98,7 @@ fn a_switch_with_a_value_is_refused(tool: &Tool) -> Result<(), Skip> {
 }
 
 fn a_required_option_is_missed(tool: &Tool) -> Result<(), Skip> {
-    let needed = tool.needed("1");
-    let options: Vec<&str> =
-        needed.iter().map(String::as_str).filter(|word| word.starts_with("--")).collect();
+    let options = tool.required();
     if !options.is_empty() {
         tool.refuses([""; 0], &options);
     }

@@ -1,0 +1,58 @@
+//! A server is started again while its old connections are still remembered.
+
+use std::fs;
+use std::io::Read;
+use std::time::Duration;
+
+use netcheck::{Halt, Run, Scenario, Signal, Story, evidence, peer};
+
+use crate::ends;
+
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "reuse", summary: "what SO_REUSEADDR does, and what it does not", run };
+
+const CONNECTIONS: usize = 100;
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let server = story.serve("reuse-addr", ["--port", "0", "--quiet"]);
+    let port = server.address().port();
+    for _ in 0..CONNECTIONS {
+        // The server closes first: it keeps the address.
+        peer::connect(server.address())?.read_to_end(&mut Vec::new())?;
+    }
+    server.signal(Signal::SIGTERM);
+    server.wait(Duration::from_secs(10));
+    let all = || (in_time_wait(port) >= CONNECTIONS).then_some(());
+    let waits = evidence::wait_until(Duration::from_secs(5), all).is_some();
+    let evidence = format!("{} (/proc/net/tcp, state 06)", in_time_wait(port));
+    story.check("time-wait", "100 connections are in TIME_WAIT", waits, evidence)?;
+
+    let port = port.to_string();
+    let refused = story.run(Run::new("reuse-addr").args(["--no-reuse", "--port", &port]));
+    let why = refused.stderr_text().contains("EADDRINUSE");
+    story.check("refused", "without the option the port is taken", why, "EADDRINUSE")?;
+
+    let again = story.serve("reuse-addr", ["--port", &port, "--quiet"]);
+    story.check("restart", "with it the server is back at once", true, again.readiness())?;
+
+    let second = story.run(Run::new("reuse-addr").args(["--port", &port]));
+    let why = second.stderr_text().contains("EADDRINUSE");
+    story.check("one", "two may not listen, whatever the option", why, "EADDRINUSE")?;
+    ends(story, &again)?;
+
+    let matrix = story.run(Run::new("reuse-addr").arg("--matrix"));
+    let count = matrix.stdout_text().lines().count();
+    let holds = matrix.code() == Some(0);
+    story.check("matrix", "this machine keeps every rule", holds, format_args!("{count} rules"))
+}
+
+/// How many connections of the port are in TIME_WAIT.
+fn in_time_wait(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/self/net/tcp").unwrap_or_default();
+    let waits = |line: &&str| {
+        let mut words = line.split_whitespace().skip(1);
+        let local = words.next().unwrap_or_default();
+        local.ends_with(&format!(":{port:04X}")) && words.nth(1) == Some("06")
+    };
+    table.lines().filter(waits).count()
+}
