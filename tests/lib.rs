@@ -8,8 +8,12 @@ use std::time::{Duration, Instant};
 
 use netcheck::{Halt, Scenario, Server, Signal, Story, peer};
 
+#[path = "scenario/buffers.rs"]
+mod buffers;
 #[path = "scenario/echo.rs"]
 mod echo;
+#[path = "scenario/errors.rs"]
+mod errors;
 #[path = "scenario/forking.rs"]
 mod forking;
 #[path = "scenario/forking_limit.rs"]
@@ -18,12 +22,16 @@ mod forking_limit;
 mod forking_stop;
 #[path = "scenario/half_close.rs"]
 mod half_close;
+#[path = "scenario/modes.rs"]
+mod modes;
 #[path = "scenario/names.rs"]
 mod names;
 #[path = "scenario/no_zombies.rs"]
 mod no_zombies;
 #[path = "scenario/reuse.rs"]
 mod reuse;
+#[path = "scenario/timeouts.rs"]
+mod timeouts;
 
 /// Every scenario, in the order for readers.
 pub const ALL: &[Scenario] = &[
@@ -33,8 +41,12 @@ pub const ALL: &[Scenario] = &[
     forking_limit::SCENARIO,
     forking_stop::SCENARIO,
     no_zombies::SCENARIO,
-    names::SCENARIO,
+    timeouts::SCENARIO,
+    errors::SCENARIO,
+    buffers::SCENARIO,
+    modes::SCENARIO,
     reuse::SCENARIO,
+    names::SCENARIO,
 ];
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.

@@ -10,6 +10,7 @@
     reason = "a panic is how a test says that something is wrong"
 )]
 
+mod buffer_size;
 mod byte_order;
 mod contract;
 mod descriptors;
@@ -24,6 +25,9 @@ mod peers;
 mod remote_ip;
 mod reuse_addr;
 mod service_name;
+mod socket_errors;
+mod socket_modes;
+mod socket_timeout;
 mod try_it;
 
 use std::process::ExitCode;
@@ -51,12 +55,16 @@ fn main() -> ExitCode {
     trials.extend(descriptors::trials());
     trials.extend(peers::trials());
     for recipe in [
+        socket_timeout::trials,
+        socket_errors::trials,
+        buffer_size::trials,
+        socket_modes::trials,
+        reuse_addr::trials,
         host_info::trials,
         remote_ip::trials,
         ipv4_convert::trials,
         service_name::trials,
         byte_order::trials,
-        reuse_addr::trials,
     ] {
         trials.extend(recipe());
     }

@@ -12,7 +12,7 @@ use socket2::Socket;
 use netcore::connect::connect;
 use netcore::error::{Attempt, Error};
 use netcore::text::shown;
-use netcore::time::Timeout;
+use netcore::time::{Timeout, in_micros};
 
 /// A client that is connected, and will send once the others are too.
 pub(crate) struct ForkingClient {
@@ -93,6 +93,8 @@ impl ForkingClient {
             if left == Some(Duration::ZERO) {
                 return Err(late());
             }
+            // In whole microseconds, rounded up: a zero would be for ever.
+            let left = left.map(in_micros);
             self.stream.set_read_timeout(left).attempt("setsockopt SO_RCVTIMEO")?;
             match recv(self.stream.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 Ok(0) => return Ok(false),

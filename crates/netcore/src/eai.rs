@@ -32,6 +32,9 @@ const EAI: [(i32, &str, &str); 12] = [
 ];
 
 impl Reason {
+    /// For a name that can't be one, and is not asked for.
+    pub const NO_SUCH_HOST: Reason = Reason { code: libc::EAI_NONAME, source: Errno::ENOENT };
+
     /// 68 for a name that does not exist, 75 where asking again may help, else 71.
     pub(crate) fn exit_code(self) -> u8 {
         match self.code {

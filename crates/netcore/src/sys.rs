@@ -49,7 +49,7 @@ pub(crate) enum Action {
 ///
 /// # Errors
 /// Those of pipe2(2) and fork(2).
-pub(crate) fn fork_to_answer(
+pub fn fork_to_answer(
     answer: impl FnOnce() -> Vec<u8>,
 ) -> nix::Result<(Pid, std::os::fd::OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;

@@ -66,6 +66,14 @@ pub fn millis(duration: Duration) -> String {
     format!("{millis:.decimals$} ms")
 }
 
+/// A duration in the unit of a timeval, rounded up, for SO_RCVTIMEO and SO_SNDTIMEO: cut off, a wait
+/// would end before its time, and what is shorter than a microsecond would be 0, and that is for ever.
+#[must_use]
+pub fn in_micros(duration: Duration) -> Duration {
+    let more = (1000 - duration.subsec_nanos() % 1000) % 1000;
+    duration.saturating_add(Duration::from_nanos(more.into()))
+}
+
 /// A length of time, zero included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
@@ -97,6 +105,12 @@ impl Timeout {
     #[must_use]
     pub const fn seconds(seconds: u64) -> Timeout {
         Timeout(Some(Duration::from_secs(seconds)))
+    }
+
+    /// So many milliseconds, for defaults.
+    #[must_use]
+    pub const fn milliseconds(milliseconds: u64) -> Timeout {
+        Timeout(Some(Duration::from_millis(milliseconds)))
     }
 
     /// The duration, `None` for ever.
@@ -145,6 +159,15 @@ impl fmt::Display for Timeout {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn no_duration_becomes_a_timeval_of_0() {
+        assert_eq!(in_micros(Duration::from_nanos(1)), Duration::from_micros(1));
+        assert_eq!(in_micros(Duration::from_nanos(1000)), Duration::from_micros(1));
+        assert_eq!(in_micros(Duration::from_nanos(1_999_999_001)), Duration::from_secs(2));
+        assert_eq!(in_micros(Duration::ZERO), Duration::ZERO);
+        assert_eq!(in_micros(Duration::MAX), Duration::MAX);
+    }
 
     #[test]
     fn people_type_durations() {

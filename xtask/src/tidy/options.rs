@@ -36,9 +36,24 @@ const EXCEPTIONS: &[Exception] = &[
         "a look-up makes no connection",
     ),
     (
+        "timeout",
+        "longest wait for a peer that stays silent (200ms), or none",
+        "the wait itself is what is shown, and every one of them is as long as it may be",
+    ),
+    (
         "port",
         "port to show with each address: a number or a service name",
         "a look-up asks nobody at that port",
+    ),
+    (
+        "port",
+        "port to ask (80): a number or a service name",
+        "HTTP has a port of its own, and an error that is made on purpose needs none",
+    ),
+    (
+        "verbose",
+        "print each stage, each attempt and the header too",
+        "a request has stages and no round trips",
     ),
 ];
 

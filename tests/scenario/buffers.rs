@@ -1,0 +1,100 @@
+//! What the kernel makes of a buffer size.
+
+use std::fs;
+use std::time::Duration;
+
+use netcheck::{Finished, Halt, Need, Run, Scenario, Skip, Story, evidence, need};
+
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "buffers", summary: "what the kernel makes of a buffer size", run };
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    doubled(story)?;
+    clamped(story)?;
+    inherited(story)?;
+
+    let measured = story.run(Run::new("buffer-size").arg("--measure"));
+    let taken = |row: &str| {
+        let said = measured.stdout_text();
+        let rest = said.lines().find_map(|line| line.strip_prefix(row).map(str::to_owned))?;
+        rest.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let (untouched, set) = (taken("TCP  untouched"), taken("TCP  SO_SNDBUF 4096, SO_RCVBUF 4096"));
+    story.check(
+        "autotuning",
+        "a set size ends autotuning: far less is taken while nobody reads",
+        set.zip(untouched).is_some_and(|(set, untouched)| set * 2 < untouched),
+        format_args!("{} bytes, {} untouched", shown(set), shown(untouched)),
+    )?;
+    let (untouched, set) = (taken("unix untouched"), taken("unix SO_RCVBUF 4096"));
+    story.check_eq(
+        "unix",
+        "a unix socket does not heed the receiver's SO_RCVBUF",
+        untouched,
+        set,
+        format_args!("{} bytes either way", shown(set)),
+    )?;
+
+    let nagle = story.run(Run::new("buffer-size").arg("--nagle"));
+    holds(story, "nagle", "two small writes wait for a delayed ACK, one does not", &nagle)
+}
+
+fn doubled(story: &mut Story) -> Result<(), Halt> {
+    let asked = Run::new("buffer-size").args(["--send", "4096"]);
+    let command = asked.command_line();
+    let statement = "4096 is asked for, and 8192 is in effect";
+    if let Err(skip) = need(Need::Strace) {
+        let finished = story.run(asked);
+        story.skip(statement, &skip)?;
+        return holds(story, "doubled", "each kind of socket doubles it", &finished);
+    }
+    let (traced, trace) = asked.traced(&["trace=setsockopt,getsockopt"]);
+    let finished = traced.finish();
+    story.step(&command, finished.stdout_text().lines().map(str::to_owned));
+    // What the kernel was given and what it gave back, without a word of the program.
+    let pairs = || {
+        let calls = trace.calls();
+        let pair = |pair: &[netcheck::Call]| match pair {
+            [set, get] => set.args.contains("SO_SNDBUF, [4096]") && get.args.contains("[8192]"),
+            _ => false,
+        };
+        (calls.windows(2).filter(|two| pair(two)).count() == 3).then_some(())
+    };
+    let seen = evidence::wait_until(Duration::from_secs(10), pairs).is_some();
+    story.check("doubled", statement, seen, "three pairs of setsockopt and getsockopt (strace)")
+}
+
+fn clamped(story: &mut Story) -> Result<(), Halt> {
+    let finished = story.run(Run::new("buffer-size").args(["--send", "2147483647"]));
+    let statement = "too much is no error: twice net.core.wmem_max is in effect";
+    let most = fs::read_to_string("/proc/sys/net/core/wmem_max").ok();
+    let Some(most) = most.and_then(|most| most.trim().parse::<u64>().ok()) else {
+        return story.skip(statement, &Skip { reason: "needs net.core.wmem_max".to_owned() });
+    };
+    let read_back = format!("read back {}", (2 * most).min(2_147_483_646));
+    let rows = finished.stdout_text().matches(&read_back).count();
+    let evidence = format!("{rows} of 3 {read_back}, /proc/sys/net/core/wmem_max is {most}");
+    story.check("clamped", statement, finished.code() == Some(0) && rows == 3, evidence)
+}
+
+fn inherited(story: &mut Story) -> Result<(), Halt> {
+    for (moment, statement) in [
+        ("after-listen", "an accepted socket has what its listener was set to, even after listen"),
+        ("after-accept", "what is set after accept, it has not"),
+    ] {
+        let finished = story.run(Run::new("buffer-size").args(["--when", moment]));
+        holds(story, moment, statement, &finished)?;
+    }
+    Ok(())
+}
+
+/// The program compares each answer with what is documented, and ends with 1 where they differ.
+fn holds(story: &mut Story, id: &str, statement: &str, finished: &Finished) -> Result<(), Halt> {
+    let agreed = finished.stdout_text().matches("as documented").count();
+    let holds = finished.code() == Some(0) && agreed > 0;
+    story.check(id, statement, holds, format_args!("as documented, {agreed} times"))
+}
+
+fn shown(number: Option<u64>) -> String {
+    number.map_or("no".to_owned(), |number| number.to_string())
+}

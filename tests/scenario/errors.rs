@@ -1,0 +1,102 @@
+//! Which stage of a request failed, and twelve errors that the kernel really gives.
+
+use std::time::Duration;
+
+use netcheck::peer::{SilentListener, refused_port};
+use netcheck::{Call, Finished, Halt, Need, Run, Scenario, Story, need};
+
+use crate::ends;
+
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "errors", summary: "which stage of a request failed, and why", run };
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    // Connect fails: one port says no, the other says nothing.
+    let refused = refused_port();
+    let finished = story.run(request(refused.address().port(), &[]));
+    let statement = "where nobody listens, connect says so at once: 69";
+    fails(story, "refused", statement, &finished, (69, "connect", "ECONNREFUSED"))?;
+
+    let silent = SilentListener::start();
+    let finished = story.run(request(silent.address().port(), &["--timeout", "300ms"]));
+    let statement = "where nobody answers, only a deadline ends it: 75";
+    fails(story, "silent", statement, &finished, (75, "connect", "nothing for 300ms"))?;
+    story.check(
+        "deadline",
+        "it waited for as long as it was asked to",
+        finished.elapsed >= Duration::from_millis(300),
+        format_args!("{} ms", finished.elapsed.as_millis()),
+    )?;
+
+    // Everything works, but for what comes back: the request itself.
+    let server = story.serve("echo-server", ["--port", "0"]);
+    let finished = story.run(request(server.address().port(), &["-v"]));
+    let statement = "what an echo server answers is received, and is no HTTP: 65";
+    fails(story, "echo", statement, &finished, (65, "parse", "not HTTP"))?;
+    ends(story, &server)?;
+
+    let run = Run::new("socket-errors").args(["--port", "80", "--file", "/a b"]);
+    let finished = story.run(run);
+    let said = finished.stderr_text();
+    let statement = "a path with a blank is a usage error, and nothing is sent: 2";
+    story.check_eq(
+        "path",
+        statement,
+        Some(2),
+        finished.code(),
+        said.lines().next().unwrap_or(""),
+    )?;
+
+    let errors = Run::new("socket-errors").args(["--provoke", "all"]);
+    let (finished, trace) = match need(Need::Strace) {
+        Ok(()) => {
+            let (run, trace) = errors.traced(&["trace=socket,bind,connect,recvfrom,sendto"]);
+            (story.run(run), Some(trace))
+        }
+        Err(_) => (story.run(errors), None),
+    };
+    let table = finished.stdout_text();
+    // `refused                ECONNREFUSED   Connection refused`, then three lines about it.
+    let rows = table.lines().filter(|line| !line.starts_with(' '));
+    let named: Vec<&str> = rows.filter_map(|row| row.split_whitespace().nth(1)).collect();
+    story.check(
+        "twelve",
+        "twelve errors are made, each another one",
+        finished.code() == Some(0) && named.len() == 12,
+        named.join(" "),
+    )?;
+    let statement = "the kernel gave each of them, in this order";
+    let Some(trace) = trace else {
+        return need(Need::Strace).or_else(|skip| story.skip(statement, &skip));
+    };
+    let failed: Vec<Call> = trace.calls().into_iter().filter(is_error).collect();
+    let given: Vec<&str> = failed.iter().filter_map(|call| call.result.split(' ').nth(1)).collect();
+    let evidence: Vec<String> =
+        failed.iter().map(|call| format!("{}: {}", call.name, call.result)).collect();
+    story.check_eq("kernel", statement, &named, &given, evidence.join("\n"))
+}
+
+/// The calls that failed. EINPROGRESS is none: the socket does not block, and the handshake goes on.
+fn is_error(call: &Call) -> bool {
+    call.result.starts_with("-1 ") && !call.result.contains("EINPROGRESS")
+}
+
+fn request(port: u16, more: &[&str]) -> Run {
+    let port = port.to_string();
+    Run::new("socket-errors").args(["--host", "127.0.0.1", "--port", &port]).args(more)
+}
+
+/// A statement that it ended with this code, in this stage, with these words.
+fn fails(
+    story: &mut Story,
+    id: &str,
+    statement: &str,
+    finished: &Finished,
+    (code, stage, words): (i32, &str, &str),
+) -> Result<(), Halt> {
+    let said = finished.stderr_text();
+    let last = said.lines().last().unwrap_or_default();
+    let is_there = last.starts_with(&format!("stage {stage}, ")) && said.contains(words);
+    let holds = finished.code() == Some(code) && is_there;
+    story.check(id, statement, holds, format_args!("{}, {last}", finished.status))
+}

@@ -1,0 +1,208 @@
+//! How a request ends. The contract asks these of every client with a server of the workspace; none
+//! of them speaks HTTP, so they are asked here.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
+
+use libtest_mimic::Trial;
+use netcheck::peer::SilentListener;
+use netcheck::{Need, Run, Signal, Skip, bin, evidence, need};
+use serde_json::Value;
+
+use super::{SOON, answers, client};
+use crate::{tests, topic};
+
+pub(super) fn trials() -> Vec<Trial> {
+    topic(
+        "socket_errors",
+        tests![
+            an_answer_that_is_not_2xx_is_1_and_has_its_body,
+            options_may_be_joined_and_clustered,
+            a_reader_that_has_gone_ends_it_quietly,
+            a_full_disk_is_74,
+            no_socket_is_a_standard_descriptor,
+            a_client_ended_by_a_signal_says_so,
+            stages_are_json_that_jq_reads,
+            a_path_that_is_wrong_opens_no_socket,
+            real_servers_are_understood,
+        ],
+    )
+}
+
+const OK: &str = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// What jq makes of the lines.
+pub(super) fn jq(filter: &str, lines: Vec<u8>) -> Result<String, Skip> {
+    need(Need::Jq)?;
+    let finished = Run::program("jq").args(["-r", filter]).stdin(lines).finish();
+    assert_eq!(finished.code(), Some(0), "{finished:?}");
+    Ok(finished.stdout_text())
+}
+
+fn an_answer_that_is_not_2xx_is_1_and_has_its_body() -> Result<(), Skip> {
+    for (status, line) in [("404 Not \x07Found", r"404 Not \u{7}Found"), ("301 Moved", "301 Moved")]
+    {
+        let address = answers(format!("HTTP/1.0 {status}\r\n\r\nsorry"));
+        let finished = client(address, &[]).finish();
+        assert_eq!(finished.code(), Some(1), "{finished:?}");
+        assert_eq!(finished.stdout, b"sorry");
+        assert_eq!(finished.stderr_text(), format!("socket-errors: {address}: {line}\n"));
+    }
+    Ok(())
+}
+
+fn options_may_be_joined_and_clustered() -> Result<(), Skip> {
+    let forms: [fn(&str) -> Vec<String>; 4] = [
+        |port| vec![format!("--port={port}")],
+        |port| vec![format!("-p{port}")],
+        |port| vec!["-p".to_owned(), port.to_owned()],
+        |port| vec![format!("-vv4p{port}")],
+    ];
+    for form in forms {
+        let args = form(&answers(OK).port().to_string());
+        let finished = Run::new("socket-errors").args(&args).finish();
+        assert_eq!(finished.code(), Some(0), "{args:?}: {finished:?}");
+        assert_eq!(finished.stdout, b"hello");
+    }
+    Ok(())
+}
+
+/// It, started by the shell with a redirection such as `>&-`.
+fn redirected(address: SocketAddr, redirection: &str) -> Run {
+    let script = format!(r#"exec "$@" {redirection}"#);
+    let port = address.port().to_string();
+    let run = Run::program("sh").args(["-c", &script, "sh"]).arg(bin("socket-errors"));
+    run.args(["--host", "127.0.0.1", "--port", &port])
+}
+
+fn a_reader_that_has_gone_ends_it_quietly() -> Result<(), Skip> {
+    const HEAD: &str = r#"exec 3>&1
+        { trap '' PIPE; while echo; do :; done 2>/dev/null; trap - PIPE
+          "$@" 3>&-; echo "$?" >&3; } | head -n 0"#;
+    for more in [&[][..], &["--json"]] {
+        let port = answers(OK).port().to_string();
+        let run = Run::program("sh").args(["-c", HEAD, "sh"]).arg(bin("socket-errors"));
+        let finished = run.args(["--host", "127.0.0.1", "--port", &port]).args(more).finish();
+        assert_eq!(
+            (finished.stdout.as_slice(), finished.stderr_text().as_str()),
+            (b"0\n".as_slice(), "")
+        );
+    }
+    Ok(())
+}
+
+fn a_full_disk_is_74() -> Result<(), Skip> {
+    let finished = redirected(answers(OK), "> /dev/full").finish();
+    assert_eq!(finished.code(), Some(74), "{finished:?}");
+    let error = "write to standard output: No space left on device (ENOSPC)";
+    assert_eq!(finished.stderr_text(), format!("socket-errors: {error}\n"));
+    // Where there is no room for an error, there still is its exit code.
+    let finished = redirected(answers("nonsense"), "2> /dev/full").finish();
+    assert_eq!(finished.code(), Some(65), "{finished:?}");
+    Ok(())
+}
+
+fn no_socket_is_a_standard_descriptor() -> Result<(), Skip> {
+    for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        let finished = redirected(answers(OK), closed).finish();
+        assert_eq!(finished.code(), Some(0), "{closed}: {finished:?}");
+        need(Need::Strace)?;
+        let (run, trace) = redirected(answers(OK), closed).traced(&["trace=socket"]);
+        assert_eq!(run.finish().code(), Some(0), "{closed}");
+        let calls = trace.calls();
+        assert!(!calls.is_empty(), "{closed}: no socket");
+        assert!(calls.iter().all(|call| !["0", "1", "2"].contains(&call.result.as_str())));
+    }
+    Ok(())
+}
+
+fn a_client_ended_by_a_signal_says_so() -> Result<(), Skip> {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let silent = SilentListener::start();
+        let process = client(silent.address(), &["--timeout", "none"]).start();
+        let has_socket = || {
+            let open = evidence::descriptors(process.pid());
+            open.values().any(|target| target.starts_with("socket:")).then_some(())
+        };
+        evidence::wait_until(SOON, has_socket).expect("it connects");
+        process.signal(signal);
+        let status = process.wait(SOON).expect("it ends");
+        assert_eq!(status.signal(), Some(signal as i32), "{}", process.stderr());
+    }
+    Ok(())
+}
+
+fn stages_are_json_that_jq_reads() -> Result<(), Skip> {
+    let finished = client(answers(OK), &["--json"]).finish();
+    assert_eq!(finished.code(), Some(0), "{finished:?}");
+    let types = jq(".type", finished.stdout.clone())?;
+    let expected = "stage stage stage stage stage stage header body stage reply ";
+    assert_eq!(types.replace('\n', " "), expected);
+    assert_eq!(jq(r#"select(.type == "body") | .payload"#, finished.stdout)?, "\"hello\"\n");
+
+    let finished = client(netcheck::peer::refused_port().address(), &["--json"]).finish();
+    assert_eq!(finished.code(), Some(69), "{finished:?}");
+    let text = finished.stdout_text();
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["stage"]), (&"error".into(), &"connect".into()));
+    assert_eq!(last["errno"], "ECONNREFUSED");
+    assert!(last["stage_ns"].as_u64() <= last["duration_ns"].as_u64(), "{last}");
+    Ok(())
+}
+
+fn a_path_that_is_wrong_opens_no_socket() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    for path in ["/a b", "/a\nb", "a"] {
+        let run = Run::new("socket-errors").args(["--host", "127.0.0.1", "--file", path]);
+        let (run, trace) = run.traced(&["trace=%network"]);
+        assert_eq!((run.finish().code(), trace.calls()), (Some(2), Vec::new()), "{path:?}");
+    }
+    Ok(())
+}
+
+fn real_servers_are_understood() -> Result<(), Skip> {
+    need(Need::Python3)?;
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = netcheck::peer::pattern(3, 300_000);
+    fs::write(folder.path().join("file.bin"), &bytes).unwrap();
+    let args = ["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"];
+    let mut python = Run::program("python3").args(args).arg(folder.path()).start();
+    // `Serving HTTP on 127.0.0.1 port 40123 (…) ...`
+    let line = python.next_line(SOON).expect("it serves");
+    let port = line.split("port ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
+    let finished = client(address, &["--file", "/file.bin"]).finish();
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
+    assert!(finished.stdout == bytes, "{} bytes", finished.stdout.len());
+    let finished = client(address, &["--file", "/no-such-file"]).finish();
+    assert_eq!(finished.code(), Some(1), "{}", finished.stderr_text());
+    nginx(folder.path(), &bytes);
+    Ok(())
+}
+
+/// The same of nginx, where it is installed: not every machine needs one, and nothing is skipped.
+fn nginx(folder: &std::path::Path, bytes: &[u8]) {
+    if !Run::program("sh").args(["-c", "command -v nginx"]).finish().status.success() {
+        return;
+    }
+    let folder = folder.display();
+    // A port that was free a moment ago; it has no way to say which it took.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "daemon off; master_process off; pid {folder}/pid; error_log stderr; events {{}}\n\
+         http {{ access_log off; client_body_temp_path {folder}/t; proxy_temp_path {folder}/t;\n\
+         fastcgi_temp_path {folder}/t; uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;\n\
+         server {{ listen {address}; root {folder}; }} }}"
+    );
+    let path = format!("{folder}/nginx.conf");
+    fs::write(&path, config).unwrap();
+    let nginx = Run::program("nginx").args(["-c", &path]).start();
+    let listens = || evidence::is_listening(address).then_some(());
+    evidence::wait_until(SOON, listens).unwrap_or_else(|| panic!("{}", nginx.stderr()));
+    let finished = client(address, &["--file", "/file.bin"]).finish();
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
+    assert!(finished.stdout == bytes, "{} bytes", finished.stdout.len());
+    let finished = client(address, &["--file", "/no-such-file"]).finish();
+    assert_eq!(finished.code(), Some(1), "{}", finished.stderr_text());
+}
