@@ -1,6 +1,7 @@
 //! `host-info`, beside what the kernel lists under /sys and /proc.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use netcheck::{Finished, Need, Run, Skip, bin, need};
@@ -13,10 +14,14 @@ pub(crate) fn trials() -> Vec<Trial> {
         tests![
             the_three_answers_stand_under_their_own_headings,
             every_interface_has_its_index_and_its_addresses,
+            flags_are_those_that_ip_shows,
+            an_address_with_a_label_belongs_to_its_interface,
             the_route_to_a_peer_costs_no_packet,
             a_peer_is_an_address_with_a_route,
             an_empty_network_is_no_error_but_has_no_default_route,
+            a_shortage_is_not_taken_for_a_missing_route,
             a_name_that_does_not_resolve_is_fatal_only_when_asked,
+            a_silent_name_server_does_not_hold_up_the_rest,
             a_name_that_is_no_text_is_escaped,
             json_is_read_by_jq,
         ],
@@ -57,6 +62,45 @@ fn every_interface_has_its_index_and_its_addresses() -> Result<(), Skip> {
     Ok(())
 }
 
+/// What a script prints that runs in a network of its own, with lo up. `ip` is there, or skip.
+fn with_ip(script: &str) -> Result<String, Skip> {
+    need(Need::UserNamespace)?;
+    let run = |script: &str| {
+        let unshare = Run::program("unshare").args(["--user", "--map-root-user", "--net"]);
+        unshare.args(["sh", "-ec", script]).finish()
+    };
+    if !run("ip link set lo up").status.success() {
+        return Err(Skip { reason: "needs ip".to_owned() });
+    }
+    let finished = run(&format!("ip link set lo up; {script}"));
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
+    Ok(finished.stdout_text())
+}
+
+fn flags_are_those_that_ip_shows() -> Result<(), Skip> {
+    let program = bin("host-info");
+    let shown = with_ip(&format!("ip -o link; {}", program.display()))?;
+    let flags = |line: &str| line.split_once('<')?.1.split_once('>').map(|(f, _)| f.to_owned());
+    let (ip, ours): (Vec<&str>, Vec<&str>) =
+        shown.lines().filter(|line| line.contains('<')).partition(|line| line.contains(": <"));
+    let ip: Vec<_> = ip.into_iter().map(flags).collect();
+    assert!(ip.contains(&Some("LOOPBACK,UP,LOWER_UP".to_owned())), "{shown}");
+    assert_eq!(ip, ours.into_iter().map(flags).collect::<Vec<_>>(), "{shown}");
+    Ok(())
+}
+
+fn an_address_with_a_label_belongs_to_its_interface() -> Result<(), Skip> {
+    let program = bin("host-info");
+    let shown = with_ip(&format!(
+        "ip address add 10.9.9.9/24 label lofoo dev lo; ip address add 10.9.8.9/24 label lo:1 dev lo
+        {}",
+        program.display()
+    ))?;
+    let lo = "  1 lo <LOOPBACK,UP,LOWER_UP>\n    127.0.0.1/8\n    10.9.9.9/24\n    10.9.8.9/24\n";
+    assert!(shown.contains(lo), "{shown}");
+    Ok(())
+}
+
 fn the_route_to_a_peer_costs_no_packet() -> Result<(), Skip> {
     need(Need::Strace)?;
     let (run, trace) = Run::new("host-info")
@@ -80,7 +124,10 @@ fn a_peer_is_an_address_with_a_route() -> Result<(), Skip> {
     let finished = inside(&["--route-to", "192.0.2.1"])?;
     let error = "host-info: route to 192.0.2.1: Network is unreachable (ENETUNREACH)\n";
     assert_eq!((finished.code(), finished.stderr_text().as_str()), (Some(69), error));
-    for no_address in ["localhost", "127.1", ""] {
+    // A broadcast address, for which a socket needs SO_BROADCAST.
+    let finished = inside(&["--route-to", "127.255.255.255"])?;
+    assert_eq!(finished.code(), Some(77), "{}", finished.stderr_text());
+    for no_address in ["localhost", "127.1", "", "fe80::1", "ff02::1", "fe80::1%nosuch"] {
         let finished = Run::new("host-info").args(["--route-to", no_address]).finish();
         assert_eq!(finished.code(), Some(2), "{no_address}");
     }
@@ -99,9 +146,22 @@ fn an_empty_network_is_no_error_but_has_no_default_route() -> Result<(), Skip> {
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     assert!(finished.stdout_text().ends_with("interfaces\n  1 lo <LOOPBACK>\n"), "{finished:?}");
     let finished = empty(&["--primary"]);
-    let error = "host-info: there is no default route\n";
-    assert_eq!((finished.code(), finished.stderr_text().as_str()), (Some(1), error));
+    let error = finished.stderr_text();
+    assert_eq!(finished.code(), Some(1), "{error}");
+    assert!(error.starts_with("host-info: there is no default route (IPv4 ENETUNREACH"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
     assert!(finished.stdout.is_empty());
+    Ok(())
+}
+
+fn a_shortage_is_not_taken_for_a_missing_route() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    let strace = Run::program("strace").args(["-o", "/dev/null", "-e", "trace=socket"]);
+    let strace = strace.args(["-e", "inject=socket:error=EMFILE"]);
+    let finished = strace.arg(bin("host-info")).arg("--primary").finish();
+    let error = finished.stderr_text();
+    assert_eq!(finished.code(), Some(71), "{error}");
+    assert!(error.starts_with("host-info: socket: Too many open files (EMFILE)\n"), "{error}");
     Ok(())
 }
 
@@ -135,7 +195,27 @@ fn a_name_that_is_no_text_is_escaped() -> Result<(), Skip> {
     let finished = named(r"\377\033[2Jx", "")?;
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     let shown = finished.stdout_text();
-    assert!(shown.starts_with("host name\n  \\xff\\u{1b}[2Jx\n"), "{shown:?}");
+    let name = "host name\n  \\xff\\u{1b}[2Jx\nthat name resolves to\n  nothing: not UTF-8\n";
+    assert!(shown.starts_with(name), "{shown:?}");
+    // Text, but no name of a host: nobody is asked.
+    let finished = named("a b", "")?;
+    let shown = finished.stdout_text();
+    assert!(shown.contains("\n  nothing: a host name has no ' '\ninterfaces\n"), "{shown:?}");
+    let finished = named("a b", "--strict")?;
+    assert_eq!(finished.code(), Some(68), "{}", finished.stderr_text());
+    Ok(())
+}
+
+fn a_silent_name_server_does_not_hold_up_the_rest() -> Result<(), Skip> {
+    let begun = Instant::now();
+    let finished = named("silent.test", "--timeout 200ms")?;
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
+    let shown = finished.stdout_text();
+    let nothing = "\n  nothing: resolve silent.test: nothing for 200ms\ninterfaces\n  1 lo ";
+    assert!(shown.contains(nothing), "{shown}");
+    // The resolver would ask twice, for five seconds each.
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(named("silent.test", "--timeout 200ms --strict")?.code(), Some(75));
     Ok(())
 }
 
@@ -145,5 +225,12 @@ fn json_is_read_by_jq() -> Result<(), Skip> {
     let filter = r#"select(.type == "interface" and .name == "lo") | .index"#;
     let read = Run::program("jq").args(["-r", filter]).stdin(finished.stdout).finish();
     assert_eq!(read.stdout_text(), "1\n", "{}", read.stderr_text());
+
+    // In a network of its own lo has the addresses that the kernel gives it.
+    let finished = inside(&["--json"])?;
+    let filter = r#"select(.type == "address") | "\(.interface) \(.family) \(.prefix + 1)""#;
+    let read = Run::program("jq").args(["-r", filter]).stdin(finished.stdout).finish();
+    let (lines, errors) = (read.stdout_text(), read.stderr_text());
+    assert!(lines.starts_with("lo IPv4 9\n"), "{lines}{errors}");
     Ok(())
 }

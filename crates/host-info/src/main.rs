@@ -21,10 +21,14 @@
 //! # What can go wrong
 //! - The Python original asks `gethostbyname(gethostname())`: on many systems 127.0.0.1 or 127.0.1.1,
 //!   from a line that the installer wrote into /etc/hosts, and an error where there is no such line.
-//! - `ENETUNREACH` from connect: there is no route to that peer, so no address either.
+//! - `ENETUNREACH` from connect: there is no route to that peer, so no address either. `EACCES`: the
+//!   peer is a broadcast address, for which a socket needs SO_BROADCAST, or the route forbids it.
+//! - `--primary` asks for the route to 192.0.2.1, an address for documentation. In a lab that uses
+//!   those, that is the route into the lab.
 //! - An interface may have many addresses, or none; a link-local IPv6 address means nothing without its
 //!   zone.
 //! - A host name is bytes, not text, and may be longer than a DNS label.
+//! - `AI_ADDRCONFIG`: a machine with addresses of one family, loopback apart, is told only those.
 //!
 //! # Next
 //! `remote-ip` asks for any name; `ipv4-convert` reads the addresses.
@@ -33,6 +37,7 @@
 //! gethostname(2), getifaddrs(3), udp(7), connect(2); RFC 1122 §3.3.4, RFC 6724; UNP §17.6 and §8.14,
 //! TLPI §59; the Python cookbook's recipe 1.1.
 
+mod address;
 mod interface;
 mod resolved;
 
@@ -48,17 +53,30 @@ use socket2::{Domain, Socket, Type};
 use netcore::addr::Host;
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::resolve::{Family, Late, look_up};
 use netcore::text::{Json, escape};
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
+use address::{family_of, literal, plain};
 use interface::Interface;
+use resolved::Resolved;
 
-/// Nobody is there (RFC 5737, RFC 3849), and a route to them is the default route.
+/// Addresses for documentation (RFC 5737, RFC 3849): no network has them, so the route to them is
+/// the default one, and nobody is named who could be there.
 const NOBODY: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
+
+/// What connect says without a route, with one that is `prohibit` or `blackhole`, and where the
+/// family has no address or is not there at all.
+const NO_ROUTE: [Errno; 6] = [
+    Errno::ENETUNREACH,
+    Errno::EHOSTUNREACH,
+    Errno::EACCES,
+    Errno::EINVAL,
+    Errno::EADDRNOTAVAIL,
+    Errno::EAFNOSUPPORT,
 ];
 
 /// The port of a connect that sends nothing: discard, RFC 863.
@@ -87,42 +105,46 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 1 2 68 69 71 74 75), show)
+    cli::run(&recipe!(0 1 2 68 69 71 74 75 77), show)
 }
 
 fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     match (&args.route_to, args.primary) {
         (Some(_), true) => Err(Error::Usage("--route-to, --primary: one of them".to_owned())),
-        (Some(peer), false) => {
-            let peer = peer.literal(DISCARD).map_err(Error::Usage)?;
-            let peer = peer.ok_or_else(|| {
-                Error::Usage("--route-to: write an address; remote-ip finds those of a name".into())
-            })?;
-            say_source(route_to(peer)?, args, out)
-        }
-        (None, true) => {
-            let default_route = |peer| route_to(SocketAddr::new(peer, DISCARD)).ok();
-            match NOBODY.into_iter().find_map(default_route) {
-                Some(source) => say_source(source, args, out),
-                None => Err(Error::No("there is no default route".to_owned())),
-            }
-        }
+        (Some(peer), false) => say_source(route_to(literal(peer, DISCARD)?)?, args, out),
+        (None, true) => say_source(primary()?, args, out),
         (None, false) => say_all(args, out),
     }
 }
 
 /// The local address that the kernel chooses for a peer. A connected UDP socket is one with a peer
 /// and a route: no packet is sent before the first `send`.
-fn route_to(peer: SocketAddr) -> Result<IpAddr, Error> {
+fn route_to(peer: SocketAddr) -> Result<SocketAddr, Error> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None).attempt("socket")?;
-    socket.connect(&peer.into()).attempt(format_args!("route to {}", peer.ip()))?;
+    socket.connect(&peer.into()).attempt(format_args!("route to {}", plain(peer)))?;
     let local = socket.local_addr().attempt("getsockname")?.as_socket();
-    local.map(|local| local.ip()).ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")
+    local.ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")
 }
 
-fn say_source(source: IpAddr, args: &Args, out: &mut Output) -> Result<(), Error> {
+/// The local address of the default route, of IPv4 or else of IPv6.
+fn primary() -> Result<SocketAddr, Error> {
+    let mut reasons = Vec::new();
+    for peer in NOBODY {
+        match route_to(SocketAddr::new(peer, DISCARD)) {
+            // Anything else, such as EMFILE, says nothing about routes.
+            Err(Error::Os { source, .. }) if NO_ROUTE.contains(&source) => {
+                reasons.push(format!("{} {source:?}", family_of(peer)));
+            }
+            known => return known,
+        }
+    }
+    Err(Error::No(format!("there is no default route ({})", reasons.join(", "))))
+}
+
+fn say_source(source: SocketAddr, args: &Args, out: &mut Output) -> Result<(), Error> {
+    let source = plain(source);
     if args.json {
-        return out.line(Json::new("source").text("address", &source.to_string()));
+        return out.line(Json::new("source").text("address", &source));
     }
     out.line(source)
 }
@@ -130,27 +152,18 @@ fn say_source(source: IpAddr, args: &Args, out: &mut Output) -> Result<(), Error
 /// The three answers, each under its own heading.
 fn say_all(args: &Args, out: &mut Output) -> Result<(), Error> {
     let name = gethostname().attempt("gethostname")?;
-    let shown = escape(name.as_bytes());
-    let host: Result<Host, String> = shown.parse();
-    let resolved = match &host {
-        Ok(host) => look_up(host, 0, Family::Any, args.timeout, Late::End),
-        Err(why) => Err(Error::Usage(why.clone())),
-    };
+    let resolved = Resolved::of(&name, args.timeout);
     let interfaces = Interface::all()?;
+    let name = escape(name.as_bytes());
     if args.json {
-        out.line(Json::new("host").text("name", &shown))?;
-        out.line(resolved::json(&resolved))?;
-        interfaces.iter().try_for_each(|interface| out.line(interface.json()))?;
+        out.line(Json::new("host").text("name", &name))?;
+        out.line(resolved.json())?;
+        interfaces.iter().try_for_each(|interface| out.bytes(interface.json().as_bytes()))?;
     } else {
-        out.line(format_args!("host name\n  {shown}\nthat name resolves to"))?;
-        out.bytes(resolved::lines(&resolved).as_bytes())?;
+        out.line(format_args!("host name\n  {name}\nthat name resolves to"))?;
+        out.bytes(resolved.lines().as_bytes())?;
         out.line("interfaces")?;
         interfaces.iter().try_for_each(|interface| out.bytes(interface.lines().as_bytes()))?;
     }
-    match resolved {
-        // A name that is none can't be looked up: the answer is no.
-        Err(Error::Usage(why)) if args.strict => Err(Error::No(format!("{shown}: {why}"))),
-        Err(error) if args.strict => Err(error),
-        _ => Ok(()),
-    }
+    if args.strict { resolved.or_fail(&name) } else { Ok(()) }
 }

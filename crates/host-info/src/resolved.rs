@@ -1,39 +1,88 @@
 //! What the name of this machine stands for, if anything.
 
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+
+use netcore::addr::Host;
 use netcore::error::Error;
-use netcore::resolve::Found;
+use netcore::resolve::{Family, Found, Late, Reason, look_up};
 use netcore::text::Json;
+use netcore::time::Timeout;
 
-pub(crate) fn lines(resolved: &Result<Found, Error>) -> String {
-    let found = match resolved {
-        Ok(found) => found,
-        Err(why) => return format!("  nothing: {why}\n"),
-    };
-    let mut text = String::new();
-    if let Some(canonical) = &found.canonical {
-        text += &format!("  canonical {canonical}\n");
-    }
-    for address in &found.addresses {
-        text += &format!("  {}\n", address.ip());
-    }
-    if only_loopback(found) {
-        text += "  which is loopback only: no other machine reaches this one so\n";
-    }
-    text
+use crate::address::plain;
+
+/// What came of looking up the name.
+pub(crate) enum Resolved {
+    Found(Found),
+    /// It can't be the name of a host, so nobody was asked.
+    NoHost(String),
+    Failed(Error),
 }
 
-pub(crate) fn json(resolved: &Result<Found, Error>) -> Json {
-    let json = Json::new("resolved");
-    match resolved {
-        Ok(found) => {
-            let ips: Vec<String> = found.addresses.iter().map(|a| a.ip().to_string()).collect();
-            let json = json.texts("addresses", &ips).flag("loopback_only", only_loopback(found));
-            json.text("canonical", found.canonical.as_deref().unwrap_or_default())
+impl Resolved {
+    pub(crate) fn of(name: &OsStr, timeout: Timeout) -> Resolved {
+        let text = name.to_str().ok_or_else(|| "not UTF-8".to_owned());
+        let host: Host = match text.and_then(str::parse) {
+            Ok(host) => host,
+            Err(why) => return Resolved::NoHost(why),
+        };
+        match look_up(&host, 0, Family::Any, timeout, Late::End) {
+            Ok(found) => Resolved::Found(found),
+            // The name is an address with a zone that this machine has not.
+            Err(Error::Usage(why)) => Resolved::NoHost(why),
+            Err(error) => Resolved::Failed(error),
         }
-        Err(why) => json.texts("addresses", &[]).text("error", &why.to_string()),
+    }
+
+    pub(crate) fn lines(&self) -> String {
+        let found = match self {
+            Resolved::Found(found) => found,
+            Resolved::NoHost(why) => return format!("  nothing: {why}\n"),
+            Resolved::Failed(error) => return format!("  nothing: {error}\n"),
+        };
+        let mut text = String::new();
+        if let Some(canonical) = &found.canonical {
+            text += &format!("  canonical {canonical}\n");
+        }
+        for address in &found.addresses {
+            text += &format!("  {}\n", plain(*address));
+        }
+        if only_loopback(&found.addresses) {
+            text += "  which is loopback only: no other machine reaches this one so\n";
+        }
+        text
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        let json = Json::new("resolved");
+        let found = match self {
+            Resolved::Found(found) => found,
+            Resolved::NoHost(why) => return json.texts("addresses", &[]).text("error", why),
+            Resolved::Failed(error) => {
+                return json.texts("addresses", &[]).text("error", &error.to_string());
+            }
+        };
+        let addresses: Vec<String> = found.addresses.iter().copied().map(plain).collect();
+        let loopback_only = only_loopback(&found.addresses);
+        let json = json.texts("addresses", &addresses).flag("loopback_only", loopback_only);
+        match &found.canonical {
+            Some(canonical) => json.text("canonical", canonical),
+            None => json,
+        }
+    }
+
+    /// What `--strict` makes of it.
+    pub(crate) fn or_fail(self, name: &str) -> Result<(), Error> {
+        match self {
+            Resolved::Found(_) => Ok(()),
+            Resolved::NoHost(_) => {
+                Err(Error::Resolve { name: name.to_owned(), reason: Reason::NO_SUCH_HOST })
+            }
+            Resolved::Failed(error) => Err(error),
+        }
     }
 }
 
-fn only_loopback(found: &Found) -> bool {
-    found.addresses.iter().all(|address| address.ip().is_loopback())
+fn only_loopback(addresses: &[SocketAddr]) -> bool {
+    !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback())
 }
