@@ -33,7 +33,7 @@
 //!   has another length than its header says (65): what came of it was written.
 //! - `parse`: no HTTP, or TLS (65). An answer that is not 2xx is a no (1).
 //! - A path with a blank or a newline is a request of its own. The Python original sends it as it
-//!   is; it wraps four calls in `try`, and reads the whole body into memory.
+//!   is, and hands its port on as a string.
 //!
 //! # Next
 //! `socket-timeout` is about waiting, `socket-modes` about not waiting.

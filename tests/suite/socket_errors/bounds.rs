@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use netcheck::{Run, Skip, bin, peer};
+use netcheck::{Need, Run, Skip, bin, need, peer};
 
 use super::{answers, client, fails, server, take_request};
 use crate::{tests, topic};
@@ -80,8 +80,12 @@ fn thrown_away(address: SocketAddr, timeout: &str) -> Run {
 }
 
 fn an_endless_body_does_not_outlast_the_timeout() -> Result<(), Skip> {
+    need(Need::Strace)?;
     let (address, _told) = endless(usize::MAX);
-    let finished = thrown_away(address, "500ms").finish();
+    // Slower than the server, it never finds nothing to receive, and so never waits.
+    let slow = ["trace=recvfrom", "inject=recvfrom:delay_exit=20000"];
+    let (run, _trace) = thrown_away(address, "500ms").traced(&slow);
+    let finished = run.finish();
     fails(&finished, 75, "receive", "(the end of the body, ");
     assert!(finished.elapsed >= Duration::from_millis(500));
     Ok(())

@@ -102,7 +102,7 @@ fn a_silent_address_leaves_time_for_the_next() -> Result<(), Skip> {
     };
     answer(listener);
     let port = other.port().to_string();
-    let args = ["--host", "two", "--port", &port, "--timeout", "2s", "-v"];
+    let args = ["--host", "two", "--port", &port, "--timeout", "6s", "-v"];
     let finished = with_hosts("127.0.0.1 two\n127.0.0.2 two\n", bin("socket-errors"), &args)?;
     let said = finished.stderr_text();
     assert_eq!(
