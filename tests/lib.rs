@@ -30,6 +30,8 @@ mod names;
 mod no_zombies;
 #[path = "scenario/reuse.rs"]
 mod reuse;
+#[path = "scenario/sntp.rs"]
+mod sntp;
 #[path = "scenario/timeouts.rs"]
 mod timeouts;
 
@@ -47,6 +49,7 @@ pub const ALL: &[Scenario] = &[
     modes::SCENARIO,
     reuse::SCENARIO,
     names::SCENARIO,
+    sntp::SCENARIO,
 ];
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.

@@ -174,9 +174,14 @@ impl Tool {
 
     /// The server that the header of a client starts before it.
     fn partner(&self) -> Server {
+        self.server_of_header().expect("a server to ask")
+    }
+
+    /// The server that its header starts, if it needs one.
+    fn server_of_header(&self) -> Option<Server> {
         let blocks = Header::read(&self.name).transcript.into_iter();
-        let server = blocks.flat_map(|block| block.typed).find(|typed| typed.background);
-        Server::start_run(shell(&on_a_free_port(&server.expect("a server to ask").command)))
+        let server = blocks.flat_map(|block| block.typed).find(|typed| typed.background)?;
+        Some(Server::start_run(shell(&on_a_free_port(&server.command))))
     }
 
     /// Runs it with these arguments, and finds a usage error that mentions all these words: one line,

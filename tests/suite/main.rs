@@ -21,10 +21,12 @@ mod forking_echo;
 mod forking_output;
 mod host_info;
 mod ipv4_convert;
+mod ntp_responder;
 mod peers;
 mod remote_ip;
 mod reuse_addr;
 mod service_name;
+mod sntp_client;
 mod socket_errors;
 mod socket_modes;
 mod socket_timeout;
@@ -65,6 +67,8 @@ fn main() -> ExitCode {
         ipv4_convert::trials,
         service_name::trials,
         byte_order::trials,
+        sntp_client::trials,
+        ntp_responder::trials,
     ] {
         trials.extend(recipe());
     }

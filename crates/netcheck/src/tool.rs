@@ -24,6 +24,8 @@ pub enum Need {
     Curl,
     /// jq.
     Jq,
+    /// chronyd, a server and client of the time.
+    Chronyd,
     /// A C compiler.
     Cc,
     /// unshare(1) into a user and a network namespace.
@@ -51,6 +53,7 @@ impl fmt::Display for Need {
             Self::Python3 => "python3",
             Self::Curl => "curl",
             Self::Jq => "jq",
+            Self::Chronyd => "chronyd",
             Self::Cc => "cc",
             Self::UserNamespace => "user namespaces",
             Self::OwnNames => "user namespaces with mounts",
@@ -100,6 +103,7 @@ fn works(need: Need) -> bool {
         Need::Python3 => succeeds("python3 --version"),
         Need::Curl => succeeds("curl --version"),
         Need::Jq => succeeds("jq --version"),
+        Need::Chronyd => succeeds("chronyd --version"),
         Need::Cc => succeeds("cc --version"),
         Need::UserNamespace => succeeds("unshare --user --map-root-user --net true"),
         Need::OwnNames => Run::program("true").inside("tests/etc").finish().status.success(),

@@ -176,7 +176,7 @@ pub fn inet_aton(text: &str) -> Option<Ipv4Addr> {
 
 /// An address as a person knows it: the IPv4 peer of a dual-stack socket as IPv4.
 #[must_use]
-pub(crate) fn plain(address: SocketAddr) -> SocketAddr {
+pub fn plain(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
             SocketAddr::new(address.ip().to_canonical(), address.port())

@@ -40,6 +40,20 @@ pub enum Error {
         /// What is wrong with it.
         fault: String,
     },
+    /// The peer says that it does not serve us.
+    Denied {
+        /// Who.
+        peer: String,
+        /// In which words.
+        why: String,
+    },
+    /// The peer says, or shows, that another time is better.
+    Later {
+        /// Who.
+        peer: String,
+        /// Why.
+        why: String,
+    },
     /// Nothing happened for as long as we were ready to wait.
     Timeout {
         /// What was attempted.
@@ -86,7 +100,8 @@ impl Error {
             Error::Usage(_) => 2,
             Error::Protocol { .. } => 65,
             Error::Resolve { reason, .. } => reason.exit_code(),
-            Error::Timeout { .. } => 75,
+            Error::Timeout { .. } | Error::Later { .. } => 75,
+            Error::Denied { .. } => 77,
             Error::File { .. } | Error::Output(_) | Error::Input(_) => 74,
             Error::Os { source, .. } => match source {
                 Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH => 69,
@@ -126,7 +141,9 @@ impl fmt::Display for Error {
             Error::Usage(what) | Error::No(what) => f.write_str(what),
             Error::Os { attempt, source } => write!(f, "{attempt}: {}", errno(*source)),
             Error::Resolve { name, reason } => write!(f, "resolve {name}: {reason}"),
-            Error::Protocol { peer, fault } => write!(f, "{peer}: {fault}"),
+            Error::Protocol { peer, fault: why }
+            | Error::Denied { peer, why }
+            | Error::Later { peer, why } => write!(f, "{peer}: {why}"),
             Error::Timeout { attempt, after } => {
                 write!(f, "{attempt}: nothing for {}", time::exact(*after))
             }
@@ -214,6 +231,8 @@ mod tests {
             os(Errno::EPERM),
             os(Errno::EPIPE),
             Error::Protocol { peer: String::new(), fault: String::new() },
+            Error::Denied { peer: String::new(), why: String::new() },
+            Error::Later { peer: String::new(), why: String::new() },
             Error::Timeout { attempt: String::new(), after: Duration::ZERO },
             Error::File { path: String::new(), source: Errno::ENOENT },
             Error::Output(io::Error::from_raw_os_error(28)),

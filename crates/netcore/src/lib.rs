@@ -17,6 +17,7 @@
 //! | [`connect`] | a client's connection, over every address of a name |
 //! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
 //! | [`listener`] | a listening socket, and what to do about each error of `accept` |
+//! | [`ntp`] | the time of a server: packets, instants, whom to believe |
 //! | [`log`] | the readiness line and the connection log |
 //!
 //! `unsafe` stands in `sys` only.
@@ -30,6 +31,7 @@ mod help;
 pub mod input;
 pub mod listener;
 pub mod log;
+pub mod ntp;
 pub mod number;
 pub mod output;
 pub mod port;

@@ -112,7 +112,14 @@ impl Record<'_> {
 /// # Errors
 /// The error of getsockname(2) or of the write.
 pub fn ready(listener: &Listener, json: bool, more: &str, out: &mut Output) -> Result<(), Error> {
-    let local = listener.local()?;
+    ready_at(listener.local()?, json, more, out)
+}
+
+/// The same for a socket that has no connections, after bind(2).
+///
+/// # Errors
+/// That of the write.
+pub fn ready_at(local: SocketAddr, json: bool, more: &str, out: &mut Output) -> Result<(), Error> {
     if json {
         out.line(Json::new("listening").address(local).number("pid", std::process::id()))
     } else {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::addr::inet_aton;
 use crate::service::{self, Protocol};
 
-/// The port of a peer: 1 to 65535, or a service name of TCP such as `http`.
+/// The port of a peer: 1 to 65535, or a service name such as `http`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Port(pub u16);
 
@@ -34,9 +34,11 @@ impl FromStr for ListenPort {
         if let Some(number) = number(text)? {
             return Ok(ListenPort(number));
         }
+        // Some services, `ntp` among them, have no entry for TCP.
         service::by_name(text, Protocol::Tcp)
+            .or_else(|| service::by_name(text, Protocol::Udp))
             .map(|service| ListenPort(service.port))
-            .ok_or_else(|| "neither a port (1 to 65535) nor a service name of TCP".to_owned())
+            .ok_or_else(|| "neither a port (1 to 65535) nor the name of a service".to_owned())
     }
 }
 

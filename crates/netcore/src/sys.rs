@@ -158,6 +158,44 @@ pub(crate) fn getnameinfo(ip: IpAddr) -> Result<CString, (i32, Errno)> {
     Ok(name.to_owned())
 }
 
+/// Fills the buffer with bytes that nobody can guess (`getrandom(2)`).
+///
+/// # Errors
+/// ENOSYS before Linux 3.17.
+pub fn getrandom(buffer: &mut [u8]) -> nix::Result<()> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        // SAFETY: `rest` is writable for its length.
+        let count = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match Errno::result(count) {
+            Ok(count) => filled += usize::try_from(count).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(())
+}
+
+/// An instant as the clock on the wall shows it, in the words of date(1), by the time zone of the
+/// environment (`localtime_r(3)`, `strftime(3)`); `None` for a year that does not fit an int.
+#[must_use]
+pub fn local_time(seconds: i64) -> Option<String> {
+    // SAFETY: tm is integers and a pointer, for which all zeros is a value.
+    let mut parts: libc::tm = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: both pointers are valid, and the answer is null or the second of them.
+    let known = unsafe { libc::localtime_r(&raw const seconds, &raw mut parts) };
+    if known.is_null() {
+        return None;
+    }
+    let mut text = [0_u8; 128];
+    let format = c"%a %b %e %H:%M:%S %Z %Y";
+    // SAFETY: `text` is writable for its length, the format ends in NUL, `parts` was filled.
+    let length = unsafe {
+        libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &raw const parts)
+    };
+    text.get(..length).map(|text| String::from_utf8_lossy(text).into_owned())
+}
+
 /// An entry of the services database (services(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Servent {
@@ -208,4 +246,26 @@ fn copied(entry: *const libc::servent) -> Option<Servent> {
     }
     let port = u16::try_from(entry.s_port).ok().map(u16::from_be)?;
     Some(Servent { name: string(entry.s_name), port, protocol: string(entry.s_proto), aliases })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_bytes_fill_the_whole_buffer_and_do_not_repeat() {
+        // More than the 256 that the kernel gives in one go.
+        let (mut one, mut other) = ([0; 1024], [0; 1024]);
+        getrandom(&mut one).unwrap();
+        getrandom(&mut other).unwrap();
+        assert_ne!(one, other);
+        assert!(one[1016..].iter().any(|byte| *byte != 0));
+        assert_eq!(getrandom(&mut []), Ok(()));
+    }
+
+    #[test]
+    fn a_year_that_is_no_int_has_no_local_time() {
+        assert!(local_time(0).is_some_and(|text| text.contains("19")));
+        assert_eq!(local_time(i64::MAX), None);
+    }
 }

@@ -108,6 +108,15 @@ impl Json {
         self.number(key, i128::try_from(value.as_nanos()).unwrap_or(i128::MAX))
     }
 
+    /// How often each of several things happened, as an object.
+    #[must_use]
+    pub fn counts<'a>(mut self, key: &str, counts: impl Iterator<Item = (&'a str, u64)>) -> Json {
+        let counts: Vec<String> =
+            counts.map(|(name, count)| format!("{}:{count}", quoted(name))).collect();
+        let _ = write!(self.0, ",{}:{{{}}}", quoted(key), counts.join(","));
+        self
+    }
+
     /// An address as two keys, `address` and `port`.
     #[must_use]
     pub fn address(self, address: std::net::SocketAddr) -> Json {
@@ -165,6 +174,8 @@ mod tests {
     fn json_is_one_line_whatever_it_holds() {
         let line = Json::new("a\"b").text("k", "\\ \n \u{1}").number("n", 7).to_string();
         assert_eq!(line, r#"{"type":"a\"b","k":"\\ \u000a \u0001","n":7}"#);
+        let counts = Json::new("c").counts("of", [("a", 1), ("b\"", 2)].into_iter()).to_string();
+        assert_eq!(counts, r#"{"type":"c","of":{"a":1,"b\"":2}}"#);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 /// What the units of a typed duration mean, in nanoseconds.
-const UNITS: [(&str, u128); 7] = [
+const UNITS: [(&str, u128); 8] = [
     // The longer names first: `ms` ends in `s` too.
     ("ns", 1),
     ("us", 1_000),
@@ -13,6 +13,7 @@ const UNITS: [(&str, u128); 7] = [
     ("min", 60_000_000_000),
     ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
     ("s", 1_000_000_000),
 ];
 
@@ -177,6 +178,7 @@ mod tests {
             ("2m", 120_000_000_000),
             ("2min", 120_000_000_000),
             ("1h", 3_600_000_000_000),
+            ("2d", 172_800_000_000_000),
             ("3", 3_000_000_000),
             ("0.25", 250_000_000),
             ("0", 0),
@@ -200,7 +202,7 @@ mod tests {
             "1.2.3",
             "inf",
             "NaN",
-            "1d",
+            "1w",
             "101000000h",
         ] {
             assert!(parse(text).is_err(), "{text}");

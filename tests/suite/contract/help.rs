@@ -77,7 +77,7 @@ fn the_examples_of_help_work_as_pasted(tool: &Tool) -> Result<(), Skip> {
             assert_eq!(status.code(), Some(0), "{example}: {}", server.stderr());
             continue;
         }
-        let partner = (tool.kind == Kind::Client).then(|| tool.partner());
+        let partner = tool.server_of_header();
         let port = partner.as_ref().map(|server| server.address().port().to_string());
         let command = example.replace(DOCUMENTED, port.as_deref().unwrap_or(DOCUMENTED));
         // It may write a file.

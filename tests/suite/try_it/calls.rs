@@ -191,7 +191,10 @@ fn matches(step: &Step, call: &Call, known: Known) -> bool {
             | "accept"
             | "connect"
             | "recv"
+            | "recvfrom"
+            | "recvmsg"
             | "send"
+            | "sendto"
             | "shutdown"
             | "close"
     );

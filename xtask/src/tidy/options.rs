@@ -35,6 +35,23 @@ const EXCEPTIONS: &[Exception] = &[
         "longest wait for each answer of the resolver (5s), or none",
         "a look-up makes no connection",
     ),
+    ("timeout", "longest wait for each answer (5s), or none", "there is no connection to wait for"),
+    (
+        "count",
+        "samples of each server (1); the one of least delay counts",
+        "what is asked for is one answer, better for each sample",
+    ),
+    (
+        "interval",
+        "pause between two samples (1s), 1s at least",
+        "servers of the time refuse whoever asks more often",
+    ),
+    ("seed", "which randomness (1)", "a way that loses datagrams has no pattern of bytes"),
+    (
+        "verbose",
+        "show below each answer who sent it, and the local time",
+        "an answer of one line has no round trips to show",
+    ),
     (
         "timeout",
         "longest wait for a peer that stays silent (200ms), or none",
@@ -70,7 +87,7 @@ fn compare(tree: &Tree, exceptions: &[Exception]) -> Vec<Finding> {
     let mut words: BTreeMap<String, (&str, String)> = BTreeMap::new();
     let mut findings = Vec::new();
     let mut idle: Vec<&Exception> = exceptions.iter().collect();
-    for (recipe, file) in tree.recipes() {
+    for (recipe, file) in files_of_recipes(tree) {
         for Choice { line, name, help } in choices(file) {
             let meant = |(option, text, _): &Exception| *option == name && *text == help;
             if exceptions.iter().any(meant) {
@@ -96,6 +113,15 @@ fn compare(tree: &Tree, exceptions: &[Exception]) -> Vec<Finding> {
     findings
 }
 
+/// Every file of every recipe: one with many options has them beside its main file.
+fn files_of_recipes(tree: &Tree) -> impl Iterator<Item = (&str, &File)> {
+    tree.recipes().flat_map(|(name, _)| {
+        let folder = format!("crates/{name}/src/");
+        let files = tree.ending(".rs").filter(move |file| file.path.starts_with(&folder));
+        files.map(move |file| (name, file))
+    })
+}
+
 /// One option or switch of a recipe's `Args`.
 #[derive(Debug, PartialEq)]
 struct Choice {
@@ -117,7 +143,7 @@ fn choices(file: &File) -> Vec<Choice> {
         } else {
             let kind = attribute.strip_prefix("#[argh(").unwrap_or("");
             if kind.starts_with("option") || kind.starts_with("switch") {
-                let field = text.trim_start_matches("pub ").split(':').next().unwrap_or("");
+                let field = text.trim_start_matches("pub(crate) ").split(':').next().unwrap_or("");
                 let name = long_name(kind).unwrap_or_else(|| field.replace('_', "-"));
                 found.push(Choice { line, name, help: help.join(" ") });
             }

@@ -1,0 +1,141 @@
+//! The Network Time Protocol (RFC 5905), as much as one question and its answer take (RFC 4330).
+//!
+//! It computes and does no I/O: bytes and instants go in, values or named reasons come out.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`time`] | instants, the 64 bits that stand for one, and the era that they leave out |
+//! | [`date`] | dates as people read and type them (RFC 3339) |
+//! | [`packet`] | the 48 bytes, and the fields in them |
+//! | [`accept`] | whether some bytes are the answer to a request, or why not |
+
+pub mod accept;
+pub mod date;
+pub mod packet;
+pub mod time;
+
+use packet::Packet;
+use time::Utc;
+
+/// How fast a clock may drift between two looks at it: 15 parts in a million (RFC 5905 §7.1, PHI).
+const DRIFT: (i128, i128) = (15, 1_000_000);
+
+/// One question and its answer: four readings of two clocks (RFC 4330 §5).
+///
+/// ```text
+/// Timestamp Name          ID   When Generated
+/// ------------------------------------------------------------
+/// Originate Timestamp     T1   time request sent by client
+/// Receive Timestamp       T2   time request received by server
+/// Transmit Timestamp      T3   time reply sent by server
+/// Destination Timestamp   T4   time reply received by client
+/// ```
+///
+/// T1 and T4 are read from our clock, T2 and T3 from the server's. The results are nanoseconds in
+/// 128 bits: clocks that are centuries apart do not overflow them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// When our request left.
+    pub t1: Utc,
+    /// When the server had it.
+    pub t2: Utc,
+    /// When its reply left.
+    pub t3: Utc,
+    /// When we had that.
+    pub t4: Utc,
+    /// What the reply said.
+    pub packet: Packet,
+}
+
+impl Sample {
+    /// What our clock has to be moved by to agree with the server's, if both ways took as long:
+    ///
+    /// `offset = ((T2 - T1) + (T3 - T4)) / 2`
+    #[must_use]
+    pub fn offset(&self) -> i128 {
+        (self.t2.since(self.t1) + self.t3.since(self.t4)).div_euclid(2)
+    }
+
+    /// How long both ways took together, without the time that the server spent:
+    ///
+    /// `delay = (T4 - T1) - (T3 - T2)`
+    #[must_use]
+    pub fn delay(&self) -> i128 {
+        self.t4.since(self.t1) - self.t3.since(self.t2)
+    }
+
+    /// How far off the offset can be at most, if the server is right about itself: half of the delay,
+    /// when one way took all of it; what the server says of its own source (half its root delay,
+    /// and its root dispersion); the grain of its clock; and the drift of ours meanwhile. RFC 5905
+    /// calls it the root synchronization distance (Appendix A.5.5.2).
+    #[must_use]
+    pub fn bound(&self) -> i128 {
+        let packet = &self.packet;
+        self.delay().max(0) / 2 + packet.root_distance() + packet.grain() + self.drift()
+    }
+
+    /// How far a clock may have drifted from T1 to T4.
+    fn drift(&self) -> i128 {
+        self.t4.since(self.t1).max(0) * DRIFT.0 / DRIFT.1
+    }
+
+    /// What the time is when our clock shows `ours`.
+    #[must_use]
+    pub fn corrected(&self, ours: Utc) -> Utc {
+        ours.plus(self.offset())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::packet::Short;
+    use super::*;
+
+    const MS: i128 = 1_000_000;
+    const SECOND: i128 = 1_000 * MS;
+
+    fn sample(times: [i128; 4]) -> Sample {
+        let [t1, t2, t3, t4] = times.map(Utc::from_nanos);
+        Sample { t1, t2, t3, t4, packet: Packet { precision: -20, ..Packet::default() } }
+    }
+
+    #[test]
+    fn two_equal_ways_give_the_true_offset() {
+        // The server is 1.5 s ahead, 20 ms away, and takes 1 ms.
+        let sample = sample([0, 1_520 * MS, 1_521 * MS, 41 * MS]);
+        assert_eq!((sample.offset(), sample.delay()), (1_500 * MS, 40 * MS));
+    }
+
+    #[test]
+    fn unequal_ways_are_an_error_of_half_their_difference_and_inside_the_bound() {
+        // 40 ms there, nothing back.
+        let sample = sample([0, 40 * MS, 40 * MS, 40 * MS]);
+        assert_eq!((sample.offset(), sample.delay()), (20 * MS, 40 * MS));
+        assert!(sample.bound() >= 20 * MS && sample.bound() < 20 * MS + 3_000);
+    }
+
+    #[test]
+    fn the_bound_adds_what_the_server_says_of_itself() {
+        let mut sample = sample([0, 0, 0, 0]);
+        sample.packet.root_delay = Short(0x0001_0000);
+        sample.packet.root_dispersion = Short(0x0000_8000);
+        assert_eq!(sample.bound(), SECOND + 954);
+    }
+
+    #[test]
+    fn clocks_that_are_centuries_apart_do_not_overflow() {
+        let century = 100 * 365 * 86_400 * SECOND;
+        for apart in [century, -century, 100 * century, 1 << 79, -1 << 79] {
+            let there = Utc::from_nanos(apart);
+            let apart = there.since(Utc::from_nanos(0));
+            let sample = sample([0, apart + MS, apart + MS, 2 * MS]);
+            assert_eq!((sample.offset(), sample.delay()), (apart, 2 * MS));
+        }
+    }
+
+    #[test]
+    fn an_offset_is_rounded_down_on_both_sides_of_zero() {
+        assert_eq!(sample([0, 1, 0, 0]).offset(), 0);
+        assert_eq!(sample([1, 0, 0, 0]).offset(), -1);
+    }
+}

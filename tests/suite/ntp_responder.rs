@@ -1,0 +1,214 @@
+//! `ntp-responder`: what it answers, to whom, and when; read with a plain socket.
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use netcheck::{Run, Server, Signal, Skip};
+
+use crate::{tests, topic};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    topic(
+        "ntp_responder",
+        tests![
+            an_answer_repeats_the_request_s_nonce_and_has_two_times,
+            only_requests_are_answered,
+            a_delay_is_kept_both_ways,
+            the_same_seed_loses_the_same_requests,
+            a_way_is_never_negative,
+            every_lie_is_told_and_the_truth_after_it,
+            a_kiss_has_no_time,
+            answers_under_way_do_not_keep_it_from_stopping,
+            its_port_is_taken_by_one_socket_only,
+            the_log_escapes_nothing_because_it_shows_nothing,
+        ],
+    )
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// How long nothing must come before it counts as nothing.
+const A_WHILE: Duration = Duration::from_millis(200);
+
+fn responder(args: &[&str]) -> Server {
+    Server::start("ntp-responder", ["--port", "0"].iter().chain(args))
+}
+
+fn socket(server: &Server) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server.address()).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket
+}
+
+/// A request of version 4 with that nonce.
+fn request(nonce: u8) -> [u8; 48] {
+    let mut bytes = [0; 48];
+    bytes[0] = 0x23;
+    bytes[40..].fill(nonce);
+    bytes
+}
+
+fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut bytes = vec![0; 65_535];
+    let length = socket.recv(&mut bytes).expect("an answer");
+    bytes.truncate(length);
+    bytes
+}
+
+/// Seconds since 1900 in the field at that place.
+fn seconds(bytes: &[u8], at: usize) -> f64 {
+    let bits = u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+    bits as f64 / f64::from(u32::MAX)
+}
+
+fn an_answer_repeats_the_request_s_nonce_and_has_two_times() -> Result<(), Skip> {
+    let server = responder(&["--stratum", "2", "--era", "0", "--offset", "1000s"]);
+    let socket = socket(&server);
+    for version in [1, 2, 3, 4] {
+        let mut bytes = request(0xa5);
+        bytes[0] = version << 3 | 3;
+        socket.send(&bytes).unwrap();
+        let answer = receive(&socket);
+        assert_eq!((answer.len(), answer[0], answer[1]), (48, version << 3 | 4, 2));
+        assert_eq!(answer[24..32], [0xa5; 8]);
+        // Its clock began 1000 s after 1900, when it was started.
+        let (received, sent) = (seconds(&answer, 32), seconds(&answer, 40));
+        assert!(1000.0 <= received && received <= sent && sent < 1060.0, "{received}, {sent}");
+    }
+    Ok(())
+}
+
+fn only_requests_are_answered() -> Result<(), Skip> {
+    let server = responder(&[]);
+    let socket = socket(&server);
+    // Modes but 3, versions of no client, and what is too short for a request.
+    let first = [0x20, 0x21, 0x22, 0x24, 0x25, 0x26, 0x27, 0x03, 0x2b, 0x3b];
+    for first in first {
+        let mut bytes = request(1);
+        bytes[0] = first;
+        socket.send(&bytes).unwrap();
+    }
+    for length in [0, 1, 47] {
+        socket.send(&request(1)[..length]).unwrap();
+    }
+    socket.send(&request(2)).unwrap();
+    assert_eq!(receive(&socket)[24..32], [2; 8]);
+    let ignored = |log: &str| log.matches(" bytes that are no request\n").count() == 13;
+    assert!(server.wait_stderr(ignored, SOON), "{}", server.stderr());
+    Ok(())
+}
+
+fn a_delay_is_kept_both_ways() -> Result<(), Skip> {
+    let server = responder(&["--delay", "50ms", "--asymmetry", "-30ms"]);
+    let socket = socket(&server);
+    let begun = Instant::now();
+    socket.send(&request(1)).unwrap();
+    let answer = receive(&socket);
+    assert!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
+    // It says when it has waited on the way, and not how long.
+    assert!(seconds(&answer, 40) - seconds(&answer, 32) < 0.05);
+    Ok(())
+}
+
+fn the_same_seed_loses_the_same_requests() -> Result<(), Skip> {
+    let lost = |seed: &str| {
+        let server = responder(&["--loss", "50", "--seed", seed, "--json"]);
+        let socket = socket(&server);
+        for nonce in 0..40 {
+            socket.send(&request(nonce)).unwrap();
+        }
+        let logged = || {
+            let log = server.stdout();
+            let lost: Vec<bool> = log
+                .lines()
+                .filter(|line| line.contains(r#""type":"request""#))
+                .map(|line| line.contains(r#""lost":true"#))
+                .collect();
+            (lost.len() == 40).then_some(lost)
+        };
+        netcheck::evidence::wait_until(SOON, logged).expect("40 requests in the log")
+    };
+    let (one, again, other) = (lost("1"), lost("1"), lost("2"));
+    assert!(one == again && one != other, "{one:?}, {other:?}");
+    let count = one.iter().filter(|lost| **lost).count();
+    assert!((10..=30).contains(&count), "{count}");
+    Ok(())
+}
+
+fn a_way_is_never_negative() -> Result<(), Skip> {
+    for asymmetry in ["20ms", "-20ms"] {
+        let args = ["--port", "0", "--delay", "10ms", "--asymmetry", asymmetry];
+        let finished = Run::new("ntp-responder").args(args).finish();
+        assert_eq!((finished.code(), finished.stdout.len()), (Some(2), 0), "{finished:?}");
+        assert!(finished.stderr_text().contains("--asymmetry: "), "{finished:?}");
+    }
+    Ok(())
+}
+
+fn every_lie_is_told_and_the_truth_after_it() -> Result<(), Skip> {
+    let server = responder(&["--lie", "all"]);
+    let socket = socket(&server);
+    let mut counts = Vec::new();
+    for nonce in [1, 2] {
+        socket.send(&request(nonce)).unwrap();
+        let is_truth = |bytes: &Vec<u8>| {
+            bytes.len() == 48 && bytes[..2] == [0x24, 1] && bytes[24..32] == [nonce; 8]
+        };
+        // The lies look like it but for a field: the truth is the last that comes.
+        let mut all = vec![receive(&socket)];
+        socket.set_read_timeout(Some(A_WHILE)).unwrap();
+        let mut bytes = vec![0; 65_535];
+        while let Ok(length) = socket.recv(&mut bytes) {
+            all.push(bytes[..length].to_vec());
+        }
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        assert!(all.last().is_some_and(is_truth), "{:?}", all.last());
+        assert!(all.iter().any(Vec::is_empty) && all.iter().any(|one| one.len() == 65_507));
+        counts.push(all.len());
+    }
+    // The kernel keeps two from a connected socket; two more need a request before this one.
+    assert_eq!(counts, [28, 30]);
+    Ok(())
+}
+
+fn a_kiss_has_no_time() -> Result<(), Skip> {
+    let server = responder(&["--kiss", "RATE"]);
+    let socket = socket(&server);
+    socket.send(&request(3)).unwrap();
+    let answer = receive(&socket);
+    assert_eq!((answer[0] >> 6, answer[1], &answer[12..16]), (3, 0, &b"RATE"[..]));
+    assert_eq!(answer[24..32], [3; 8]);
+    Ok(())
+}
+
+fn answers_under_way_do_not_keep_it_from_stopping() -> Result<(), Skip> {
+    let server = responder(&["--delay", "1h"]);
+    let socket = socket(&server);
+    socket.send(&request(1)).unwrap();
+    assert!(server.wait_stderr(|log| log.contains(" asked, version 4\n"), SOON));
+    server.signal(Signal::SIGTERM);
+    let status = server.wait(SOON).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", server.stderr());
+    Ok(())
+}
+
+fn its_port_is_taken_by_one_socket_only() -> Result<(), Skip> {
+    let server = responder(&[]);
+    // With SO_REUSEADDR on both, this one would be given its datagrams.
+    let thief = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    thief.set_reuse_address(true).unwrap();
+    let taken = thief.bind(&server.address().into()).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    Ok(())
+}
+
+fn the_log_escapes_nothing_because_it_shows_nothing() -> Result<(), Skip> {
+    let server = responder(&[]);
+    let socket = socket(&server);
+    socket.send(b"\x1b]0;title\x07\n").unwrap();
+    assert!(server.wait_stderr(|log| log.contains(" sent 11 bytes that are no request\n"), SOON));
+    assert!(!server.stderr().trim_end().contains('\x1b'));
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Whoever lies is refused by the reason, and the truth that follows is taken within the same wait.
+
+use std::net::UdpSocket;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use netcheck::{Run, Skip, evidence};
+use serde_json::json;
+
+use super::{SOON, answer, asked, client, fails, number, responder, silent};
+use crate::{tests, topic};
+
+pub(super) fn trials() -> Vec<Trial> {
+    topic(
+        "sntp_client",
+        tests![
+            each_liar_is_refused_by_its_reason_and_the_truth_is_taken,
+            what_comes_from_elsewhere_is_dropped_by_the_kernel,
+            an_answer_to_an_earlier_request_is_refused,
+            a_truth_that_comes_too_late_is_no_answer,
+            ten_years_ahead_is_refused_with_a_limit_only,
+            liars_alone_are_65,
+            a_flood_of_garbage_does_not_move_the_deadline,
+            what_lies_ready_at_the_deadline_is_not_looked_at,
+            a_kiss_ends_it_and_is_obeyed,
+        ],
+    )
+}
+
+/// Each lie that one request is enough for, and the reason that it is counted under.
+const LIARS: [(&str, &str); 28] = [
+    ("empty", "short"),
+    ("one-byte", "short"),
+    ("short", "short"),
+    ("zeros", "mode"),
+    ("origin-zero", "origin_zero"),
+    ("origin-bit", "origin"),
+    ("mirror", "own_request"),
+    ("mode-1", "mode"),
+    ("mode-2", "mode"),
+    ("mode-3", "mode"),
+    ("mode-5", "mode"),
+    ("mode-6", "mode"),
+    ("mode-7", "mode"),
+    ("version-0", "version"),
+    ("version-5", "version"),
+    ("version-7", "version"),
+    ("leap-3", "leap"),
+    ("stratum-0", "stratum_zero"),
+    ("stratum-16", "stratum"),
+    ("transmit-zero", "transmit_zero"),
+    ("receive-zero", "receive_zero"),
+    ("backwards", "backwards"),
+    ("root-delay", "root_delay"),
+    ("root-dispersion", "root_dispersion"),
+    ("negative-delay", "negative_delay"),
+    ("long", "long"),
+    ("kiss", "origin"),
+    // All of the above, and two that the kernel drops; those of an earlier request there is not.
+    ("all", "all"),
+];
+
+fn each_liar_is_refused_by_its_reason_and_the_truth_is_taken() -> Result<(), Skip> {
+    let mut all = serde_json::Map::new();
+    for (lie, reason) in LIARS {
+        let server = responder(&["--offset", "100s", "--lie", lie]);
+        let answer = answer(server.address(), &[]);
+        if lie == "all" {
+            assert_eq!(answer["rejected"], json!(all), "{lie}");
+        } else {
+            assert_eq!(answer["rejected"], json!({ reason: 1 }), "{lie}");
+            let count = all.get(reason).and_then(serde_json::Value::as_u64).unwrap_or_default();
+            all.insert(reason.to_owned(), json!(count + 1));
+        }
+        assert_eq!((number(&answer, "tries"), asked(&server)), (1, 1), "{lie}");
+        let error = number(&answer, "offset_ns") - 100_000_000_000;
+        assert!(error.abs() <= number(&answer, "bound_ns"), "{lie}: {answer}");
+    }
+    // Every lie that the responder knows is told here, or below.
+    let listed = Run::new("ntp-responder").args(["--port", "0", "--lie", "list"]).finish();
+    let known = listed.stdout_text();
+    let told = LIARS.iter().map(|(lie, _)| *lie);
+    let below = ["address", "port", "origin-earlier", "replay", "late", "ten-years"];
+    let mut told: Vec<&str> = told.chain(below).collect();
+    let mut known: Vec<&str> = known.lines().filter_map(|line| line.split(' ').next()).collect();
+    told.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(told, known);
+    Ok(())
+}
+
+fn what_comes_from_elsewhere_is_dropped_by_the_kernel() -> Result<(), Skip> {
+    for lie in ["address", "port"] {
+        let server = responder(&["--lie", lie]);
+        let answer = answer(server.address(), &[]);
+        assert_eq!((&answer["rejected"], number(&answer, "tries")), (&json!({}), 1), "{lie}");
+        // The responder could tell the lie: it has no more to say than that it was asked.
+        assert_eq!((asked(&server), server.stderr().lines().count()), (1, 1), "{lie}");
+    }
+    // The kernel says so to whoever sent it: ECONNREFUSED, as if nobody had that port.
+    let (socket, address) = silent();
+    let client = thread::spawn(move || client(address, &["--timeout", "2s", "--retries", "0"]));
+    let (_, peer) = socket.recv_from(&mut [0; 48]).unwrap();
+    for elsewhere in ["127.0.0.2:0", "127.0.0.1:0"] {
+        let liar = UdpSocket::bind(elsewhere).unwrap();
+        liar.set_read_timeout(Some(SOON)).unwrap();
+        liar.connect(peer).unwrap();
+        liar.send(&[0x24; 48]).unwrap();
+        let refused = liar.recv(&mut [0; 1]).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{elsewhere}");
+    }
+    fails(&client.join().unwrap(), 75, "nothing for 2s");
+    Ok(())
+}
+
+fn an_answer_to_an_earlier_request_is_refused() -> Result<(), Skip> {
+    for lie in ["origin-earlier", "replay"] {
+        let server = responder(&["--lie", lie]);
+        let answer = answer(server.address(), &["--count", "2"]);
+        assert_eq!(answer["rejected"], json!({ "origin_earlier": 1 }), "{lie}");
+        assert_eq!((number(&answer, "samples"), number(&answer, "tries")), (2, 2), "{lie}");
+    }
+    Ok(())
+}
+
+fn a_truth_that_comes_too_late_is_no_answer() -> Result<(), Skip> {
+    let server = responder(&["--lie", "late"]);
+    let finished = client(server.address(), &["--timeout", "300ms", "--retries", "1"]);
+    fails(&finished, 75, ", 2 times: nothing for 300ms");
+    // With more patience it is one, a second under way.
+    let answer = answer(server.address(), &[]);
+    assert!(number(&answer, "delay_ns") >= 1_000_000_000, "{answer}");
+    Ok(())
+}
+
+fn ten_years_ahead_is_refused_with_a_limit_only() -> Result<(), Skip> {
+    let server = responder(&["--lie", "ten-years"]);
+    let answer = answer(server.address(), &["--max-offset", "none"]);
+    let years = number(&answer, "offset_ns") / 1_000_000_000 / 86_400;
+    assert!((3_652..=3_653).contains(&years), "{answer}");
+    let finished = client(server.address(), &["--max-offset", "1d"]);
+    fails(&finished, 65, "off by +315576");
+    assert!(finished.stderr_text().ends_with("which is more than --max-offset\n"));
+    Ok(())
+}
+
+fn liars_alone_are_65() -> Result<(), Skip> {
+    let server = responder(&["--stratum", "16"]);
+    let finished = client(server.address(), &["--timeout", "200ms", "--retries", "1"]);
+    let why = "no answer; 2 datagrams refused: the server is at no stratum from 1 to 15\n";
+    fails(&finished, 65, why);
+    Ok(())
+}
+
+fn a_flood_of_garbage_does_not_move_the_deadline() -> Result<(), Skip> {
+    let (socket, address) = silent();
+    let client = thread::spawn(move || client(address, &["--timeout", "500ms", "--retries", "0"]));
+    let (_, peer) = socket.recv_from(&mut [0; 48]).unwrap();
+    // From the right address and port, by more threads than the client has, so that there is always
+    // something to read: until it has gone, or long after its deadline.
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while begun.elapsed() < SOON && !client.is_finished() {
+                    // ECONNREFUSED is not for an unconnected socket; a full queue is no error.
+                    let _ = socket.send_to(b"\x1b[31mgarbage", peer);
+                }
+            });
+        }
+    });
+    let finished = client.join().unwrap();
+    fails(&finished, 65, "datagrams refused: it is shorter than 48 bytes");
+    let window = Duration::from_millis(500)..Duration::from_secs(3);
+    assert!(window.contains(&finished.elapsed), "{:?}", finished.elapsed);
+    Ok(())
+}
+
+fn what_lies_ready_at_the_deadline_is_not_looked_at() -> Result<(), Skip> {
+    let (socket, address) = silent();
+    let args = ["--timeout", "300ms", "--retries", "0", &address.to_string()];
+    let client = Run::new("sntp-client").args(args).start();
+    let mut request = [0; 48];
+    let (_, peer) = socket.recv_from(&mut request).unwrap();
+    // It stands still until its deadline is over. Then there is garbage, and the truth: a loop that
+    // asks the clock only when it has nothing to read would come to that.
+    client.stop();
+    let over = Instant::now() + Duration::from_millis(400);
+    for _ in 0..10 {
+        socket.send_to(b"garbage", peer).unwrap();
+    }
+    evidence::wait_until(SOON, || (Instant::now() >= over).then_some(()));
+    socket.send_to(&truth(&request), peer).unwrap();
+    client.cont();
+    let status = client.wait(SOON).expect("it ends");
+    assert_eq!((status.code(), client.stdout().as_str()), (Some(75), ""), "{}", client.stderr());
+    Ok(())
+}
+
+/// What an honest server at stratum 1 answers, whose clock stands still.
+fn truth(request: &[u8; 48]) -> [u8; 48] {
+    let mut answer = [0; 48];
+    (answer[0], answer[1], answer[3]) = (0x24, 1, 0xec);
+    answer[24..32].copy_from_slice(&request[40..]);
+    answer[32..].fill(0xee);
+    answer
+}
+
+fn a_kiss_ends_it_and_is_obeyed() -> Result<(), Skip> {
+    for (code, exit, words) in [
+        ("DENY", 77, "DENY: the server denies us its service, for good"),
+        ("RSTR", 77, "RSTR: the server's rules deny us its service, for good"),
+        ("RATE", 75, "RATE: we ask too often"),
+        ("INIT", 65, "INIT: the server has only begun to look for the time"),
+        ("X", 65, "X: the server does not tell us the time"),
+    ] {
+        let server = responder(&["--kiss", code]);
+        let begun = Instant::now();
+        // Neither for another sample, nor again, nor at another address of the same server.
+        let name = format!("localhost:{}", server.address().port());
+        let args = ["-4", "--count", "3", "--retries", "3", "--all-addresses", &name];
+        let finished = Run::new("sntp-client").args(args).finish();
+        fails(&finished, exit, words);
+        assert_eq!(asked(&server), 1, "{code}: {}", server.stderr());
+        assert!(begun.elapsed() < SOON);
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Ways that take long, that are unequal, and that lose datagrams.
+
+use libtest_mimic::Trial;
+use netcheck::{Skip, evidence};
+
+use super::{SOON, answer, client, fails, number, responder};
+use crate::{tests, topic};
+
+pub(super) fn trials() -> Vec<Trial> {
+    topic(
+        "sntp_client",
+        tests![
+            equal_ways_cost_no_accuracy,
+            unequal_ways_are_inside_the_bound,
+            a_third_of_the_requests_may_be_lost,
+            when_all_are_lost_it_is_75,
+        ],
+    )
+}
+
+/// In nanoseconds.
+const MS: i64 = 1_000_000;
+
+fn equal_ways_cost_no_accuracy() -> Result<(), Skip> {
+    let server = responder(&["--offset", "1.5s", "--delay", "20ms"]);
+    // A machine that is busy wakes the responder late, and that looks like a longer way.
+    let exact = || {
+        let answer = answer(server.address(), &[]);
+        let error = (number(&answer, "offset_ns") - 1_500 * MS).abs();
+        assert!(error <= number(&answer, "bound_ns"), "{answer}");
+        assert!(number(&answer, "delay_ns") >= 40 * MS, "{answer}");
+        (error < MS).then_some(())
+    };
+    evidence::wait_until(SOON, exact).expect("less than a millisecond off");
+    Ok(())
+}
+
+fn unequal_ways_are_inside_the_bound() -> Result<(), Skip> {
+    for asymmetry in ["20ms", "-20ms"] {
+        let server = responder(&["--delay", "20ms", "--asymmetry", asymmetry]);
+        let sign = if asymmetry.starts_with('-') { -1 } else { 1 };
+        let as_expected = || {
+            let answer = answer(server.address(), &[]);
+            let (error, bound) = (number(&answer, "offset_ns"), number(&answer, "bound_ns"));
+            assert!(error.abs() <= bound, "{answer}");
+            ((error - sign * 20 * MS).abs() < MS).then_some(())
+        };
+        evidence::wait_until(SOON, as_expected).expect("20 ms off, and within the bound");
+    }
+    Ok(())
+}
+
+fn a_third_of_the_requests_may_be_lost() -> Result<(), Skip> {
+    let server = responder(&["--loss", "33", "--seed", "7"]);
+    let mut tries = 0;
+    let answered = |_: &i32| {
+        let finished = client(server.address(), &["--timeout", "100ms", "--json"]);
+        if let Ok(answer) = serde_json::from_slice::<serde_json::Value>(&finished.stdout) {
+            tries += number(&answer, "tries");
+        }
+        finished.code() == Some(0)
+    };
+    // Four tries fail together about once in 84 times.
+    let answered = (0..100).filter(answered).count();
+    assert!(answered >= 95 && tries > 120, "{answered} of 100, {tries} tries");
+    Ok(())
+}
+
+fn when_all_are_lost_it_is_75() -> Result<(), Skip> {
+    let server = responder(&["--loss", "100"]);
+    let finished = client(server.address(), &["--timeout", "50ms", "--retries", "2"]);
+    fails(&finished, 75, ", 3 times: nothing for 50ms");
+    assert!(server.wait_stderr(|log| log.matches(", lost\n").count() == 3, SOON));
+    Ok(())
+}
