@@ -34,6 +34,8 @@ pub enum Need {
     OwnNames,
     /// getent.
     Getent,
+    /// nginx.
+    Nginx,
     /// unshare(1) into a pid namespace, as its process 1.
     PidNamespace,
     /// prlimit(1), to change the limits of a running process.
@@ -58,6 +60,7 @@ impl fmt::Display for Need {
             Self::UserNamespace => "user namespaces",
             Self::OwnNames => "user namespaces with mounts",
             Self::Getent => "getent",
+            Self::Nginx => "nginx",
             Self::PidNamespace => "pid namespaces",
             Self::Prlimit => "prlimit",
             Self::PidfdGetfd => "pidfd_getfd",
@@ -108,6 +111,7 @@ fn works(need: Need) -> bool {
         Need::UserNamespace => succeeds("unshare --user --map-root-user --net true"),
         Need::OwnNames => Run::program("true").inside("tests/etc").finish().status.success(),
         Need::Getent => succeeds("getent services 80/tcp"),
+        Need::Nginx => succeeds("nginx -v"),
         Need::PidNamespace => {
             succeeds("unshare --user --map-root-user --pid --fork --mount-proc true")
         }
