@@ -151,6 +151,11 @@ fn a_name_counts_when_it_has_the_address() -> Result<(), Skip> {
     ] {
         said(&inside(line)?, 0, shown);
     }
+    // What could not be found out takes no address away.
+    let finished = inside("--reverse 192.0.2.77 192.0.2.5")?;
+    let blocks =
+        "192.0.2.77\n  IPv4 192.0.2.77 name unknown\n192.0.2.5\n  IPv4 192.0.2.5 has no name\n";
+    said(&finished, 75, blocks);
     // Whether the C library takes such a name or not, no terminal acts on it.
     let finished = inside("--reverse 192.0.2.99")?;
     assert!(!finished.stdout_text().trim_end().contains(char::is_control), "{finished:?}");

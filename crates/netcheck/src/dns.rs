@@ -11,7 +11,7 @@
 //! | `silent.test` | no answer at all |
 //! | any other | NXDOMAIN |
 //!
-//! Backwards, 192.0.2.1 and 192.0.2.66 both say that they are `both.test`, of which one lies, and
+//! Of 192.0.2.77 it can't say the name (SERVFAIL). Backwards, 192.0.2.1 and 192.0.2.66 both say that they are `both.test`, of which one lies, and
 //! 192.0.2.99 has a name with a terminal's escape sequence in it.
 
 use std::io::{self, Read, Write};
@@ -115,7 +115,7 @@ fn records(name: &str, kind: u16) -> Option<(u8, Vec<Record>)> {
     let both = labels(&["both", "test"]);
     let all = match name {
         "silent.test" => return None,
-        "servfail.test" => return Some((SERVFAIL, Vec::new())),
+        "servfail.test" | "77.2.0.192.in-addr.arpa" => return Some((SERVFAIL, Vec::new())),
         "four.test" => vec![v4(4)],
         "both.test" | "alias.test" => vec![v4(1), v6()],
         "cut.test" => vec![v4(9)],

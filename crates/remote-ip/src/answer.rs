@@ -9,14 +9,20 @@ use crate::Args;
 /// All that is known of a host.
 pub(crate) struct Answer {
     pub(crate) canonical: Option<String>,
-    pub(crate) addresses: Vec<(SocketAddr, Option<Name>)>,
+    pub(crate) addresses: Vec<(SocketAddr, Name)>,
 }
 
 /// The name of an address.
-pub(crate) struct Name {
-    pub(crate) name: String,
-    /// Whether the name has that address.
-    pub(crate) confirmed: bool,
+pub(crate) enum Name {
+    NotAsked,
+    None,
+    /// The resolver could not say.
+    Unknown,
+    Is {
+        name: String,
+        /// Whether the name has that address.
+        confirmed: bool,
+    },
 }
 
 impl Answer {
@@ -32,10 +38,11 @@ impl Answer {
         for (address, name) in &self.addresses {
             text += &format!("{indent}{} {}", family_of(*address), shown(*address, args));
             text += &match name {
-                Some(Name { name, confirmed: true }) => format!(" {name} (confirmed)\n"),
-                Some(Name { name, confirmed: false }) => format!(" {name} (not confirmed)\n"),
-                None if args.reverse => " has no name\n".to_owned(),
-                None => "\n".to_owned(),
+                Name::NotAsked => "\n".to_owned(),
+                Name::None => " has no name\n".to_owned(),
+                Name::Unknown => " name unknown\n".to_owned(),
+                Name::Is { name, confirmed: true } => format!(" {name} (confirmed)\n"),
+                Name::Is { name, confirmed: false } => format!(" {name} (not confirmed)\n"),
             };
         }
         text
@@ -52,7 +59,7 @@ impl Answer {
             if let Some(canonical) = self.canonical.as_ref().filter(|_| args.canonical) {
                 json = json.text("canonical", canonical);
             }
-            if let Some(Name { name, confirmed }) = name {
+            if let Name::Is { name, confirmed } = name {
                 json = json.text("name", name).flag("confirmed", *confirmed);
             }
             text += &format!("{json}\n");

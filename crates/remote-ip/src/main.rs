@@ -107,11 +107,13 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     }
     // One answer is plain lines for a script; several get a block each.
     let blocks = several(args);
-    each_word(&args.host, |word| match read(word).and_then(|host| found(&host, family, args)) {
-        Ok(answer) => out.bytes(answer.text(&escape(word.as_bytes()), blocks, args).as_bytes()),
-        Err(error) => {
-            out.report(&error);
-            Ok(())
+    each_word(&args.host, |word| {
+        match read(word).and_then(|host| found(&host, family, args, out)) {
+            Ok(answer) => out.bytes(answer.text(&escape(word.as_bytes()), blocks, args).as_bytes()),
+            Err(error) => {
+                out.report(&error);
+                Ok(())
+            }
         }
     })
 }
@@ -124,23 +126,29 @@ fn read(word: &str) -> Result<Host, Error> {
     word.parse().map_err(|why| Error::Usage(format!("{}: {why}", escape(word.as_bytes()))))
 }
 
-fn found(host: &Host, family: Family, args: &Args) -> Result<Answer, Error> {
+fn found(host: &Host, family: Family, args: &Args, out: &mut Output) -> Result<Answer, Error> {
     // With one question the program ends when its answer is late, and need not fork to ask it.
     let late = if several(args) || args.reverse { Late::GoOn } else { Late::End };
     let found = look_up(host, args.port.map_or(0, |port| port.0), family, args.timeout, late)?;
     let mut addresses = Vec::new();
     for address in found.addresses {
-        addresses.push((address, if args.reverse { name(address, args.timeout)? } else { None }));
+        let name = if args.reverse { name(address, args.timeout) } else { Ok(Name::NotAsked) };
+        // An address whose name could not be found out is still an answer.
+        let name = name.unwrap_or_else(|error| {
+            out.report(&error);
+            Name::Unknown
+        });
+        addresses.push((address, name));
     }
     Ok(Answer { canonical: found.canonical, addresses })
 }
 
-fn name(address: SocketAddr, timeout: Timeout) -> Result<Option<Name>, Error> {
-    let Some(name) = name_of(address.ip(), timeout)? else { return Ok(None) };
+fn name(address: SocketAddr, timeout: Timeout) -> Result<Name, Error> {
+    let Some(name) = name_of(address.ip(), timeout)? else { return Ok(Name::None) };
     // A name that is no name, or that nobody knows, confirms nothing.
     let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
     let look_up = |host| look_up(&host, 0, family, timeout, Late::GoOn).ok();
     let forward = name.parse().ok().and_then(look_up).map(|found| found.addresses);
     let confirmed = forward.is_some_and(|all| all.iter().any(|other| other.ip() == address.ip()));
-    Ok(Some(Name { name, confirmed }))
+    Ok(Name::Is { name, confirmed })
 }
