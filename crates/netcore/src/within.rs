@@ -72,8 +72,8 @@ fn in_child(
 ) -> Result<Option<Vec<u8>>, Error> {
     let (child, pipe) = sys::fork_to_answer(question).attempt("fork to ask the resolver")?;
     let answer = read_until_nul(&pipe, deadline);
-    if !matches!(answer, Ok(Some(_))) {
-        // Not yet reaped, so the number is still its own.
+    // One that answered, or died (EPIPE), is gone, and where SIGCHLD is ignored its number too.
+    if !matches!(answer, Ok(Some(_)) | Err(Errno::EPIPE)) {
         let _ = kill(child, Signal::SIGKILL);
     }
     // ECHILD: whoever started us ignores SIGCHLD, and the kernel reaps.
