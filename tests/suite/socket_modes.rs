@@ -6,9 +6,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use netcheck::{Finished, Need, Process, Run, Signal, Skip, bin, evidence, need};
+use netcheck::{Need, Process, Run, Signal, Skip, bin, evidence, need};
 use serde_json::Value;
 
+use crate::try_it::shell;
 use crate::{tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -253,15 +254,12 @@ fn a_connect_that_nobody_cancels_ends_when_tcp_gives_up() -> Result<(), Skip> {
 }
 
 fn a_closed_or_full_output_ends_it() -> Result<(), Skip> {
-    let shell = |script: &str| -> Finished {
-        let run = Run::program("sh").args(["-c", script, "sh"]).arg(bin("socket-modes"));
-        run.deadline(SOON).finish()
-    };
     for args in ["--timeout 20s", "--cancel"] {
-        let finished = shell(&format!(r#""$1" {args} > /dev/full"#));
+        let line = format!("socket-modes {args} > /dev/full");
+        let finished = shell(&line).deadline(SOON).finish();
         assert_eq!(finished.code(), Some(74), "{finished:?}");
     }
-    let finished = shell(r#""$1" --timeout none 2>&1 | head -n 0"#);
+    let finished = shell("socket-modes --timeout none 2>&1 | head -n 0").finish();
     assert!(finished.code() == Some(0) && finished.stderr.is_empty(), "{finished:?}");
     Ok(())
 }
@@ -269,8 +267,8 @@ fn a_closed_or_full_output_ends_it() -> Result<(), Skip> {
 fn jq_reads_its_json() -> Result<(), Skip> {
     need(Need::Jq)?;
     let filter = r#"select(.type == "call" and .mode == "O_NONBLOCK") | .errno"#;
-    let script = r#""$1" --timeout none --json | jq -r "$2" | sort | uniq -c | tr -s ' '"#;
-    let run = Run::program("sh").args(["-c", script, "sh"]).arg(bin("socket-modes")).arg(filter);
-    assert_eq!(run.finish().stdout_text(), " 4 EAGAIN\n 1 EINPROGRESS\n");
+    let line = format!("socket-modes --timeout none --json | jq -r '{filter}' | sort | uniq -c");
+    let line = format!("{line} | tr -s ' '");
+    assert_eq!(shell(&line).finish().stdout_text(), " 4 EAGAIN\n 1 EINPROGRESS\n");
     Ok(())
 }

@@ -7,6 +7,7 @@ use netcheck::{Need, Process, Run, Skip, evidence, need, sys};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
+use crate::try_it::shell;
 use crate::{tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -192,24 +193,18 @@ fn waiting_takes_no_processor_time() -> Result<(), Skip> {
 }
 
 fn a_closed_or_full_output_ends_it() -> Result<(), Skip> {
-    let program = netcheck::bin("socket-timeout");
-    let shell = |script: &str| {
-        Run::program("sh").args(["-c", script, "sh"]).arg(&program).deadline(SOON).finish()
-    };
     // Had it gone on with a disk that is full, it would have taken a minute.
-    let finished = shell(r#""$1" --timeout 20s > /dev/full"#);
+    let finished = shell("socket-timeout --timeout 20s > /dev/full").deadline(SOON).finish();
     assert_eq!(finished.code(), Some(74), "{finished:?}");
-    let finished = shell(r#""$1" --timeout none 2>&1 | head -n 0"#);
+    let finished = shell("socket-timeout --timeout none 2>&1 | head -n 0").finish();
     assert!(finished.code() == Some(0) && finished.stderr.is_empty(), "{finished:?}");
     Ok(())
 }
 
 fn jq_reads_its_json() -> Result<(), Skip> {
     need(Need::Jq)?;
-    let program = netcheck::bin("socket-timeout");
     let filter = r#"select(.type == "wait" and .bounded_by == "poll") | .measured_ns >= .asked_ns"#;
-    let script = r#""$1" --timeout 20ms --json | jq "$2""#;
-    let run = Run::program("sh").args(["-c", script, "sh"]).arg(program).arg(filter);
-    assert_eq!(run.finish().stdout_text(), "true\ntrue\n");
+    let line = format!("socket-timeout --timeout 20ms --json | jq '{filter}'");
+    assert_eq!(shell(&line).finish().stdout_text(), "true\ntrue\n");
     Ok(())
 }

@@ -44,6 +44,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     source::nothing_is_left_undone,
     source::nothing_waits_by_sleeping,
     source::no_path_of_a_machine,
+    source::the_root_holds_what_belongs_there,
 ];
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {

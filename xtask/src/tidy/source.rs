@@ -94,6 +94,28 @@ pub(super) fn no_path_of_a_machine(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// What a run or a tool left behind is committed easily, and stays in the history for good.
+pub(super) fn the_root_holds_what_belongs_there(tree: &Tree) -> Vec<Finding> {
+    const ROOT: [&str; 11] = [
+        ".gitignore",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "clippy.toml",
+        "deny.toml",
+        "rustfmt.toml",
+    ];
+    let strays = |file: &&File| !file.path.contains('/') && !ROOT.contains(&file.path.as_str());
+    let finding = |file: &File| {
+        file.finding(1, "a file that no rule names".to_owned(), "list it here, or remove it")
+    };
+    tree.files.iter().filter(strays).map(finding).collect()
+}
+
 /// The places in a file's code where `needle` stands.
 fn words(file: &File, needle: &str, why: &'static str) -> Vec<Finding> {
     let code = file.code();
@@ -154,6 +176,14 @@ mod tests {
         let rule = nothing_waits_by_sleeping;
         assert_eq!(found(rule, "a.rs", "std::thread::sleep(TICK);").len(), 1);
         assert_eq!(found(rule, "a.rs", "// never thread::sleep here").len(), 0);
+    }
+
+    #[test]
+    fn a_file_that_was_left_behind_is_found() {
+        let rule = the_root_holds_what_belongs_there;
+        assert_eq!(found(rule, "perf.data", "").len(), 1);
+        assert_eq!(found(rule, "README.md", "").len(), 0);
+        assert_eq!(found(rule, "crates/a/notes.txt", "").len(), 0);
     }
 
     #[test]
