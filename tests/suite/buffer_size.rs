@@ -173,6 +173,7 @@ fn less_than_asked_is_warned_of_and_nothing_else_is() -> Result<(), Skip> {
 }
 
 fn a_limit_that_is_not_shown_is_found_out() -> Result<(), Skip> {
+    need(Need::UserNamespace)?;
     let (most, hide) = (sysctl("wmem_max")?, "mount -t tmpfs none /proc/sys/net/core");
     let unshare = ["-rm", "sh", "-c"];
     let hidden = Run::program("unshare").args(unshare).arg(hide).finish();

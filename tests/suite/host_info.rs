@@ -168,6 +168,7 @@ fn a_shortage_is_not_taken_for_a_missing_route() -> Result<(), Skip> {
 /// It on a machine of that name.
 fn named(name: &str, args: &str) -> Result<Finished, Skip> {
     need(Need::OwnNames)?;
+    need(Need::UserNamespace)?;
     let program = bin("host-info");
     let script =
         format!("printf '{name}' > /proc/sys/kernel/hostname; exec {} {args}", program.display());

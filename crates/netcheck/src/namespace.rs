@@ -14,7 +14,7 @@ use crate::sys;
 
 /// Moves this process, which must have one thread, into namespaces of its own: users (it is root
 /// there, and nowhere else), network and mounts. Each file of the folder `etc` takes the place of that
-/// of /etc, where there is one. Loopback is up, and the name server of the harness serves port 53.
+/// of /etc, which has to be there: nothing can be mounted on what is not. Loopback is up, and the name server of the harness serves port 53.
 ///
 /// # Errors
 /// EPERM or ENOSPC where user namespaces are not allowed; those of mount(2) and bind(2).
@@ -31,9 +31,7 @@ pub fn enter(etc: &Path) -> io::Result<()> {
     for file in fs::read_dir(etc)? {
         let file = file?;
         let place = Path::new("/etc").join(file.file_name());
-        if place.exists() {
-            mount(Some(&file.path()), &place, none, MsFlags::MS_BIND, none)?;
-        }
+        mount(Some(&file.path()), &place, none, MsFlags::MS_BIND, none)?;
     }
     sys::bring_loopback_up()?;
     dns::serve()

@@ -34,6 +34,8 @@ pub enum Need {
     OwnNames,
     /// getent.
     Getent,
+    /// A services file that knows http and ntp: a machine with only Rust may have none.
+    Services,
     /// nginx.
     Nginx,
     /// unshare(1) into a pid namespace, as its process 1.
@@ -58,8 +60,9 @@ impl fmt::Display for Need {
             Self::Chronyd => "chronyd",
             Self::Cc => "cc",
             Self::UserNamespace => "user namespaces",
-            Self::OwnNames => "user namespaces with mounts",
+            Self::OwnNames => "user namespaces, and the files of tests/etc in /etc",
             Self::Getent => "getent",
+            Self::Services => "http and ntp in /etc/services",
             Self::Nginx => "nginx",
             Self::PidNamespace => "pid namespaces",
             Self::Prlimit => "prlimit",
@@ -112,6 +115,13 @@ fn works(need: Need) -> bool {
         Need::OwnNames => Run::program("true").inside("tests/etc").finish().status.success(),
         Need::Getent => succeeds("getent services 80/tcp"),
         Need::Nginx => succeeds("nginx -v"),
+        Need::Services => {
+            let file = std::fs::read_to_string("/etc/services").unwrap_or_default();
+            let has = |entry: [&str; 2]| {
+                file.lines().any(|line| line.split_whitespace().take(2).eq(entry))
+            };
+            has(["http", "80/tcp"]) && has(["ntp", "123/udp"])
+        }
         Need::PidNamespace => {
             succeeds("unshare --user --map-root-user --pid --fork --mount-proc true")
         }

@@ -11,9 +11,9 @@
 //!
 //! # Try it
 //! ```console
-//! $ service-name 80/tcp http/tcp
-//! http                  80/tcp www
-//! http                  80/tcp www
+//! $ service-name 123/udp ntp/udp
+//! ntp                   123/udp
+//! ntp                   123/udp
 //! $ service-name 080
 //! service-name: 080: not a port: write 1 to 65535 without sign or leading zero
 //! Try 'service-name --help'.

@@ -1,9 +1,8 @@
 //! Hosts and ports as people type them.
 
-use std::fs;
 use std::net::TcpStream;
 
-use netcheck::{Finished, Run, Skip};
+use netcheck::{Finished, Need, Run, Skip, need};
 
 use super::{Kind, Tool, Topic, ended, topics};
 
@@ -39,16 +38,8 @@ fn a_port_of_the_server_is_1_to_65535(tool: &Tool) -> Result<(), Skip> {
     Ok(())
 }
 
-/// Whether this machine knows that http is 80.
-fn knows_http() -> Result<(), Skip> {
-    let services = fs::read_to_string("/etc/services").unwrap_or_default();
-    let is_http = |line: &str| line.split_whitespace().take(2).eq(["http", "80/tcp"]);
-    let known = services.lines().any(is_http);
-    if known { Ok(()) } else { Err(Skip { reason: "needs http in /etc/services".to_owned() }) }
-}
-
 fn a_server_takes_a_service_name(tool: &Tool) -> Result<(), Skip> {
-    knows_http()?;
+    need(Need::Services)?;
     // Nobody may bind this address (RFC 5737), so nothing is served on port 80 for the test.
     let finished = at(tool, "http", "192.0.2.1").finish();
     let error = "bind 192.0.2.1:80: Cannot assign requested address (EADDRNOTAVAIL)";
@@ -57,7 +48,7 @@ fn a_server_takes_a_service_name(tool: &Tool) -> Result<(), Skip> {
 }
 
 fn a_client_takes_a_service_name(tool: &Tool) -> Result<(), Skip> {
-    knows_http()?;
+    need(Need::Services)?;
     // An address of this machine that hardly any server takes for itself alone.
     let host = "127.80.80.80";
     if TcpStream::connect((host, 80)).is_ok() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use netcheck::{Server, Signal, Skip, workspace};
 
 use super::{Kind, Tool, Topic, topics};
-use crate::try_it::{DOCUMENTED, on_a_free_port, shell};
+use crate::try_it::{DOCUMENTED, has, on_a_free_port, shell};
 
 pub(super) const TOPICS: &[(&str, Kind, Topic)] = topics![
     Any:
@@ -60,6 +60,7 @@ fn help_lists_exit_codes_that_the_readme_explains(tool: &Tool) -> Result<(), Ski
 fn the_examples_of_help_work_as_pasted(tool: &Tool) -> Result<(), Skip> {
     let mut skipped = Ok(());
     for example in tool.examples() {
+        has(example.split(' ').next().unwrap_or_default())?;
         // A file to read that this machine has not is no fault of the example.
         let source = example.split_once("< ").and_then(|(_, rest)| rest.split(' ').next());
         if let Some(absent) = source.filter(|source| !Path::new(source).exists()) {
