@@ -32,6 +32,8 @@ mod no_zombies;
 mod reuse;
 #[path = "scenario/sntp.rs"]
 mod sntp;
+#[path = "scenario/threads.rs"]
+mod threads;
 #[path = "scenario/timeouts.rs"]
 mod timeouts;
 
@@ -43,6 +45,7 @@ pub const ALL: &[Scenario] = &[
     forking_limit::SCENARIO,
     forking_stop::SCENARIO,
     no_zombies::SCENARIO,
+    threads::SCENARIO,
     timeouts::SCENARIO,
     errors::SCENARIO,
     buffers::SCENARIO,

@@ -1,13 +1,12 @@
 //! forking-echo: what becomes of its children, whatever happens to them.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
 use netcheck::{Need, Run, Server, Signal, Skip, evidence, need, peer};
 use scenarios::served;
-use socket2::{Domain, Socket, Type};
 
 use crate::{tests, topic};
 
@@ -18,15 +17,12 @@ pub(crate) fn trials() -> Vec<Trial> {
             parent_and_child_each_close_what_is_not_theirs,
             a_child_has_the_signals_of_a_fresh_process,
             twenty_children_killed_harm_nobody,
-            a_hundred_resets_leave_no_child,
-            a_stopped_client_holds_up_nobody,
             a_stopped_child_is_killed_at_the_end,
             ctrl_c_in_a_terminal_lets_the_children_finish,
             it_reaps_when_started_with_sigchld_ignored,
             it_works_as_process_1,
             fork_refused_closes_that_client_only,
             the_limit_of_processes_refuses_that_client_only,
-            max_per_source_counts_each_address_apart,
         ],
     )
 }
@@ -108,39 +104,6 @@ fn twenty_children_killed_harm_nobody() -> Result<(), Skip> {
     server.signal(Signal::SIGUSR1);
     let counts = "forked 22, reaped 22, refused 0, crashed 20";
     assert!(server.wait_stderr(|log| log.contains(counts), 10 * SECOND), "{}", server.stderr());
-    Ok(())
-}
-
-fn a_hundred_resets_leave_no_child() -> Result<(), Skip> {
-    for name in ["echo-server", "forking-echo"] {
-        let server = Server::start(name, ["--port", "0", "--backlog", "128"]);
-        let before = evidence::descriptors(server.pid());
-        let bytes = peer::pattern(5, 10_000);
-        for _ in 0..100 {
-            peer::reset(server.address(), &bytes).unwrap();
-        }
-        still_whole(&server);
-        let same = || (evidence::descriptors(server.pid()) == before).then_some(());
-        evidence::wait_until(2 * SECOND, same).expect("the descriptors of the start");
-    }
-    Ok(())
-}
-
-fn a_stopped_client_holds_up_nobody() -> Result<(), Skip> {
-    let server = start(&[]);
-    let port = server.address().port().to_string();
-    let client =
-        Run::new("forking-client").args(["--port", &port, "--clients", "1", "--hold", "1h"]);
-    let client = client.start();
-    let one = || (evidence::children(server.pid()).len() == 1).then_some(());
-    evidence::wait_until(5 * SECOND, one).expect("it is served");
-    client.stop();
-    for _ in 0..20 {
-        assert_eq!(peer::exchange(server.address(), b"beside it").unwrap(), b"beside it");
-    }
-    client.cont();
-    drop(client);
-    still_whole(&server);
     Ok(())
 }
 
@@ -255,26 +218,4 @@ fn refuses_two_of_four(server: &Server, before: impl Fn(usize)) {
         why.len() == 2 && why.iter().all(|line| line.ends_with("(EAGAIN)"))
     };
     assert!(server.wait_stderr(twice, 5 * SECOND), "{}", server.stderr());
-}
-
-fn max_per_source_counts_each_address_apart() -> Result<(), Skip> {
-    let server = start(&["--max-per-source", "2"]);
-    let from = |source: &str| {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let source: SocketAddr = format!("{source}:0").parse().unwrap();
-        socket.bind(&source.into()).unwrap();
-        socket.connect(&server.address().into()).unwrap();
-        socket.set_read_timeout(Some(10 * SECOND)).unwrap();
-        let mut stream = TcpStream::from(socket);
-        let _ = stream.write_all(b"hello");
-        let served = stream.read_exact(&mut [0; 5]).is_ok();
-        (stream, served)
-    };
-    let first: Vec<(TcpStream, bool)> = (0..3).map(|_| from("127.0.0.2")).collect();
-    let (_other, served) = from("127.0.0.3");
-    assert_eq!(first.iter().map(|(_, served)| *served).collect::<Vec<_>>(), [true, true, false]);
-    assert!(served, "another source is not concerned");
-    let why = |log: &str| log.contains("refused: 2 children serve 127.0.0.2");
-    assert!(server.wait_stderr(why, 5 * SECOND), "{}", server.stderr());
-    Ok(())
 }

@@ -13,7 +13,6 @@
 mod buffer_size;
 mod byte_order;
 mod contract;
-mod descriptors;
 mod echo_client;
 mod echo_server;
 mod forking_client;
@@ -30,8 +29,10 @@ mod sntp_client;
 mod socket_errors;
 mod socket_modes;
 mod socket_timeout;
+mod stream_servers;
 mod try_it;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
     trials.extend(forking_echo::trials());
     trials.extend(forking_output::trials());
     trials.extend(forking_client::trials());
-    trials.extend(descriptors::trials());
+    trials.extend(stream_servers::trials());
     trials.extend(peers::trials());
     for recipe in [
         socket_timeout::trials,
@@ -74,7 +75,11 @@ fn main() -> ExitCode {
     }
     trials.extend(contract::trials());
     trials.extend(try_it::trials());
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // Most tests wait most of the time, for a peer or a deadline.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads.get_or_insert(2 * cores);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A test: it panics when something is wrong, and returns the reason when it can't be done here.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use netcheck::{Finished, Need, Run, Server, Skip, evidence, need, peer};
 
-use crate::{tests, topic};
+use crate::{stream_servers, tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
     topic(
@@ -22,13 +22,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     )
 }
 
-const SERVERS: [&str; 2] = ["echo-server", "forking-echo"];
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Runs a client against both servers: what it reads on standard input it must print.
+/// Runs a client against every server: what it reads on standard input it must print.
 fn echoes(program: &str, bytes: &[u8], args: impl Fn(&str) -> Vec<String>) {
-    for name in SERVERS {
-        let server = Server::start(name, ["--port", "0"]);
+    for name in stream_servers::names() {
+        let server = Server::start(&name, ["--port", "0"]);
         let args = args(&server.address().port().to_string());
         let finished = Run::program(program).args(&args).stdin(bytes).deadline(MINUTE).finish();
         came_back(&finished, bytes, &format!("{name}, {program} {args:?}"));
@@ -104,8 +103,8 @@ fn python_asyncio_gets_its_bytes_back() -> Result<(), Skip> {
 
 fn curl_speaks_telnet_to_it() -> Result<(), Skip> {
     need(Need::Curl)?;
-    for name in SERVERS {
-        let server = Server::start(name, ["--port", "0"]);
+    for name in stream_servers::names() {
+        let server = Server::start(&name, ["--port", "0"]);
         // curl leaves at the end of its input, whatever is still on its way: keep the input open.
         let script = "{ echo hello; exec sleep 60; } | curl -sN \"telnet://127.0.0.1:$0\"";
         let port = server.address().port().to_string();

@@ -49,7 +49,9 @@ use nix::poll::PollFlags;
 use nix::unistd::{ForkResult, fork, getpid};
 
 use netcore::addr::Host;
-use netcore::error::{Attempt, Error};
+use netcore::echo::{BUFFER, inherit_timeouts};
+use netcore::error::Error;
+use netcore::family::Family;
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::number::{at_least_one, whole};
@@ -82,7 +84,7 @@ struct Args {
     /// more clients: wait in the queue, or refuse them (wait)
     #[argh(option, arg_name = "what", default = "WhenFull::Wait")]
     when_full: WhenFull,
-    /// children at once for one address (no limit)
+    /// clients at once of one address (no limit)
     #[argh(option, arg_name = "n", default = "usize::MAX", from_str_fn(at_least_one))]
     max_per_source: usize,
     /// longest silence of a peer (60s), or none
@@ -118,9 +120,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     set_for_children()?;
 
     let socket = listen(local, args.backlog.into())?;
-    // Accepted sockets inherit these two, so no child has to set them. They end a call with EAGAIN.
-    socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
-    socket.set_write_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_SNDTIMEO")?;
+    inherit_timeouts(&socket, args.idle_timeout)?;
     let mut listener = Listener::new(socket)?;
     let parent = getpid();
     let pid = if args.show_pid { format!(", pid {parent}") } else { String::new() };
@@ -128,10 +128,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
 
     let mut children = Children::new(log, args.max_children, args.max_per_source);
     // The parent never touches these pages, so fork copies none; a child touches what it fills.
-    let mut buffer = vec![0; child::BUFFER];
+    let mut buffer = vec![0; BUFFER];
     loop {
         // A full server looks at signals only: the next clients wait in the kernel's queue.
-        let accepting = args.when_full == WhenFull::Refuse || !children.is_full();
+        let accepting = args.when_full == WhenFull::Refuse || !children.limits.is_full();
         match signals.wait(accepting.then(|| listener.as_fd()), PollFlags::POLLIN, None)? {
             Woken::Signal(Signal::SIGCHLD) => children.reap()?,
             Woken::Signal(Signal::SIGUSR1) => children.report(),
@@ -139,7 +139,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             Woken::Deadline => {}
             Woken::Ready => {
                 let Some((stream, peer)) = listener.accept(&log)? else { continue };
-                if !children.admits(peer) {
+                if !children.limits.admit(peer) {
                     continue; // Dropping the stream closes it.
                 }
                 let record = log.open(peer);
@@ -159,7 +159,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
                         // closed when its last descriptor is.
                         drop(stream);
                     }
-                    Err(why) => children.not_born(record, why),
+                    Err(why) => children.not_born(record, peer, why),
                 }
             }
         }

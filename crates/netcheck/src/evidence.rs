@@ -103,6 +103,11 @@ pub fn descendants(pid: i32) -> Vec<i32> {
     found
 }
 
+/// The threads of `pid`, the first one too, whose number is that of the process.
+pub fn threads(pid: i32) -> Vec<i32> {
+    numbers_in(Path::new(&format!("/proc/{pid}/task")))
+}
+
 /// Its state, one letter: `R` running, `S` sleeping, `T` stopped, `Z` zombie. `None`: there is none.
 pub fn state(pid: i32) -> Option<char> {
     stat(pid).map(|stat| stat.state)

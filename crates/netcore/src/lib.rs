@@ -17,6 +17,9 @@
 //! | [`connect`] | a client's connection, over every address of a name |
 //! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
 //! | [`listener`] | a listening socket, and what to do about each error of `accept` |
+//! | [`limits`] | how many clients at once, and of one address |
+//! | [`echo`] | the service itself, for servers with a process or a thread for each client |
+//! | [`family`] | the last hours of a server's children |
 //! | [`ntp`] | the time of a server: packets, instants, whom to believe |
 //! | [`log`] | the readiness line and the connection log |
 //!
@@ -26,9 +29,12 @@ pub mod addr;
 pub mod cli;
 pub mod connect;
 mod eai;
+pub mod echo;
 pub mod error;
+pub mod family;
 mod help;
 pub mod input;
+pub mod limits;
 pub mod listener;
 pub mod log;
 pub mod ntp;

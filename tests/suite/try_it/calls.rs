@@ -116,6 +116,7 @@ fn kernel_names(name: &str) -> Vec<&str> {
         "recv" => vec!["recvfrom"],
         "send" => vec!["sendto"],
         "fork" => vec!["?fork", "?clone", "?clone3"],
+        "pthread_create" => vec!["?clone", "?clone3"],
         "waitpid" => vec!["wait4", "waitid"],
         "_exit" => vec!["exit_group"],
         "poll" => vec!["?poll", "ppoll"],

@@ -1,0 +1,89 @@
+//! Who may come in: so many clients at once, and so many of them from one address.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::log::Log;
+
+/// Counts the clients of a server, and refuses those that are too many.
+pub struct Limits {
+    log: Log,
+    most: usize,
+    most_per_source: usize,
+    inside: usize,
+    /// How many of them come from where; empty without a limit for one address.
+    sources: BTreeMap<IpAddr, usize>,
+    refused: u64,
+}
+
+impl Limits {
+    /// At most `most` clients, and at most `most_per_source` of one address; `usize::MAX` is none.
+    #[must_use]
+    pub fn new(log: Log, most: usize, most_per_source: usize) -> Limits {
+        Limits { log, most, most_per_source, inside: 0, sources: BTreeMap::new(), refused: 0 }
+    }
+
+    /// Whether nobody else may come in. A server that then leaves its listener alone lets the next
+    /// clients wait in the kernel's queue.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.inside >= self.most
+    }
+
+    /// Lets a client in, or logs why not. One that is refused is told by the close that follows.
+    pub fn admit(&mut self, peer: SocketAddr) -> bool {
+        let of_source = self.sources.get(&peer.ip()).copied().unwrap_or_default();
+        let why = if self.is_full() {
+            format!("{} clients are served", self.most)
+        } else if of_source >= self.most_per_source {
+            format!("{of_source} clients of {} are served", peer.ip())
+        } else {
+            self.inside += 1;
+            if self.most_per_source < usize::MAX {
+                self.sources.insert(peer.ip(), of_source + 1);
+            }
+            return true;
+        };
+        self.refused += 1;
+        self.log.note(format_args!("{peer} refused: {why}"));
+        false
+    }
+
+    /// A client that was let in has left.
+    pub fn leave(&mut self, peer: SocketAddr) {
+        self.inside = self.inside.saturating_sub(1);
+        if let Some(count) = self.sources.get_mut(&peer.ip()) {
+            *count -= 1;
+            if *count == 0 {
+                // An address that comes once must not cost memory for ever.
+                self.sources.remove(&peer.ip());
+            }
+        }
+    }
+
+    /// How many were refused so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_a_count_of_its_own_which_goes_with_its_last_client() {
+        let mut limits = Limits::new(Log::new("test", true, false, false), 3, 2);
+        let [one, other]: [SocketAddr; 2] =
+            ["192.0.2.1:1", "192.0.2.2:1"].map(|text| text.parse().unwrap());
+        assert!(limits.admit(one) && limits.admit(one) && !limits.admit(one));
+        assert!(!limits.is_full() && limits.admit(other) && limits.is_full());
+        assert!(!limits.admit(other));
+        limits.leave(one);
+        assert!(limits.admit(one));
+        (0..2).for_each(|_| limits.leave(one));
+        limits.leave(other);
+        assert_eq!((limits.inside, limits.refused(), limits.sources.len()), (0, 2, 0));
+    }
+}

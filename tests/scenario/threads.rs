@@ -1,0 +1,75 @@
+//! Three clients at once, a thread each.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use netcheck::{Halt, Run, Scenario, Story, evidence};
+
+use crate::{ends, served};
+
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "threads", summary: "three clients at once, a thread each", run };
+
+/// How long after the last client its thread may still take to end.
+const JOINED_WITHIN: Duration = Duration::from_secs(1);
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let server = story.serve("threaded-echo", ["--port", "0", "--show-tid", "--grace", "100ms"]);
+    let (pid, address) = (server.pid(), server.address());
+    let before = evidence::descriptors(pid);
+
+    let port = address.port().to_string();
+    let clients = Run::new("forking-client").args(["--port", &port, "--clients", "3"]);
+    let clients = story.run(clients);
+    let said = clients.stdout_text();
+    let tids: BTreeSet<i32> = said
+        .lines()
+        .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
+        .collect();
+    let listed: Vec<String> = tids.iter().map(i32::to_string).collect();
+    story.check(
+        "threads",
+        "three threads served them, each its own bytes",
+        clients.code() == Some(0) && tids.len() == 3 && !tids.contains(&pid),
+        format_args!("{}; the first thread is {pid}", listed.join(", ")),
+    )?;
+
+    let alone = || (evidence::threads(pid).len() == 1).then_some(());
+    let joined = evidence::wait_until(JOINED_WITHIN, alone).is_some();
+    let left = evidence::threads(pid).len();
+    story.check(
+        "joined",
+        "no thread is left but the first",
+        joined,
+        format_args!("{left} (/proc/{pid}/task)"),
+    )?;
+
+    let clients = [served(address)?, served(address)?];
+    let threads = evidence::threads(pid);
+    story.check(
+        "one-process",
+        "two clients more are two threads of the one process",
+        threads.len() == 3 && evidence::children(pid).is_empty(),
+        format_args!("{threads:?}, no child"),
+    )?;
+    let open = evidence::descriptors(pid);
+    let more = open.len() - before.len();
+    story.check_eq(
+        "descriptors",
+        "and two descriptors, in the one table that all threads share",
+        2,
+        more,
+        format_args!("{} (/proc/{pid}/fd)", open.len()),
+    )?;
+    // They are still there when the grace is over: their threads wait in recv.
+    ends(story, &server)?;
+    drop(clients);
+    let cut = server.stderr().matches("the grace after the stop is over").count();
+    let evidence = format!("{cut} lines of its log say so");
+    story.check(
+        "cut",
+        "shutdown ended the threads that waited in recv",
+        story.keep || cut == 2,
+        evidence,
+    )
+}

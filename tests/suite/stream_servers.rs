@@ -1,0 +1,171 @@
+//! Every echo server over TCP, through the same checks. They are found by looking: a crate whose
+//! first line says `Echo what each peer sends` and whose system calls have a `listen` is one.
+
+mod accept;
+mod crowd;
+mod ends;
+mod log;
+mod peers;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use netcheck::{Header, Run, Server, Skip, evidence, recipes};
+
+use crate::trial;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A statement about one server.
+type Check = fn(&Kind) -> Result<(), Skip>;
+
+/// Which servers a statement is about.
+type About = fn(&Kind) -> bool;
+
+type Checks = &'static [(&'static str, About, Check)];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let checks = [peers::CHECKS, log::CHECKS, ends::CHECKS, crowd::CHECKS, accept::CHECKS].concat();
+    let mut trials = Vec::new();
+    for kind in kinds() {
+        for &(statement, about, check) in &checks {
+            if about(&kind) {
+                let server = kind.clone();
+                let name = format!("server::{}::{statement}", kind.name);
+                trials.push(trial(name, move || check(&server)));
+            }
+        }
+    }
+    trials
+}
+
+/// A server, and what its header and its help say of it.
+#[derive(Clone)]
+struct Kind {
+    name: String,
+    /// Its system calls.
+    calls: Vec<String>,
+    /// The option that says how many clients it serves at once; without it, it is one.
+    limit: Option<&'static str>,
+}
+
+fn kinds() -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    for name in recipes() {
+        let Header { title, calls, .. } = Header::read(&name);
+        if title.starts_with("Echo what each peer sends")
+            && calls.iter().any(|call| call == "listen")
+        {
+            let help = Run::new(&name).arg("--help").finish().stdout_text();
+            let limits = ["--max-clients", "--max-children", "--workers"];
+            let limit = limits.into_iter().find(|limit| help.contains(limit));
+            kinds.push(Kind { name, calls, limit });
+        }
+    }
+    kinds
+}
+
+/// Every one of them by its name.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    kinds().into_iter().map(|kind| kind.name)
+}
+
+impl Kind {
+    fn start(&self, args: &[&str]) -> Server {
+        Server::start(&self.name, ["--port", "0"].iter().chain(args))
+    }
+
+    /// A server with room for so many clients at once.
+    fn with_room(&self, clients: usize, args: &[&str]) -> Server {
+        let clients = clients.to_string();
+        let room = self.limit.map_or(vec![], |limit| vec![limit, &clients]);
+        self.start(&[room.as_slice(), &["--backlog", "1024"], args].concat())
+    }
+
+    fn any(&self) -> bool {
+        true
+    }
+
+    fn serves_several(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    /// Workers that each serve one client at a time have the limit in their number.
+    fn has_workers(&self) -> bool {
+        self.limit == Some("--workers")
+    }
+
+    fn counts_clients(&self) -> bool {
+        self.serves_several() && !self.has_workers()
+    }
+
+    fn calls_accept(&self) -> bool {
+        self.calls.iter().any(|call| call == "accept")
+    }
+
+    /// A bad listener ends the process that has it: of workers only one.
+    fn accepts_itself(&self) -> bool {
+        self.calls_accept() && !self.has_workers()
+    }
+}
+
+/// The server and its children.
+fn family(server: &Server) -> Vec<i32> {
+    let mut family = evidence::descendants(server.pid());
+    family.push(server.pid());
+    family
+}
+
+/// The descriptors of each process of a server, and what they are.
+type Open = BTreeMap<i32, BTreeMap<i32, String>>;
+
+/// What they all have open.
+fn descriptors(server: &Server) -> Open {
+    family(server).into_iter().map(|pid| (pid, evidence::descriptors(pid))).collect()
+}
+
+/// What is open once no connection is left.
+fn at_rest(server: &Server) -> Open {
+    let listeners = evidence::listener_owners(server.address());
+    let settled = || {
+        let open = descriptors(server);
+        let sockets = |open: &Open| {
+            let each = open.iter().flat_map(|(pid, open)| open.iter().map(move |fd| (*pid, fd)));
+            let sockets = each.filter(|(_, (_, link))| link.starts_with("socket:"));
+            sockets.map(|(pid, (fd, _))| (pid, *fd)).collect::<Vec<_>>()
+        };
+        sockets(&open).iter().all(|socket| listeners.contains(socket)).then_some(open)
+    };
+    match evidence::wait_until(5 * SECOND, settled) {
+        Some(open) => open,
+        None => panic!("{:#?}\n{}", descriptors(server), server.stderr()),
+    }
+}
+
+/// The share of a core that they take, while `during` lasts.
+fn cpu_share(server: &Server, during: Duration) -> f64 {
+    let family = family(server);
+    let cpu = || family.iter().filter_map(|pid| evidence::cpu_time(*pid)).sum::<Duration>();
+    let (begun, before) = (Instant::now(), cpu());
+    evidence::wait_until(during, || None::<()>);
+    cpu().saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64()
+}
+
+/// The resident memory of them all.
+fn memory(server: &Server) -> u64 {
+    family(server).into_iter().filter_map(evidence::rss).sum()
+}
+
+/// `checks![any: one, two; serves_several: three;]`: each function with its name, and which servers
+/// it is about.
+macro_rules! checks {
+    ($($about:ident: $($check:ident),+ $(,)?;)+) => {
+        &[$($((
+            stringify!($check),
+            $crate::stream_servers::Kind::$about as $crate::stream_servers::About,
+            $check as $crate::stream_servers::Check,
+        )),+),+]
+    };
+}
+use checks;

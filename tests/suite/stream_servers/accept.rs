@@ -1,0 +1,131 @@
+//! Too few descriptors, and an accept that fails.
+
+use std::time::{Duration, Instant};
+
+use netcheck::{Need, Run, Server, Skip, need, peer};
+
+use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share};
+
+pub(super) const CHECKS: Checks = checks![
+    any: two_hundred_connections_with_32_descriptors_cost_nothing;
+    accepts_itself:
+        without_a_descriptor_left_load_is_shed_without_spinning,
+        an_accept_that_fails_for_the_listener_ends_the_server;
+    calls_accept:
+        an_accept_that_fails_for_the_connection_is_passed_over,
+        an_accept_that_fails_for_want_of_something_is_tried_again;
+];
+
+/// How long the connections are held.
+const HELD: Duration = Duration::from_secs(5);
+
+/// A reply within 200 ms, and the time that so many clients cost on this machine as it is now: the
+/// queue may be full of clients that have gone, each of which is still accepted.
+fn full_service_within_200_ms(server: &Server, queued: usize) {
+    let exchange = || assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello");
+    let begun = Instant::now();
+    exchange();
+    let took = begun.elapsed();
+    let begun = Instant::now();
+    (0..queued).for_each(|_| exchange());
+    let limit = Duration::from_millis(200) + begun.elapsed();
+    assert!(took < limit, "{took:?} of {limit:?}\n{}", server.stderr());
+}
+
+fn two_hundred_connections_with_32_descriptors_cost_nothing(kind: &Kind) -> Result<(), Skip> {
+    let run = Run::new(&kind.name).args(["--port", "0", "--backlog", "256"]).limit_nofile(32);
+    let server = Server::start_run(run);
+    let held = peer::hold(server.address(), 200).unwrap();
+    let share = cpu_share(&server, HELD);
+    assert!(share < 0.05, "{:.1} % of a core", share * 100.0);
+    let complaints = server.stderr().matches("accept: ").count();
+    assert!(complaints <= 5, "{complaints} lines:\n{}", server.stderr());
+    drop(held);
+    full_service_within_200_ms(&server, 200);
+    Ok(())
+}
+
+fn without_a_descriptor_left_load_is_shed_without_spinning(kind: &Kind) -> Result<(), Skip> {
+    need(Need::Prlimit)?;
+    let server = kind.start(&["--backlog", "256"]);
+    let pid = server.pid().to_string();
+    let limit = |descriptors: &str| {
+        let nofile = format!("--nofile={descriptors}");
+        assert!(Run::program("prlimit").args(["--pid", &pid, &nofile]).finish().status.success());
+    };
+    // Once it has served, it holds all that it ever holds. The lowest free descriptor is the
+    // one that accept would take: it becomes the limit, and accept fails with EMFILE.
+    full_service_within_200_ms(&server, 1);
+    let descriptors = at_rest(&server);
+    let open = &descriptors[&server.pid()];
+    let free = (0..).find(|fd| !open.contains_key(fd)).unwrap();
+    limit(&format!("{free}:4096"));
+    let held = peer::hold(server.address(), 200).unwrap();
+    let share = cpu_share(&server, HELD);
+    assert!(share < 0.05, "{:.1} % of a core", share * 100.0);
+    let log = server.stderr();
+    let complaints = log.matches("EMFILE").count();
+    assert!((1..=5).contains(&complaints), "{complaints} lines:\n{log}");
+    drop(held);
+    limit("4096:4096");
+    full_service_within_200_ms(&server, 200);
+    let after = at_rest(&server);
+    assert_eq!(after, descriptors, "the descriptors of the start");
+    Ok(())
+}
+
+/// A server whose first `times` accepts fail with the errno.
+fn failing(kind: &Kind, errno: &str, times: u32) -> Server {
+    let run = Run::new(&kind.name).args(["--port", "0"]);
+    let inject = format!("inject=accept4:error={errno}:when=1..{times}");
+    let (run, _trace) = run.traced(&["trace=accept4", &inject]);
+    Server::start_run(run)
+}
+
+fn an_accept_that_fails_for_the_connection_is_passed_over(kind: &Kind) -> Result<(), Skip> {
+    need(Need::Strace)?;
+    // accept(2), "Error handling", and EINTR.
+    for errno in [
+        "EINTR",
+        "EAGAIN",
+        "ECONNABORTED",
+        "ENETDOWN",
+        "EPROTO",
+        "ENOPROTOOPT",
+        "EHOSTDOWN",
+        "ENONET",
+        "EHOSTUNREACH",
+        "EOPNOTSUPP",
+        "ENETUNREACH",
+        "EPERM",
+        "ETIMEDOUT",
+    ] {
+        let server = failing(kind, errno, 3);
+        assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello", "{errno}");
+        assert!(!server.stderr().contains(errno), "{}", server.stderr());
+    }
+    Ok(())
+}
+
+fn an_accept_that_fails_for_want_of_something_is_tried_again(kind: &Kind) -> Result<(), Skip> {
+    need(Need::Strace)?;
+    for errno in ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] {
+        // Also the accept with the reserve descriptor fails, which closes the connection else.
+        let server = failing(kind, errno, 4);
+        assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello", "{errno}");
+        let once = |log: &str| log.matches(errno).count() == 1;
+        assert!(server.wait_stderr(once, 5 * SECOND), "{}", server.stderr());
+    }
+    Ok(())
+}
+
+fn an_accept_that_fails_for_the_listener_ends_the_server(kind: &Kind) -> Result<(), Skip> {
+    need(Need::Strace)?;
+    let server = failing(kind, "EINVAL", 1);
+    let _client = peer::connect(server.address());
+    let status = server.wait(10 * SECOND).expect("it ends");
+    assert_eq!(status.code(), Some(71));
+    let said = format!("{}: accept: Invalid argument (EINVAL)\n", kind.name);
+    assert!(server.stderr().ends_with(&said), "{}", server.stderr());
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Many clients at once, good ones and others.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use netcheck::{Run, Skip, evidence, peer};
+use scenarios::served;
+use socket2::{Domain, Socket, Type};
+
+use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share};
+
+pub(super) const CHECKS: Checks = checks![
+    serves_several:
+        a_stopped_client_holds_up_nobody,
+        five_hundred_idle_and_a_hundred_dripping_clients_hold_up_nobody,
+        fifty_clients_of_the_same_instant_are_all_served,
+        a_full_server_lets_the_next_client_wait_and_sleeps;
+    counts_clients:
+        max_per_source_counts_each_address_apart;
+];
+
+fn a_stopped_client_holds_up_nobody(kind: &Kind) -> Result<(), Skip> {
+    let server = kind.with_room(4, &[]);
+    let port = server.address().port().to_string();
+    let client =
+        Run::new("forking-client").args(["--port", &port, "--clients", "1", "--hold", "1h"]);
+    let client = client.start();
+    let accepted = server.wait_stderr(|log| log.contains(" opened"), 10 * SECOND);
+    assert!(accepted, "{}", server.stderr());
+    client.stop();
+    for _ in 0..20 {
+        assert_eq!(peer::exchange(server.address(), b"beside it").unwrap(), b"beside it");
+    }
+    client.cont();
+    drop(client);
+    at_rest(&server);
+    Ok(())
+}
+
+/// The round trips of one client, the slowest of a hundred last.
+fn round_trips(client: &mut TcpStream) -> Duration {
+    let mut took: Vec<Duration> = (0..200)
+        .map(|_| {
+            let begun = Instant::now();
+            client.write_all(b"hello").unwrap();
+            client.read_exact(&mut [0; 5]).unwrap();
+            begun.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    took[took.len() * 99 / 100]
+}
+
+fn five_hundred_idle_and_a_hundred_dripping_clients_hold_up_nobody(
+    kind: &Kind,
+) -> Result<(), Skip> {
+    let server = kind.with_room(700, &[]);
+    let mut good = served(server.address()).unwrap();
+    let alone = round_trips(&mut good);
+    let idle: Vec<TcpStream> = (0..500).map(|_| served(server.address()).unwrap()).collect();
+    let mut dripping: Vec<TcpStream> =
+        (0..100).map(|_| served(server.address()).unwrap()).collect();
+    let over = AtomicBool::new(false);
+    let p99 = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                for client in &mut dripping {
+                    client.write_all(b".").unwrap();
+                    client.read_exact(&mut [0; 1]).unwrap();
+                }
+            }
+        });
+        let p99 = round_trips(&mut good);
+        over.store(true, Ordering::Relaxed);
+        p99
+    });
+    drop((idle, dripping));
+    // A machine that is busy with other things lets also a single client wait.
+    let limit = Duration::from_millis(50) + 10 * alone;
+    assert!(p99 < limit, "{p99:?}, without the others {alone:?}");
+    Ok(())
+}
+
+fn fifty_clients_of_the_same_instant_are_all_served(kind: &Kind) -> Result<(), Skip> {
+    let server = kind.with_room(60, &[]);
+    let first = at_rest(&server);
+    let together = Barrier::new(50);
+    std::thread::scope(|scope| {
+        for number in 0..50_u8 {
+            let (server, together) = (&server, &together);
+            scope.spawn(move || {
+                together.wait();
+                let reply = peer::exchange(server.address(), &[number; 100]).unwrap();
+                assert_eq!(reply, [number; 100]);
+            });
+        }
+    });
+    let same = || (at_rest(&server) == first).then_some(());
+    evidence::wait_until(5 * SECOND, same).expect("nothing is left of them");
+    Ok(())
+}
+
+fn a_full_server_lets_the_next_client_wait_and_sleeps(kind: &Kind) -> Result<(), Skip> {
+    let server = kind.with_room(2, &[]);
+    let (first, _second) = (served(server.address()).unwrap(), served(server.address()).unwrap());
+    let mut third = peer::connect(server.address()).unwrap();
+    third.write_all(b"third").unwrap();
+    // The listener is ready all the time; a server that still waited for it would turn.
+    let share = cpu_share(&server, Duration::from_millis(500));
+    assert!(share < 0.05, "{:.0} % of a core", share * 100.0);
+    third.set_nonblocking(true).unwrap();
+    assert!(third.read(&mut [0; 5]).is_err(), "it waits");
+    third.set_nonblocking(false).unwrap();
+    drop(first);
+    let mut reply = [0; 5];
+    third.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"third");
+    Ok(())
+}
+
+fn max_per_source_counts_each_address_apart(kind: &Kind) -> Result<(), Skip> {
+    let server = kind.with_room(20, &["--max-per-source", "2"]);
+    let from = |source: &str| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let source: SocketAddr = format!("{source}:0").parse().unwrap();
+        socket.bind(&source.into()).unwrap();
+        socket.connect(&server.address().into()).unwrap();
+        socket.set_read_timeout(Some(10 * SECOND)).unwrap();
+        let mut stream = TcpStream::from(socket);
+        let _ = stream.write_all(b"hello");
+        let served = stream.read_exact(&mut [0; 5]).is_ok();
+        (stream, served)
+    };
+    let clients: Vec<(TcpStream, bool)> = (0..3).map(|_| from("127.0.0.2")).collect();
+    let (_other, served) = from("127.0.0.3");
+    let which: Vec<bool> = clients.iter().map(|(_, served)| *served).collect();
+    assert_eq!(which, [true, true, false]);
+    assert!(served, "another source is not concerned");
+    let why = |log: &str| log.contains("refused: 2 clients of 127.0.0.2 are served");
+    assert!(server.wait_stderr(why, 5 * SECOND), "{}", server.stderr());
+    // One of them goes, and its place is free.
+    drop(clients);
+    let again = || from("127.0.0.2").1.then_some(());
+    evidence::wait_until(5 * SECOND, again).expect("the place is free again");
+    Ok(())
+}
