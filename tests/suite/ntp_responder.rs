@@ -106,9 +106,10 @@ fn a_delay_is_kept_both_ways() -> Result<(), Skip> {
     let begun = Instant::now();
     socket.send(&request(1)).unwrap();
     let answer = receive(&socket);
-    assert!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
-    // It says when it has waited on the way, and not how long.
-    assert!(seconds(&answer, 40) - seconds(&answer, 32) < 0.05);
+    let took = begun.elapsed().as_secs_f64();
+    // The wait is on the way: what the answer says of the time in the server is not part of it.
+    let inside = seconds(&answer, 40) - seconds(&answer, 32);
+    assert!(took - inside >= 0.0999, "{took} s, of which {inside} s in the server");
     Ok(())
 }
 
