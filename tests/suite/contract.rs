@@ -34,8 +34,9 @@ enum Kind {
 impl Kind {
     /// Its option `--port` says which, in the words that all recipes have for it.
     fn of(name: &str) -> Self {
-        let path = workspace().join("crates").join(name).join("src/main.rs");
-        let source = fs::read_to_string(path).unwrap();
+        let files = fs::read_dir(workspace().join("crates").join(name).join("src")).unwrap();
+        let text = |file: fs::DirEntry| fs::read_to_string(file.path()).unwrap();
+        let source: String = files.flatten().map(text).collect();
         if source.contains("/// port to listen on") {
             Self::Server
         } else if source.contains("/// port of the server") {

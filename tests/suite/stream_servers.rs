@@ -32,7 +32,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         for &(statement, about, check) in &checks {
             if about(&kind) {
                 let server = kind.clone();
-                let name = format!("server::{}::{statement}", kind.name);
+                let server_name = kind.full_name();
+                let name = format!("server::{server_name}::{statement}");
                 trials.push(trial(name, move || check(&server)));
             }
         }
@@ -44,6 +45,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 #[derive(Clone)]
 struct Kind {
     name: String,
+    /// An option that makes it another server.
+    variant: Option<&'static str>,
     /// Its system calls.
     calls: Vec<String>,
     /// The option that says how many clients it serves at once; without it, it is one.
@@ -60,7 +63,13 @@ fn kinds() -> Vec<Kind> {
             let help = Run::new(&name).arg("--help").finish().stdout_text();
             let limits = ["--max-clients", "--max-children", "--workers"];
             let limit = limits.into_iter().find(|limit| help.contains(limit));
-            kinds.push(Kind { name, calls, limit });
+            let variants = ["--edge", "--reuse-port"].into_iter().filter(|v| help.contains(v));
+            kinds.extend(std::iter::once(None).chain(variants.map(Some)).map(|variant| Kind {
+                name: name.clone(),
+                variant,
+                calls: calls.clone(),
+                limit,
+            }));
         }
     }
     kinds
@@ -68,12 +77,21 @@ fn kinds() -> Vec<Kind> {
 
 /// Every one of them by its name.
 pub(crate) fn names() -> impl Iterator<Item = String> {
-    kinds().into_iter().map(|kind| kind.name)
+    kinds().into_iter().filter(|kind| kind.variant.is_none()).map(|kind| kind.name)
 }
 
 impl Kind {
+    /// `epoll-echo --edge`.
+    fn full_name(&self) -> String {
+        self.variant.map_or(self.name.clone(), |variant| format!("{} {variant}", self.name))
+    }
+
+    fn run(&self, port: &str) -> Run {
+        Run::new(&self.name).args(["--port", port]).args(self.variant)
+    }
+
     fn start(&self, args: &[&str]) -> Server {
-        Server::start(&self.name, ["--port", "0"].iter().chain(args))
+        Server::start_run(self.run("0").args(args))
     }
 
     /// A server with room for so many clients at once.

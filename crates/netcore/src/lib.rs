@@ -19,6 +19,7 @@
 //! | [`listener`] | a listening socket, and what to do about each error of `accept` |
 //! | [`limits`] | how many clients at once, and of one address |
 //! | [`echo`] | the service itself, for servers with a process or a thread for each client |
+//! | [`conversation`] | the same, for servers that have all clients in one thread |
 //! | [`family`] | the last hours of a server's children |
 //! | [`ntp`] | the time of a server: packets, instants, whom to believe |
 //! | [`log`] | the readiness line and the connection log |
@@ -28,6 +29,7 @@
 pub mod addr;
 pub mod cli;
 pub mod connect;
+pub mod conversation;
 mod eai;
 pub mod echo;
 pub mod error;

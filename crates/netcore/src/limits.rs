@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::log::Log;
 
 /// Counts the clients of a server, and refuses those that are too many.
@@ -65,6 +67,19 @@ impl Limits {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+}
+
+/// Lets this process have a descriptor for each of so many clients, as far as the hard limit goes
+/// (RLIMIT_NOFILE, setrlimit(2)): the soft limit is 1024 on most machines, whatever was asked for.
+/// It is no error if that is not enough: the listener sheds what goes beyond.
+pub fn descriptors_for(clients: usize) {
+    /// The standard streams, the listener, its reserve, the signals, and what a recipe has.
+    const OWN: u64 = 16;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let wanted = u64::try_from(clients).unwrap_or(u64::MAX).saturating_add(OWN).min(hard);
+    if wanted > soft {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
     }
 }
 

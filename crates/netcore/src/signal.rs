@@ -22,6 +22,13 @@ pub struct Signals {
     descriptor: SignalFd,
 }
 
+/// For a recipe that waits for many descriptors at once: it is ready when [`Signals::next`] has one.
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
 /// Why [`Signals::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {

@@ -33,7 +33,7 @@ fn full_service_within_200_ms(server: &Server, queued: usize) {
 }
 
 fn two_hundred_connections_with_32_descriptors_cost_nothing(kind: &Kind) -> Result<(), Skip> {
-    let run = Run::new(&kind.name).args(["--port", "0", "--backlog", "256"]).limit_nofile(32);
+    let run = kind.run("0").args(["--backlog", "256"]).limit_nofile(32);
     let server = Server::start_run(run);
     let held = peer::hold(server.address(), 200).unwrap();
     let share = cpu_share(&server, HELD);
@@ -76,7 +76,7 @@ fn without_a_descriptor_left_load_is_shed_without_spinning(kind: &Kind) -> Resul
 
 /// A server whose first `times` accepts fail with the errno.
 fn failing(kind: &Kind, errno: &str, times: u32) -> Server {
-    let run = Run::new(&kind.name).args(["--port", "0"]);
+    let run = kind.run("0");
     let inject = format!("inject=accept4:error={errno}:when=1..{times}");
     let (run, _trace) = run.traced(&["trace=accept4", &inject]);
     Server::start_run(run)

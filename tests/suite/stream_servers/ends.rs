@@ -68,7 +68,7 @@ fn a_second_signal_ends_it_at_once(kind: &Kind) -> Result<(), Skip> {
 fn a_restart_past_time_wait_binds_at_once(kind: &Kind) -> Result<(), Skip> {
     let mut port = "0".to_owned();
     for _ in 0..3 {
-        let server = Server::start(&kind.name, ["--port", &port]);
+        let server = Server::start_run(kind.run(&port));
         port = server.address().port().to_string();
         // The server closes first: its side of the connection is then in TIME_WAIT.
         let mut client = served(server.address()).unwrap();

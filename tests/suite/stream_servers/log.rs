@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use netcheck::peer;
-use netcheck::{Need, Run, Server, Signal, Skip, need};
+use netcheck::{Need, Server, Signal, Skip, need};
 
 use super::{Checks, Kind, SECOND, checks};
 
@@ -92,7 +92,7 @@ fn json_events_of_clients_at_once_are_whole_lines(kind: &Kind) -> Result<(), Ski
 
 fn it_sets_reuse_address_before_bind(kind: &Kind) -> Result<(), Skip> {
     need(Need::Strace)?;
-    let run = Run::new(&kind.name).args(["--port", "0"]);
+    let run = kind.run("0");
     let (run, trace) = run.traced(&["trace=socket,setsockopt,bind,listen"]);
     let server = Server::start_run(run);
     server.signal(Signal::SIGTERM);

@@ -119,6 +119,8 @@ fn kernel_names(name: &str) -> Vec<&str> {
         "pthread_create" => vec!["?clone", "?clone3"],
         "waitpid" => vec!["wait4", "waitid"],
         "_exit" => vec!["exit_group"],
+        "epoll_create" => vec!["?epoll_create", "epoll_create1"],
+        "epoll_wait" => vec!["?epoll_wait", "epoll_pwait"],
         "poll" => vec!["?poll", "ppoll"],
         other => vec![other],
     }
