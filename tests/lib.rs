@@ -12,6 +12,8 @@ use netcheck::{Halt, Scenario, Server, Signal, Story, peer};
 mod buffers;
 #[path = "scenario/echo.rs"]
 mod echo;
+#[path = "scenario/epoll.rs"]
+mod epoll;
 #[path = "scenario/errors.rs"]
 mod errors;
 #[path = "scenario/forking.rs"]
@@ -28,6 +30,8 @@ mod modes;
 mod names;
 #[path = "scenario/no_zombies.rs"]
 mod no_zombies;
+#[path = "scenario/poll.rs"]
+mod poll;
 #[path = "scenario/reuse.rs"]
 mod reuse;
 #[path = "scenario/sntp.rs"]
@@ -46,6 +50,8 @@ pub const ALL: &[Scenario] = &[
     forking_stop::SCENARIO,
     no_zombies::SCENARIO,
     threads::SCENARIO,
+    poll::SCENARIO,
+    epoll::SCENARIO,
     timeouts::SCENARIO,
     errors::SCENARIO,
     buffers::SCENARIO,

@@ -1,0 +1,80 @@
+//! What a thousand idle clients cost: time with poll, memory only with epoll.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use netcheck::{Halt, Scenario, Server, Story, evidence};
+
+use crate::{ends, served};
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "epoll",
+    summary: "a thousand idle clients: what poll and epoll do about them",
+    run,
+};
+
+/// Fewer than the descriptors that every machine allows a process.
+const IDLE: usize = 900;
+const ROUND_TRIPS: u32 = 2_000;
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let args = ["--port", "0", "--backlog", "64", "--grace", "100ms", "-q"];
+    let servers = [story.serve("poll-echo", args), story.serve("epoll-echo", args)];
+    let [poll, epoll] = &servers;
+
+    let alone = [spent(poll)?, spent(epoll)?];
+    let mut idle = Vec::new();
+    for server in &servers {
+        for _ in 0..IDLE {
+            idle.push(served(server.address())?);
+        }
+    }
+    let listed = listed(epoll.pid());
+    story.check_eq(
+        "list",
+        "the kernel keeps epoll's list: the clients, the listener, the signals",
+        IDLE + 2,
+        listed,
+        format_args!("{listed} lines of /proc/{}/fdinfo", epoll.pid()),
+    )?;
+    let crowd = [spent(poll)?, spent(epoll)?];
+    let micros = |spent: Duration| (spent / ROUND_TRIPS).as_micros();
+    story.check(
+        "cost",
+        "beside the idle clients a round trip costs poll several times what it costs epoll",
+        crowd[0] > 2 * crowd[1],
+        format_args!(
+            "poll {} us, alone {}; epoll {} us, alone {}",
+            micros(crowd[0]),
+            micros(alone[0]),
+            micros(crowd[1]),
+            micros(alone[1]),
+        ),
+    )?;
+    for server in &servers {
+        ends(story, server)?;
+    }
+    drop(idle);
+    Ok(())
+}
+
+/// The processor time that the server takes for so many round trips of one client.
+fn spent(server: &Server) -> Result<Duration, Halt> {
+    let mut client = served(server.address())?;
+    let before = evidence::cpu_time(server.pid());
+    for _ in 0..ROUND_TRIPS {
+        client.write_all(b"hello")?;
+        client.read_exact(&mut [0; 5])?;
+    }
+    let after = evidence::cpu_time(server.pid());
+    Ok(after.zip(before).map(|(after, before)| after - before).unwrap_or_default())
+}
+
+/// How many descriptors its epoll descriptor has on the list.
+fn listed(pid: i32) -> usize {
+    let descriptors = evidence::descriptors(pid);
+    let epoll = descriptors.iter().find(|(_, link)| link.contains("[eventpoll]"));
+    let Some((fd, _)) = epoll else { return 0 };
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+    info.lines().filter(|line| line.starts_with("tfd:")).count()
+}
