@@ -32,6 +32,8 @@ mod names;
 mod no_zombies;
 #[path = "scenario/poll.rs"]
 mod poll;
+#[path = "scenario/prefork.rs"]
+mod prefork;
 #[path = "scenario/reuse.rs"]
 mod reuse;
 #[path = "scenario/sntp.rs"]
@@ -49,6 +51,7 @@ pub const ALL: &[Scenario] = &[
     forking_limit::SCENARIO,
     forking_stop::SCENARIO,
     no_zombies::SCENARIO,
+    prefork::SCENARIO,
     threads::SCENARIO,
     poll::SCENARIO,
     epoll::SCENARIO,

@@ -22,6 +22,7 @@ mod host_info;
 mod ipv4_convert;
 mod ntp_responder;
 mod peers;
+mod prefork_echo;
 mod remote_ip;
 mod reuse_addr;
 mod service_name;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     trials.extend(forking_echo::trials());
     trials.extend(forking_output::trials());
     trials.extend(forking_client::trials());
+    trials.extend(prefork_echo::trials());
     trials.extend(stream_servers::trials());
     trials.extend(peers::trials());
     for recipe in [

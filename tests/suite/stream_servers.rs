@@ -91,7 +91,15 @@ impl Kind {
     }
 
     fn start(&self, args: &[&str]) -> Server {
-        Server::start_run(self.run("0").args(args))
+        let server = Server::start_run(self.run("0").args(args));
+        if self.has_workers() {
+            // It listens before it has forked them.
+            let option = args.iter().position(|arg| *arg == "--workers");
+            let count = option.map_or(8, |option| args[option + 1].parse().unwrap());
+            let all = || (evidence::children(server.pid()).len() == count).then_some(());
+            evidence::wait_until(10 * SECOND, all).expect("all workers");
+        }
+        server
     }
 
     /// A server with room for so many clients at once.
@@ -106,7 +114,8 @@ impl Kind {
     }
 
     fn serves_several(&self) -> bool {
-        self.limit.is_some()
+        // The kernel deals clients out to listeners, whether their workers are free or not.
+        self.limit.is_some() && self.variant != Some("--reuse-port")
     }
 
     /// Workers that each serve one client at a time have the limit in their number.

@@ -132,6 +132,11 @@ fn status(pid: i32, field: &str) -> Option<String> {
     line.split_whitespace().next().map(str::to_owned)
 }
 
+/// How often it went to sleep of its own accord, until something woke it.
+pub fn context_switches(pid: i32) -> Option<u64> {
+    status(pid, "voluntary_ctxt_switches")?.parse().ok()
+}
+
 /// Its resident set in bytes: the memory that it really occupies.
 pub fn rss(pid: i32) -> Option<u64> {
     Some(status(pid, "VmRSS")?.parse::<u64>().ok()? * 1024)

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Socket, Type};
 
 use crate::addr::plain;
@@ -25,14 +25,36 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// EADDRINUSE, EADDRNOTAVAIL, EACCES and the others of bind(2) and listen(2).
 pub fn listen(local: SocketAddr, backlog: i32) -> Result<Socket, Error> {
+    listen_with(local, backlog, |_| Ok(()))
+}
+
+/// The same, with an option that has to be set before `bind`.
+///
+/// # Errors
+/// As [`listen`], and what `set` says.
+pub fn listen_with(
+    local: SocketAddr,
+    backlog: i32,
+    set: impl FnOnce(&Socket) -> Result<(), Error>,
+) -> Result<Socket, Error> {
     let socket = Socket::new(Domain::for_address(local), Type::STREAM, None).attempt("socket")?;
     socket.set_reuse_address(true).attempt("setsockopt SO_REUSEADDR")?;
     if local.is_ipv6() {
         socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
     }
+    set(&socket)?;
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
     socket.listen(backlog).attempt(format_args!("listen on {local}"))?;
     Ok(socket)
+}
+
+/// Where a socket is bound (getsockname(2)).
+///
+/// # Errors
+/// The error of getsockname(2).
+pub fn local_address(socket: &Socket) -> Result<SocketAddr, Error> {
+    let local = socket.local_addr().attempt("getsockname")?;
+    local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")
 }
 
 /// A listening socket that outlives every error of accept(2) that is not its own.
@@ -56,6 +78,14 @@ impl Listener {
     /// The error of fcntl(2), or of open(2) for the reserve.
     pub fn new(socket: Socket) -> Result<Listener, Error> {
         socket.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
+        Listener::blocking(socket)
+    }
+
+    /// Takes over a listening socket for a process that does nothing but wait in accept.
+    ///
+    /// # Errors
+    /// That of open(2) for the reserve.
+    pub fn blocking(socket: Socket) -> Result<Listener, Error> {
         let reserve = File::open("/dev/null").attempt("open /dev/null")?;
         Ok(Listener { socket, reserve: Some(reserve), shed: 0, logged: None })
     }
@@ -65,8 +95,7 @@ impl Listener {
     /// # Errors
     /// The error of getsockname(2).
     pub fn local(&self) -> Result<SocketAddr, Error> {
-        let local = self.socket.local_addr().attempt("getsockname")?;
-        local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")
+        local_address(&self.socket)
     }
 
     /// The next connection and its peer (accept4(2)), `None` where there is none to be had.
@@ -102,10 +131,14 @@ impl Listener {
     fn shed(&mut self, why: Errno, log: &Log) {
         // Dropping the reserve closes it.
         let spent = self.reserve.take().is_some();
-        let refused = self.socket.accept().is_ok_and(|(stream, _)| {
-            drop(stream);
-            true
-        });
+        // Where accept blocks, it fails before it waits: there may be nobody to refuse.
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        let somebody = poll(&mut fds, PollTimeout::from(REST)).is_ok_and(|ready| ready > 0);
+        let refused = somebody
+            && self.socket.accept().is_ok_and(|(stream, _)| {
+                drop(stream);
+                true
+            });
         self.reserve = File::open("/dev/null").ok();
         self.shed += u64::from(refused);
         if self.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
@@ -113,7 +146,7 @@ impl Listener {
             log.note(format_args!("accept: {why}: connections closed unserved so far: {shed}"));
             self.logged = Some(Instant::now());
         }
-        if !refused || !spent {
+        if somebody && (!refused || !spent) {
             // Not even that helped: without a pause the next poll would return at once.
             let _ = poll(&mut [], PollTimeout::from(REST));
         }

@@ -76,7 +76,9 @@ fn without_a_descriptor_left_load_is_shed_without_spinning(kind: &Kind) -> Resul
 
 /// A server whose first `times` accepts fail with the errno.
 fn failing(kind: &Kind, errno: &str, times: u32) -> Server {
-    let run = kind.run("0");
+    // Of several workers each would fail as often.
+    let one = if kind.has_workers() { &["--workers", "1"][..] } else { &[] };
+    let run = kind.run("0").args(one);
     let inject = format!("inject=accept4:error={errno}:when=1..{times}");
     let (run, _trace) = run.traced(&["trace=accept4", &inject]);
     Server::start_run(run)

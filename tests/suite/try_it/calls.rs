@@ -74,7 +74,8 @@ impl Story {
         let known = main.known;
         let child = of_process(calls, fork.result.parse().expect("the pid of the child"));
         // The child's close is for the listener; what it does then, for the connection.
-        let (close, serve) = self.child.split_at(self.child.len().min(1));
+        let closes = self.child.first().is_some_and(|step| step.name == "close");
+        let (close, serve) = self.child.split_at(closes.into());
         let closed = follow(close, &child, Known { socket: known.listener, ..known })?;
         follow(serve, &child[closed.taken..], known)?;
         let forked = calls.iter().position(|call| call == fork).unwrap_or_default();

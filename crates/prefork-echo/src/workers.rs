@@ -1,0 +1,136 @@
+//! The parent's book of its workers: which places are taken, and when a dead one is started again.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use netcore::error::{Attempt, Error, errno};
+use netcore::family::Family;
+use netcore::log::Log;
+use netcore::text::Json;
+
+/// The pause before a place is filled again, after one death. It doubles with each that follows.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A worker that lived so long was no failure of its start.
+const LONG: Duration = Duration::from_secs(10);
+
+pub(crate) struct Workers {
+    log: Log,
+    places: Vec<Place>,
+    /// The place of each worker that was not reaped yet.
+    alive: BTreeMap<Pid, u16>,
+    /// Whether they are being told to end: to die is then no failure.
+    ending: bool,
+    started: u64,
+    failed: u64,
+}
+
+struct Place {
+    /// When to fill it; `None` while it is filled.
+    start: Option<Instant>,
+    since: Instant,
+    /// The pause after the next death.
+    pause: Duration,
+}
+
+impl Workers {
+    pub(crate) fn new(log: Log, count: u16) -> Workers {
+        let now = Instant::now();
+        let place = || Place { start: Some(now), since: now, pause: PAUSE };
+        let places = std::iter::repeat_with(place).take(count.into()).collect();
+        Workers { log, places, alive: BTreeMap::new(), ending: false, started: 0, failed: 0 }
+    }
+
+    /// A place that is to be filled now.
+    pub(crate) fn wanted(&self) -> Option<u16> {
+        let now = Instant::now();
+        let free = |place: &Place| place.start.is_some_and(|start| start <= now);
+        self.places.iter().position(free).and_then(|place| place.try_into().ok())
+    }
+
+    /// When the next place is to be filled.
+    pub(crate) fn next_start(&self) -> Option<Instant> {
+        self.places.iter().filter_map(|place| place.start).min()
+    }
+
+    pub(crate) fn born(&mut self, child: Pid, place: u16) {
+        self.alive.insert(child, place);
+        self.started += 1;
+        if let Some(place) = self.places.get_mut(usize::from(place)) {
+            (place.start, place.since) = (None, Instant::now());
+        }
+    }
+
+    /// `fork` failed: EAGAIN at the limit of processes (RLIMIT_NPROC, pids.max), ENOMEM.
+    pub(crate) fn not_born(&mut self, place: u16, why: Errno) {
+        self.lost(place, &format!("fork: {}", errno(why)));
+    }
+
+    /// The place is free; it is filled again after a pause.
+    fn lost(&mut self, number: u16, why: &str) {
+        let Some(place) = self.places.get_mut(usize::from(number)) else { return };
+        if place.since.elapsed() >= LONG {
+            place.pause = PAUSE;
+        }
+        let pause = place.pause;
+        place.start = Instant::now().checked_add(pause);
+        place.pause = (2 * pause).min(LONGEST_PAUSE);
+        self.failed += 1;
+        let millis = pause.as_millis();
+        self.log.note(format_args!("worker {number} lost: {why}; the next in {millis} ms"));
+    }
+
+    fn bury(&mut self, status: WaitStatus) {
+        let Some(place) = status.pid().and_then(|pid| self.alive.remove(&pid)) else { return };
+        if self.ending {
+            return;
+        }
+        match status {
+            WaitStatus::Signaled(pid, signal, _) => {
+                self.lost(place, &format!("process {pid} was ended by {signal}"));
+            }
+            WaitStatus::Exited(pid, code) => {
+                self.lost(place, &format!("process {pid} ended with {code}"))
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Family for Workers {
+    fn alive(&self) -> impl Iterator<Item = Pid> {
+        self.alive.keys().copied()
+    }
+
+    fn reap(&mut self) -> Result<(), Error> {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                // None that has ended, or none at all.
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
+                Ok(status) => self.bury(status),
+                Err(Errno::EINTR) => {}
+                Err(why) => return Err(why).attempt("waitpid"),
+            }
+        }
+    }
+
+    fn ending(&mut self) {
+        self.ending = true;
+    }
+
+    fn report(&self) {
+        let Workers { started, failed, alive, .. } = self;
+        self.log.event(
+            || {
+                let json = Json::new("counts").number("workers", alive.len() as u64);
+                json.number("started", *started).number("lost", *failed)
+            },
+            || format!("{} workers, started {started}, lost {failed}", alive.len()),
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! Two workers that were there before the clients.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use netcheck::{Halt, Run, Scenario, Server, Story, evidence};
+
+use crate::ends;
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "prefork",
+    summary: "processes that wait for clients, and one of them that dies",
+    run,
+};
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let args = ["--port", "0", "--workers", "2", "--show-pid"];
+    let server = story.serve("prefork-echo", args);
+    let pid = server.pid();
+    let workers = two(&server, &[]);
+    let found = workers.is_some();
+    let workers = workers.unwrap_or_default();
+    let evidence = format!("{workers:?} (/proc/{pid}/task)");
+    story.check("before", "two workers are there before the first client", found, evidence)?;
+
+    let port = server.address().port().to_string();
+    let clients = || Run::new("forking-client").args(["--port", &port, "--clients", "2"]);
+    let (said, code) = {
+        let clients = story.run(clients());
+        (clients.stdout_text(), clients.code())
+    };
+    let served_by: BTreeSet<i32> = pids(&said);
+    story.check(
+        "served",
+        "they serve the two clients, and nothing is forked",
+        code == Some(0) && served_by.iter().eq(workers.iter()) && two(&server, &[]).is_some(),
+        format_args!("{served_by:?}"),
+    )?;
+
+    let victim = workers.first().copied().unwrap_or_default();
+    story.run(Run::program("kill").args(["-SEGV", &victim.to_string()]));
+    let again = two(&server, &[victim]);
+    let evidence = format!("{:?}", again.clone().unwrap_or_default());
+    story.check("again", "a worker that died has a successor", again.is_some(), evidence)?;
+    let said = story.run(clients()).stdout_text();
+    let served_by = pids(&said);
+    let right = again.is_some_and(|again| served_by.iter().eq(again.iter()));
+    story.check(
+        "served-again",
+        "and two clients are served",
+        right,
+        format_args!("{served_by:?}"),
+    )?;
+    ends(story, &server)?;
+    let none = story.keep || evidence::children(pid).is_empty();
+    story.check("none-left", "no worker is left", none, format_args!("/proc/{pid}/task"))
+}
+
+/// The two workers, without a dead one.
+fn two(server: &Server, dead: &[i32]) -> Option<Vec<i32>> {
+    let alive = || {
+        let workers = evidence::children(server.pid());
+        let zombies = evidence::zombies(server.pid());
+        let alive = workers.len() == 2 && zombies.is_empty();
+        (alive && !workers.iter().any(|pid| dead.contains(pid))).then_some(workers)
+    };
+    evidence::wait_until(Duration::from_secs(10), alive)
+}
+
+/// `client 1 <- pid 5123   29 bytes   0.9 ms`
+fn pids(said: &str) -> BTreeSet<i32> {
+    said.lines()
+        .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! prefork-echo: its workers, the dead ones too.
+
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use netcheck::{Run, Server, Signal, Skip, evidence, peer};
+use scenarios::served;
+
+use crate::{tests, topic};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    topic(
+        "prefork_echo",
+        tests![
+            a_dead_worker_is_started_again_and_harms_nobody,
+            a_worker_that_dies_again_and_again_is_waited_for_longer_each_time,
+            a_queued_connection_outlives_the_worker_of_its_listener,
+            each_worker_has_the_one_listener_open_that_it_accepts_on,
+            idle_workers_end_at_once_every_time,
+            a_connection_wakes_one_worker,
+        ],
+    )
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A server, and its workers once they are all there.
+fn start(workers: usize, args: &[&str]) -> (Server, Vec<i32>) {
+    let count = workers.to_string();
+    let server =
+        Server::start("prefork-echo", ["--port", "0", "--workers", &count].iter().chain(args));
+    let workers = all(&server, workers);
+    (server, workers)
+}
+
+fn all(server: &Server, count: usize) -> Vec<i32> {
+    let all = || {
+        let workers = evidence::children(server.pid());
+        let alive = workers.len() == count && evidence::zombies(server.pid()).is_empty();
+        alive.then_some(workers)
+    };
+    evidence::wait_until(10 * SECOND, all).expect("all workers")
+}
+
+fn kill(pid: i32, signal: &str) {
+    let line = format!("kill -{signal} {pid}");
+    assert!(Run::program("sh").args(["-c", &line]).finish().status.success());
+}
+
+fn a_dead_worker_is_started_again_and_harms_nobody() -> Result<(), Skip> {
+    let (server, workers) = start(2, &["--show-pid"]);
+    let mut client = served_by_number(&server);
+    let own = client.1;
+    let other = workers.into_iter().find(|pid| *pid != own).unwrap();
+    kill(other, "SEGV");
+    let said = format!("lost: process {other} was ended by SIGSEGV");
+    assert!(server.wait_stderr(|log| log.contains(&said), 5 * SECOND), "{}", server.stderr());
+    client.0.write_all(b"still").unwrap();
+    client.0.read_exact(&mut [0; 5]).unwrap();
+    let again = all(&server, 2);
+    assert!(again.contains(&own) && !again.contains(&other), "{again:?}");
+    assert_eq!(served_by_number(&server).1, *again.iter().find(|pid| **pid != own).unwrap());
+    server.signal(Signal::SIGTERM);
+    drop(client);
+    assert_eq!(server.wait(10 * SECOND).and_then(|status| status.code()), Some(0));
+    assert!(server.stderr().ends_with("0 workers, started 3, lost 1\n"), "{}", server.stderr());
+    Ok(())
+}
+
+/// A client that stays, and the pid that its reply begins with.
+fn served_by_number(server: &Server) -> (std::net::TcpStream, i32) {
+    let mut client = peer::connect(server.address()).unwrap();
+    client.write_all(b"!").unwrap();
+    let mut reply = String::new();
+    while !reply.ends_with('!') {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        reply.push(byte[0].into());
+    }
+    let pid = reply.split(':').next().unwrap().parse().unwrap();
+    (client, pid)
+}
+
+fn a_worker_that_dies_again_and_again_is_waited_for_longer_each_time() -> Result<(), Skip> {
+    let (server, _) = start(1, &[]);
+    let begun = Instant::now();
+    for pause in [100, 200, 400] {
+        kill(all(&server, 1)[0], "KILL");
+        let said = format!("by SIGKILL; the next in {pause} ms");
+        assert!(server.wait_stderr(|log| log.contains(&said), 5 * SECOND), "{}", server.stderr());
+    }
+    all(&server, 1);
+    assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+    assert_eq!(peer::exchange(server.address(), b"again").unwrap(), b"again");
+    Ok(())
+}
+
+fn a_queued_connection_outlives_the_worker_of_its_listener() -> Result<(), Skip> {
+    let (server, workers) = start(1, &["--reuse-port"]);
+    let held = served(server.address()).unwrap();
+    // It is in the queue of the only listener, whose worker is busy.
+    let mut queued = peer::connect(server.address()).unwrap();
+    queued.write_all(b"queued").unwrap();
+    kill(workers[0], "KILL");
+    queued.read_exact(&mut [0; 6]).unwrap();
+    drop(held);
+    Ok(())
+}
+
+fn each_worker_has_the_one_listener_open_that_it_accepts_on() -> Result<(), Skip> {
+    for (args, listeners) in [(&[][..], 1), (&["--reuse-port"], 4)] {
+        let (server, workers) = start(4, args);
+        let owners = evidence::listener_owners(server.address());
+        let of = |pid: i32| owners.iter().filter(|(owner, _)| *owner == pid).count();
+        assert_eq!(of(server.pid()), listeners, "the parent keeps all: {owners:?}");
+        let one_each = || {
+            let owners = evidence::listener_owners(server.address());
+            let of = |pid: i32| owners.iter().filter(|(owner, _)| *owner == pid).count();
+            workers.iter().all(|pid| of(*pid) == 1).then_some(())
+        };
+        evidence::wait_until(5 * SECOND, one_each).expect("a worker has one");
+    }
+    Ok(())
+}
+
+/// The race of a signal between two calls would show here now and then.
+fn idle_workers_end_at_once_every_time() -> Result<(), Skip> {
+    for _ in 0..20 {
+        let (server, _) = start(8, &["--grace", "1h"]);
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait(5 * SECOND).and_then(|status| status.code()), Some(0));
+    }
+    Ok(())
+}
+
+fn a_connection_wakes_one_worker() -> Result<(), Skip> {
+    let (server, workers) = start(8, &["-q"]);
+    let switches =
+        || workers.iter().filter_map(|pid| evidence::context_switches(*pid)).sum::<u64>();
+    // Once each, for the first touch of everything.
+    (0..16).for_each(|_| drop(peer::exchange(server.address(), b"x").unwrap()));
+    let before = switches();
+    (0..100).for_each(|_| drop(peer::exchange(server.address(), b"x").unwrap()));
+    let each = (switches() - before) / 100;
+    // It waits in accept, and in recv for the bytes and for the end; not eight times that.
+    assert!(each <= 4, "{each} voluntary context switches of all workers for each connection");
+    Ok(())
+}
