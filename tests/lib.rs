@@ -42,6 +42,8 @@ mod sntp;
 mod threads;
 #[path = "scenario/timeouts.rs"]
 mod timeouts;
+#[path = "scenario/uring.rs"]
+mod uring;
 
 /// Every scenario, in the order for readers.
 pub const ALL: &[Scenario] = &[
@@ -55,6 +57,7 @@ pub const ALL: &[Scenario] = &[
     threads::SCENARIO,
     poll::SCENARIO,
     epoll::SCENARIO,
+    uring::SCENARIO,
     timeouts::SCENARIO,
     errors::SCENARIO,
     buffers::SCENARIO,

@@ -32,12 +32,13 @@ mod socket_modes;
 mod socket_timeout;
 mod stream_servers;
 mod try_it;
+mod uring_echo;
 
 use std::num::NonZero;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use netcheck::{Skip, Voice, require_all};
+use netcheck::{Need, Skip, Voice, need, require_all};
 
 fn main() -> ExitCode {
     let scenarios = scenarios::ALL.iter().map(|scenario| {
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     trials.extend(forking_output::trials());
     trials.extend(forking_client::trials());
     trials.extend(prefork_echo::trials());
+    trials.extend(uring_echo::trials());
     trials.extend(stream_servers::trials());
     trials.extend(peers::trials());
     for recipe in [
@@ -94,7 +96,9 @@ fn topic<const N: usize>(name: &str, tests: [(&str, Test); N]) -> Vec<Trial> {
 
 /// One test by its full name.
 fn trial(name: String, body: impl FnOnce() -> Result<(), Skip> + Send + 'static) -> Trial {
-    Trial::ignorable_test(name, move || match body() {
+    let rings = name.split("::").any(|part| part.starts_with("uring-echo"));
+    let needs = move || if rings { need(Need::IoUring) } else { Ok(()) };
+    Trial::ignorable_test(name, move || match needs().and_then(|()| body()) {
         Ok(()) => Ok(Completion::Completed),
         Err(skip) if require_all() => {
             Err(Failed::from(format!("{skip}, and nothing may be skipped")))

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use netcheck::{Header, Run, Server, Skip, evidence, recipes};
+use netcheck::{Header, Need, Run, Server, Skip, evidence, need, recipes};
 
 use crate::trial;
 
@@ -75,9 +75,11 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-/// Every one of them by its name.
+/// Every one of them by its name, as far as this kernel can run it.
 pub(crate) fn names() -> impl Iterator<Item = String> {
-    kinds().into_iter().filter(|kind| kind.variant.is_none()).map(|kind| kind.name)
+    let runs = |kind: &Kind| kind.name != "uring-echo" || need(Need::IoUring).is_ok();
+    let kinds = kinds().into_iter().filter(|kind| kind.variant.is_none());
+    kinds.filter(runs).map(|kind| kind.name)
 }
 
 impl Kind {

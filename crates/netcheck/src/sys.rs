@@ -36,6 +36,19 @@ pub fn pidfd_getfd(pid: i32, fd: RawFd) -> io::Result<OwnedFd> {
     owned(copy)
 }
 
+/// A ring of io_uring, to see whether there may be one. See io_uring_setup(2).
+///
+/// # Errors
+/// ENOSYS where the kernel has none, EPERM where `kernel.io_uring_disabled` or a container forbids it.
+#[expect(unsafe_code, reason = "neither nix nor libc wraps io_uring_setup")]
+pub(crate) fn io_uring_setup() -> io::Result<OwnedFd> {
+    // struct io_uring_params: 30 numbers of 32 bits.
+    let mut params = [0_u32; 30];
+    // SAFETY: `params` is as long as the struct, all zeros is a value of it, and it outlives the call.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, params.as_mut_ptr()) };
+    owned(ring)
+}
+
 /// Sends `signal` to the process behind `pidfd`. Unlike kill(2) it cannot hit another process that was
 /// given the number of one that ended. See pidfd_send_signal(2).
 ///

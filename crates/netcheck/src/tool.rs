@@ -40,6 +40,8 @@ pub enum Need {
     Nginx,
     /// unshare(1) into a pid namespace, as its process 1.
     PidNamespace,
+    /// io_uring, which a kernel may lack, and a sysctl or a container forbid.
+    IoUring,
     /// prlimit(1), to change the limits of a running process.
     Prlimit,
     /// Copying a descriptor out of a child, pidfd_getfd(2).
@@ -65,6 +67,7 @@ impl fmt::Display for Need {
             Self::Services => "http and ntp in /etc/services",
             Self::Nginx => "nginx",
             Self::PidNamespace => "pid namespaces",
+            Self::IoUring => "io_uring",
             Self::Prlimit => "prlimit",
             Self::PidfdGetfd => "pidfd_getfd",
             Self::OtherUser => "root, to run under another user",
@@ -125,6 +128,7 @@ fn works(need: Need) -> bool {
         Need::PidNamespace => {
             succeeds("unshare --user --map-root-user --pid --fork --mount-proc true")
         }
+        Need::IoUring => sys::io_uring_setup().is_ok(),
         Need::Prlimit => succeeds("prlimit --nofile true"),
         Need::PidfdGetfd => {
             let child = Run::program("sleep").arg("60").start();

@@ -179,13 +179,17 @@ impl Idle {
 
     /// Ends a conversation on which nothing went for so long; whether it did.
     pub fn ends(&self, conversation: &mut Conversation, now: Instant) -> bool {
-        let silent = now.saturating_duration_since(conversation.last);
+        let why = self.silence(conversation.last, conversation.is_sending(), now);
+        why.map(|why| conversation.end(&why)).is_some()
+    }
+
+    /// The reason to end a conversation on which bytes last went at `last`, if that is too long ago.
+    #[must_use]
+    pub fn silence(&self, last: Instant, sending: bool, now: Instant) -> Option<String> {
+        let silent = now.saturating_duration_since(last);
         let over = self.timeout.duration().is_some_and(|longest| silent >= longest);
-        if over {
-            let what = if conversation.is_sending() { "nothing read" } else { "idle" };
-            conversation.end(&format!("{what} for {}", self.timeout));
-        }
-        over
+        let what = if sending { "nothing read" } else { "idle" };
+        over.then(|| format!("{what} for {}", self.timeout))
     }
 }
 
@@ -222,10 +226,9 @@ impl Stop {
     /// The error of read(2) on the descriptor of the signals.
     pub fn is_over(&mut self, signal: bool, now: Instant) -> Result<Option<&str>, Error> {
         let signal = signal && self.signals.next()?.is_some();
-        if signal && self.listener.take().is_none() {
-            return Ok(Some("stopped twice"));
-        }
         if signal {
+            let Some(listener) = self.listener.take() else { return Ok(Some("stopped twice")) };
+            listener.close()?;
             self.end = now.checked_add(self.grace);
         }
         let over = self.end.is_some_and(|end| end <= now);

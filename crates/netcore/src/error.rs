@@ -126,6 +126,9 @@ impl Error {
                 "a port below `sysctl net.ipv4.ip_unprivileged_port_start` needs CAP_NET_BIND_SERVICE"
             }
             Errno::ECONNREFUSED => "nothing listens there; start the server first",
+            Errno::ENOSYS | Errno::EPERM if attempt.starts_with("io_uring") => {
+                "`sysctl kernel.io_uring_disabled`, and the seccomp rules of a container, can forbid it"
+            }
             Errno::EMFILE => {
                 "`ulimit -n` is the limit of this process, `ls -l /proc/PID/fd` what it holds"
             }

@@ -1,7 +1,7 @@
 //! A listening socket, and what to do about each error of `accept`.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -125,6 +125,15 @@ impl Listener {
             }
             fatal => Err(fatal).attempt("accept"),
         }
+    }
+
+    /// Ends the listening, even where something else still has the socket open, a request in a
+    /// ring for one: shutdown(2), and then close.
+    ///
+    /// # Errors
+    /// That of shutdown(2).
+    pub fn close(self) -> Result<(), Error> {
+        self.socket.shutdown(Shutdown::Both).attempt("shutdown the listener")
     }
 
     /// Accepts one connection with the reserve descriptor and closes it at once.

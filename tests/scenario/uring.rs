@@ -1,0 +1,68 @@
+//! How many system calls a hundred clients cost.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use netcheck::{Halt, Need, Run, Scenario, Story, need};
+
+use crate::{ends, served};
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "uring",
+    summary: "a hundred clients at once: the system calls of epoll-echo and of uring-echo",
+    run,
+};
+
+const CLIENTS: usize = 100;
+const ROUNDS: usize = 20;
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let both = need(Need::IoUring).and_then(|()| need(Need::Strace));
+    if let Err(skip) = both {
+        return story.skip("both servers under strace", &skip);
+    }
+    let of_epoll = calls(story, "epoll-echo")?;
+    let of_uring = calls(story, "uring-echo")?;
+    if story.keep {
+        return Ok(());
+    }
+    let each = |calls: usize| calls as f64 / (CLIENTS * ROUNDS) as f64;
+    let (epoll, uring) = (each(of_epoll), each(of_uring));
+    story.check(
+        "calls",
+        "io_uring_enter stands for many calls",
+        uring < epoll / 2.0,
+        format_args!("system calls a message: epoll-echo {epoll:.2}, uring-echo {uring:.2}"),
+    )
+}
+
+/// How many system calls the loop of a server makes for all those messages.
+fn calls(story: &mut Story, name: &str) -> Result<usize, Halt> {
+    let run = Run::new(name).args(["--port", "0", "--backlog", "128", "-q", "--grace", "100ms"]);
+    let (run, trace) =
+        run.traced(&["trace=epoll_wait,?epoll_pwait,recvfrom,sendto,?io_uring_enter"]);
+    let server = story.serve_run(run);
+    let clients = (0..CLIENTS).map(|_| served(server.address())).collect::<Result<_, _>>()?;
+    let right = round_trips(clients)?;
+    let statement = format!("a hundred clients of {name}, twenty messages each");
+    let evidence = format!("{right} of {} came back", CLIENTS * ROUNDS);
+    story.check("echoed", &statement, right == CLIENTS * ROUNDS, evidence)?;
+    ends(story, &server)?;
+    Ok(trace.calls().len())
+}
+
+/// All clients send before the first of them reads. How many messages came back.
+fn round_trips(mut clients: Vec<TcpStream>) -> Result<usize, Halt> {
+    let mut right = 0;
+    for _ in 0..ROUNDS {
+        for client in &mut clients {
+            client.write_all(b"hello")?;
+        }
+        for client in &mut clients {
+            let mut reply = [0; 5];
+            client.read_exact(&mut reply)?;
+            right += usize::from(reply == *b"hello");
+        }
+    }
+    Ok(right)
+}
