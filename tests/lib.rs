@@ -42,6 +42,8 @@ mod sntp;
 mod threads;
 #[path = "scenario/timeouts.rs"]
 mod timeouts;
+#[path = "scenario/udp.rs"]
+mod udp;
 #[path = "scenario/uring.rs"]
 mod uring;
 
@@ -58,6 +60,7 @@ pub const ALL: &[Scenario] = &[
     poll::SCENARIO,
     epoll::SCENARIO,
     uring::SCENARIO,
+    udp::SCENARIO,
     timeouts::SCENARIO,
     errors::SCENARIO,
     buffers::SCENARIO,

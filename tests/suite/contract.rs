@@ -33,10 +33,7 @@ enum Kind {
 
 impl Kind {
     /// Its option `--port` says which, in the words that all recipes have for it.
-    fn of(name: &str) -> Self {
-        let files = fs::read_dir(workspace().join("crates").join(name).join("src")).unwrap();
-        let text = |file: fs::DirEntry| fs::read_to_string(file.path()).unwrap();
-        let source: String = files.flatten().map(text).collect();
+    fn of(source: &str) -> Self {
         if source.contains("/// port to listen on") {
             Self::Server
         } else if source.contains("/// port of the server") {
@@ -47,12 +44,19 @@ impl Kind {
     }
 }
 
+/// All files of a recipe: one with many options has them beside its main file.
+fn source_of(name: &str) -> String {
+    let folder = workspace().join("crates").join(name).join("src");
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
 pub(crate) fn trials() -> Vec<Trial> {
     let topics =
         [help::TOPICS, usage::TOPICS, addresses::TOPICS, streams::TOPICS, ends::TOPICS].concat();
     let mut trials = Vec::new();
     for name in recipes() {
-        let kind = Kind::of(&name);
+        let kind = Kind::of(&source_of(&name));
         for &(topic, about, body) in &topics {
             if about == Kind::Any || about == kind {
                 let recipe = name.clone();
@@ -80,6 +84,8 @@ use topics;
 struct Tool {
     name: String,
     kind: Kind,
+    /// It speaks UDP: there is no connection that could fail.
+    datagrams: bool,
     help: String,
 }
 
@@ -96,7 +102,8 @@ struct Listed {
 impl Tool {
     fn look_at(name: &str, kind: Kind) -> Self {
         let help = Run::new(name).arg("--help").finish().stdout_text();
-        Self { name: name.to_owned(), kind, help }
+        let datagrams = source_of(name).contains("Type::DGRAM");
+        Self { name: name.to_owned(), kind, datagrams, help }
     }
 
     fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Run {
@@ -171,6 +178,11 @@ impl Tool {
         let required = positionals.split(' ').filter(|word| word.starts_with('<')).count();
         args.extend(words[words.len() - required..].iter().map(|word| (*word).to_owned()));
         args
+    }
+
+    /// The attempt of a client that fails where nobody is.
+    fn attempt(&self) -> &'static str {
+        if self.datagrams { "echo from" } else { "connect to" }
     }
 
     /// The server that the header of a client starts before it.

@@ -32,6 +32,8 @@ mod socket_modes;
 mod socket_timeout;
 mod stream_servers;
 mod try_it;
+mod udp_client;
+mod udp_echo;
 mod uring_echo;
 
 use std::num::NonZero;
@@ -60,6 +62,8 @@ fn main() -> ExitCode {
     trials.extend(prefork_echo::trials());
     trials.extend(uring_echo::trials());
     trials.extend(stream_servers::trials());
+    trials.extend(udp_echo::trials());
+    trials.extend(udp_client::trials());
     trials.extend(peers::trials());
     for recipe in [
         socket_timeout::trials,

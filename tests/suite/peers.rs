@@ -18,6 +18,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             curl_speaks_telnet_to_it,
             our_client_checks_socat,
             our_client_checks_python,
+            others_ask_our_server_of_datagrams,
+            our_client_of_datagrams_asks_others,
         ],
     )
 }
@@ -160,5 +162,71 @@ asyncio.run(main())
 fn our_client_checks_python() -> Result<(), Skip> {
     need(Need::Python3)?;
     checks("python3", |port| ["-c", PYTHON_SERVER, port].map(str::to_owned).into());
+    Ok(())
+}
+
+const PYTHON_DATAGRAMS: &str = r"
+import socket, sys
+data = sys.stdin.buffer.read()
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.settimeout(30)
+    s.sendto(data, ('127.0.0.1', int(sys.argv[1])))
+    sys.stdout.buffer.write(s.recv(65536))
+";
+
+/// Programs that send their standard input as datagrams and print what comes back.
+fn others_ask_our_server_of_datagrams() -> Result<(), Skip> {
+    let server = Server::start("udp-echo", ["--port", "0"]);
+    let port = server.address().port().to_string();
+    let socat =
+        ["-t", "2", "-b", "65507", "-", &format!("UDP:127.0.0.1:{port}")].map(str::to_owned);
+    // It leaves a second after the last datagram.
+    let ncat = ["-u", "-i", "1", "127.0.0.1", &port].map(str::to_owned);
+    let python = ["-c", PYTHON_DATAGRAMS, &port].map(str::to_owned);
+    for (tool, program, args, size) in [
+        (Need::Socat, "socat", &socat[..], 60_000),
+        (Need::Ncat, "ncat", &ncat[..], 1_000),
+        (Need::Python3, "python3", &python[..], 65_507),
+    ] {
+        need(tool)?;
+        let bytes = peer::pattern(8, size);
+        let finished = Run::program(program).args(args).stdin(bytes.as_slice()).finish();
+        let got = finished.stdout.len();
+        assert!(finished.stdout == bytes, "{program}: {got} of {size} bytes: {finished:?}");
+    }
+    Ok(())
+}
+
+const PYTHON_DATAGRAM_SERVER: &str = r"
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.bind(('127.0.0.1', int(sys.argv[1])))
+    while True:
+        data, peer = s.recvfrom(65536)
+        s.sendto(data, peer)
+";
+
+fn our_client_of_datagrams_asks_others() -> Result<(), Skip> {
+    let free = peer::refused_datagrams();
+    let address = free.address();
+    let port = address.port().to_string();
+    drop(free);
+    let socat = ["-b", "65507", &format!("UDP-RECVFROM:{port},bind=127.0.0.1,fork"), "PIPE"];
+    for (tool, program, args, size) in [
+        // Each datagram goes through a pipe, which an atomic write must fit.
+        (Need::Socat, "socat", &socat[..], "4096"),
+        (Need::Python3, "python3", &["-c", PYTHON_DATAGRAM_SERVER, &port], "65507"),
+    ] {
+        need(tool)?;
+        let server = Run::program(program).args(args).start();
+        let bound = || (!evidence::datagram_sockets(address).is_empty()).then_some(());
+        evidence::wait_until(Duration::from_secs(10), bound).expect(program);
+        for what in [&["hello"][..], &["--size", size], &["--count", "50"]] {
+            let client = ["--host", "127.0.0.1", "--port", &port];
+            let finished = Run::new("udp-client").args(client).args(what).finish();
+            assert_eq!(finished.code(), Some(0), "{program} {what:?}: {}", finished.stderr_text());
+        }
+        drop(server);
+    }
     Ok(())
 }

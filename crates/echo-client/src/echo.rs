@@ -17,6 +17,7 @@ use socket2::Socket;
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
+use netcore::pattern::first_difference;
 use netcore::signal::timeout_until;
 use netcore::text::escape;
 use netcore::time::Timeout;
@@ -176,14 +177,9 @@ impl Echo {
             Err(why) => return Err(why).attempt(format_args!("receive from {}", self.peer)),
         };
         let bytes = self.buffer.get(..received).unwrap_or_default();
-        let mut pairs = self.window.iter().take(self.sent).zip(bytes);
-        if let Some(at) = pairs.position(|(sent, got)| sent != got) {
-            let (sent, got) = (self.window.get(at).copied(), bytes.get(at).copied());
-            let (sent, got, offset) =
-                (sent.unwrap_or(0), got.unwrap_or(0), self.echoed + at as u64);
-            return Err(self.fault(format!(
-                "byte {offset} was sent as {sent:#04x} and came back as {got:#04x}"
-            )));
+        let expected = self.window.iter().take(self.sent);
+        if let Some(fault) = first_difference(expected, bytes, self.echoed) {
+            return Err(self.fault(fault));
         }
         if received > self.sent {
             return Err(self.fault(format!("{} bytes more than were sent", received - self.sent)));
@@ -197,18 +193,4 @@ impl Echo {
     fn fault(&self, fault: String) -> Error {
         Error::Protocol { peer: self.peer.to_string(), fault }
     }
-}
-
-/// So many bytes that never repeat for long, the same for the same seed (xorshift64*), so that a
-/// lost, doubled or exchanged piece shows.
-pub(crate) fn pattern(seed: u64, size: u32) -> Vec<u8> {
-    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
-    let mut next = || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        let [high, ..] = state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes();
-        high
-    };
-    (0..size).map(|_| next()).collect()
 }

@@ -48,6 +48,7 @@ use netcore::connect::connect;
 use netcore::error::Error;
 use netcore::number::{at_least_one, whole};
 use netcore::output::Output;
+use netcore::pattern::pattern;
 use netcore::port::Port;
 use netcore::resolve::{Family, addresses};
 use netcore::signal::timeout_until;
@@ -125,7 +126,7 @@ fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
         echo.copy_stdin(out)?;
     } else {
         let messages: Vec<Vec<u8>> = match args.size {
-            Some(size) => vec![echo::pattern(args.seed, size)],
+            Some(size) => vec![pattern(args.seed, size)],
             None if args.message.is_empty() => vec![MESSAGE.into()],
             None => args.message.iter().map(|message| message.clone().into_bytes()).collect(),
         };

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use netcore::text::{Json, shown};
-use netcore::time::millis;
+use netcore::time::{millis, percentile};
 
 use crate::Args;
 
@@ -24,12 +24,8 @@ pub(crate) fn echoed(peer: SocketAddr, message: &[u8], time: Duration, args: &Ar
 /// The times of many round trips.
 pub(crate) fn summary(mut times: Vec<Duration>, args: &Args) -> String {
     times.sort_unstable();
-    // The nearest rank: the smallest time that so many of a hundred do not exceed.
-    let percentile = |percent: usize| {
-        let rank = (times.len() * percent).div_ceil(100).max(1);
-        times.get(rank - 1).copied().unwrap_or_default()
-    };
-    let (count, [minimum, median, p99]) = (times.len(), [0, 50, 99].map(percentile));
+    let percentiles = [0, 50, 99].map(|percent| percentile(&times, percent));
+    let (count, [minimum, median, p99]) = (times.len(), percentiles);
     if args.json {
         let json = Json::new("summary").number("count", count as u64);
         let json = json.nanos("minimum_ns", minimum).nanos("median_ns", median);

@@ -1,6 +1,6 @@
 //! Addresses at which no server answers: one refuses, one keeps silent.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -30,6 +30,34 @@ pub fn refused_port() -> RefusedPort {
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bind to a free port");
     let address = socket.local_addr().ok().and_then(|address| address.as_socket());
     RefusedPort { _bound: socket, address: address.expect("its address") }
+}
+
+/// A port of UDP that nobody serves, as long as this value lives.
+#[derive(Debug)]
+pub struct RefusedDatagrams {
+    /// Connected elsewhere: it takes nothing from anyone else, and the kernel answers for it with
+    /// ICMP, port unreachable. No other socket is given its port meanwhile.
+    _connected: UdpSocket,
+    address: SocketAddr,
+}
+
+impl RefusedDatagrams {
+    /// Where nobody listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Takes a port of 127.0.0.1 that answers a datagram with ECONNREFUSED.
+///
+/// # Panics
+/// When the system has no port or descriptor left.
+pub fn refused_datagrams() -> RefusedDatagrams {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind to a free port");
+    let address = socket.local_addr().expect("its address");
+    // Connecting sends nothing, so it does not matter that nobody is there either.
+    socket.connect("127.0.0.1:1").expect("connect");
+    RefusedDatagrams { _connected: socket, address }
 }
 
 /// A listener that never accepts and whose queue is full: the next connect neither succeeds nor fails.

@@ -222,6 +222,29 @@ fn listening_inodes(address: SocketAddr) -> Vec<String> {
     text.lines().filter_map(inode).collect()
 }
 
+/// A UDP socket, as a line of `/proc/net/udp` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Memory that its queue of received datagrams takes, in bytes.
+    pub queue: u64,
+    /// Datagrams that found the queue full, or whose checksum was wrong.
+    pub drops: u64,
+}
+
+/// The UDP sockets bound to exactly this address, in our network namespace.
+pub fn datagram_sockets(address: SocketAddr) -> Vec<Datagrams> {
+    let table = if address.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
+    let text = fs::read_to_string(table).unwrap_or_default();
+    let socket = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let own = socket_address(fields.get(1)?)? == (address.ip(), address.port());
+        let (_, queue) = fields.get(4).filter(|_| own)?.split_once(':')?;
+        let queue = u64::from_str_radix(queue, 16).ok()?;
+        Some(Datagrams { queue, drops: fields.last()?.parse().ok()? })
+    };
+    text.lines().filter_map(socket).collect()
+}
+
 /// `0100007F:1F90`: the address in words of 32 bits, each printed as if the machine's byte order were
 /// the network's; the port in plain hexadecimal.
 fn socket_address(text: &str) -> Option<(IpAddr, u16)> {

@@ -19,6 +19,7 @@ mod binary;
 mod dns;
 pub mod evidence;
 mod header;
+mod lossy;
 pub mod namespace;
 pub mod peer;
 mod process;

@@ -3,8 +3,10 @@
 //! Literals are read here: the C library's `getaddrinfo` would dial 8.0.0.1 for `010.0.0.1`.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
+
+use nix::sys::socket::SockaddrStorage;
 
 use crate::text::escape;
 
@@ -172,6 +174,16 @@ pub fn inet_aton(text: &str) -> Option<Ipv4Addr> {
         value |= u32::from(u8::try_from(*number).ok()?) << shift;
     }
     Some(value.into())
+}
+
+/// The address that recvmsg(2) tells, `None` of a family without ports.
+#[must_use]
+pub fn socket_address(told: &SockaddrStorage) -> Option<SocketAddr> {
+    match (told.as_sockaddr_in(), told.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(SocketAddrV4::from(*v4).into()),
+        (_, Some(v6)) => Some(SocketAddrV6::from(*v6).into()),
+        _ => None,
+    }
 }
 
 /// An address as a person knows it: the IPv4 peer of a dual-stack socket as IPv4.

@@ -119,7 +119,7 @@ impl Error {
         let Error::Os { attempt, source } = self else { return None };
         Some(match source {
             Errno::EADDRINUSE => {
-                "`ss -tlnp` names the process that holds the port; --port 0 takes a free one"
+                "`ss -tulnp` names the process that holds the port; --port 0 takes a free one"
             }
             Errno::EADDRNOTAVAIL => "`ip address` lists the addresses of this machine",
             Errno::EACCES if attempt.starts_with("bind") => {
@@ -129,6 +129,7 @@ impl Error {
             Errno::ENOSYS | Errno::EPERM if attempt.starts_with("io_uring") => {
                 "`sysctl kernel.io_uring_disabled`, and the seccomp rules of a container, can forbid it"
             }
+            Errno::EMSGSIZE => "a datagram has 65507 bytes at most, over IPv6 65527",
             Errno::EMFILE => {
                 "`ulimit -n` is the limit of this process, `ls -l /proc/PID/fd` what it holds"
             }

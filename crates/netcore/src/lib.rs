@@ -11,6 +11,7 @@
 //! | [`time`] | durations and time-outs as people type them |
 //! | [`number`] | whole numbers as people type them |
 //! | [`addr`], [`port`] | hosts and ports as people type them |
+//! | [`pattern`] | bytes to send, and where they differ from what comes back |
 //! | [`input`] | the words of the command line, or the lines of standard input |
 //! | [`service`] | names of ports |
 //! | [`resolve`] | names to addresses and back, within a deadline, with the resolver's own errors |
@@ -42,6 +43,7 @@ pub mod log;
 pub mod ntp;
 pub mod number;
 pub mod output;
+pub mod pattern;
 pub mod port;
 pub mod resolve;
 pub mod service;

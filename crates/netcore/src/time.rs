@@ -67,6 +67,13 @@ pub fn millis(duration: Duration) -> String {
     format!("{millis:.decimals$} ms")
 }
 
+/// The smallest of the sorted durations that so many of a hundred do not exceed (the nearest rank).
+#[must_use]
+pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
 /// A duration in the unit of a timeval, rounded up, for SO_RCVTIMEO and SO_SNDTIMEO: cut off, a wait
 /// would end before its time, and what is shorter than a microsecond would be 0, and that is for ever.
 #[must_use]
@@ -168,6 +175,16 @@ mod tests {
         assert_eq!(in_micros(Duration::from_nanos(1_999_999_001)), Duration::from_secs(2));
         assert_eq!(in_micros(Duration::ZERO), Duration::ZERO);
         assert_eq!(in_micros(Duration::MAX), Duration::MAX);
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_durations() {
+        let of = |count: u64| (1..=count).map(Duration::from_secs).collect::<Vec<_>>();
+        for (count, percent, rank) in [(1, 0, 1), (1, 99, 1), (4, 50, 2), (5, 50, 3), (100, 99, 99)]
+        {
+            assert_eq!(percentile(&of(count), percent), Duration::from_secs(rank), "{count}");
+        }
+        assert_eq!(percentile(&[], 50), Duration::ZERO);
     }
 
     #[test]

@@ -46,7 +46,7 @@ mod ask;
 mod server;
 
 use std::io::IoSliceMut;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -57,6 +57,7 @@ use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 use socket2::{Domain, Socket, Type};
 
+use netcore::addr::socket_address;
 use netcore::error::Attempt;
 use netcore::ntp::accept::{LONGEST, Refusal, Request, accept};
 use netcore::ntp::packet::Packet;
@@ -142,11 +143,6 @@ fn receive(socket: &Socket, buffer: &mut [u8]) -> nix::Result<Datagram> {
         )),
         _ => None,
     });
-    let from =
-        message.address.and_then(|from| match (from.as_sockaddr_in(), from.as_sockaddr_in6()) {
-            (Some(v4), _) => Some(SocketAddrV4::from(*v4).into()),
-            (_, Some(v6)) => Some(SocketAddrV6::from(*v6).into()),
-            _ => None,
-        });
+    let from = message.address.as_ref().and_then(socket_address);
     Ok(Datagram { length: message.bytes, from, stamp })
 }

@@ -33,7 +33,7 @@
 //!   full, but the kernel then keeps a list of its own, which costs time.
 //!
 //! # Next
-//! `epoll-echo` makes the calls itself, when they will not block.
+//! `epoll-echo` makes the calls itself, when they will not block; `udp-echo` has no connections.
 //!
 //! # Source
 //! io_uring(7), io_uring_setup(2), io_uring_enter(2), shutdown(2); the Python cookbook's chapter 2

@@ -1,6 +1,6 @@
 //! Hosts and ports as people type them.
 
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 
 use netcheck::{Finished, Need, Run, Skip, need};
 
@@ -49,13 +49,14 @@ fn a_server_takes_a_service_name(tool: &Tool) -> Result<(), Skip> {
 
 fn a_client_takes_a_service_name(tool: &Tool) -> Result<(), Skip> {
     need(Need::Services)?;
+    let taken = |why: std::io::Error| why.kind() == std::io::ErrorKind::AddrInUse;
     // An address of this machine that hardly any server takes for itself alone.
     let host = "127.80.80.80";
-    if TcpStream::connect((host, 80)).is_ok() {
+    if TcpStream::connect((host, 80)).is_ok() || UdpSocket::bind((host, 80)).is_err_and(taken) {
         return Err(Skip { reason: "needs a port 80 that nobody serves".to_owned() });
     }
     let finished = at(tool, "http", host).finish();
-    let error = "connect to 127.80.80.80:80: Connection refused (ECONNREFUSED)";
+    let error = format!("{} {host}:80: Connection refused (ECONNREFUSED)", tool.attempt());
     ended(&finished, &[69], &format!("{}: {error}\nhint: ", tool.name));
     Ok(())
 }

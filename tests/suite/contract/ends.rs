@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use netcheck::peer::{SilentListener, refused_port};
-use netcheck::{Need, Run, Server, Signal, Skip, bin, evidence, need};
+use netcheck::peer::{SilentListener, refused_datagrams, refused_port};
+use netcheck::{Finished, Need, Run, Server, Signal, Skip, bin, evidence, need};
 
 use super::{Kind, Tool, Topic, ended, topics};
 
@@ -73,26 +73,79 @@ fn ask(tool: &Tool, port: u16) -> Run {
 }
 
 fn a_server_that_is_not_there_is_69(tool: &Tool) -> Result<(), Skip> {
-    let nobody = refused_port();
-    let finished = ask(tool, nobody.address().port()).finish();
-    let error = format!("connect to {}: Connection refused (ECONNREFUSED)", nobody.address());
+    let (stream, datagram) = (refused_port(), refused_datagrams());
+    let nobody = if tool.datagrams { datagram.address() } else { stream.address() };
+    let finished = ask(tool, nobody.port()).finish();
+    let error = format!("{} {nobody}: Connection refused (ECONNREFUSED)", tool.attempt());
     ended(&finished, &[69], &format!("{}: {error}\nhint: ", tool.name));
     Ok(())
 }
 
 fn a_server_that_does_not_answer_is_75(tool: &Tool) -> Result<(), Skip> {
-    let silent = SilentListener::start();
+    let silent = Silent::start(tool);
     let finished = ask(tool, silent.address().port()).args(["--timeout", "200ms"]).finish();
-    let error = format!("connect to {}: nothing for 200ms\n", silent.address());
+    let error = format!("{} {}: nothing for 200ms\n", tool.attempt(), silent.address());
     ended(&finished, &[75], &format!("{}: {error}", tool.name));
     assert!(finished.elapsed >= Duration::from_millis(200), "{:?}", finished.elapsed);
     Ok(())
+}
+
+/// A server that is there, and says nothing.
+enum Silent {
+    Stream(SilentListener),
+    Datagrams(UdpSocket),
+}
+
+impl Silent {
+    fn start(tool: &Tool) -> Self {
+        if tool.datagrams {
+            Self::Datagrams(UdpSocket::bind("127.0.0.1:0").unwrap())
+        } else {
+            Self::Stream(SilentListener::start())
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Stream(listener) => listener.address(),
+            Self::Datagrams(socket) => socket.local_addr().unwrap(),
+        }
+    }
 }
 
 fn an_answer_that_the_protocol_does_not_allow_is_65(tool: &Tool) -> Result<(), Skip> {
     if !tool.codes().contains(&65) {
         return Ok(());
     }
+    let (address, finished) =
+        if tool.datagrams { ask_nonsense_of_datagrams(tool) } else { ask_nonsense(tool) };
+    ended(&finished, &[65], &format!("{}: {address}: ", tool.name));
+    // What the peer sent is shown escaped: no raw byte of it gets through.
+    let said = String::from_utf8(finished.stderr).expect("UTF-8");
+    assert!(!said.trim_end().contains(char::is_control), "{said:?}");
+    Ok(())
+}
+
+/// Bytes that are no answer to anything, nor fit to be shown.
+const NONSENSE: &[u8] = b"\x1b[31m\xff\0\n";
+
+/// Asks a server that answers one datagram with nonsense.
+fn ask_nonsense_of_datagrams(tool: &Tool) -> (SocketAddr, Finished) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let address = socket.local_addr().unwrap();
+    let finished = thread::scope(|scope| {
+        scope.spawn(|| {
+            let (_, peer) = socket.recv_from(&mut [0; 4096]).expect("it asks");
+            socket.send_to(NONSENSE, peer).unwrap();
+        });
+        ask(tool, address.port()).finish()
+    });
+    (address, finished)
+}
+
+/// Asks a server that answers every connection with nonsense.
+fn ask_nonsense(tool: &Tool) -> (SocketAddr, Finished) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let over = AtomicBool::new(false);
@@ -112,11 +165,7 @@ fn an_answer_that_the_protocol_does_not_allow_is_65(tool: &Tool) -> Result<(), S
         drop(TcpStream::connect(address));
         finished
     });
-    ended(&finished, &[65], &format!("{}: {address}: ", tool.name));
-    // What the peer sent is shown escaped: no raw byte of it gets through.
-    let said = String::from_utf8(finished.stderr).expect("UTF-8");
-    assert!(!said.trim_end().contains(char::is_control), "{said:?}");
-    Ok(())
+    (address, finished)
 }
 
 /// Takes a request, answers with bytes that are no answer to anything, and takes the rest, so that no
@@ -125,7 +174,7 @@ fn answer_nonsense(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(SOON))?;
     let mut buffer = [0; 4096];
     if stream.read(&mut buffer)? > 0 {
-        stream.write_all(&b"\x1b[31m\xff\0\n".repeat(8))?;
+        stream.write_all(&NONSENSE.repeat(8))?;
     }
     stream.shutdown(Shutdown::Write)?;
     while stream.read(&mut buffer)? > 0 {}
@@ -146,7 +195,7 @@ fn an_input_that_cannot_be_read_is_74(tool: &Tool) -> Result<(), Skip> {
 
 fn a_client_ended_by_a_signal_says_so(tool: &Tool) -> Result<(), Skip> {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let silent = SilentListener::start();
+        let silent = Silent::start(tool);
         let client = ask(tool, silent.address().port()).args(["--timeout", "none"]).start();
         let has_socket = || {
             let open = evidence::descriptors(client.pid());

@@ -199,6 +199,7 @@ fn matches(step: &Step, call: &Call, known: Known) -> bool {
             | "recvmsg"
             | "send"
             | "sendto"
+            | "sendmsg"
             | "shutdown"
             | "close"
     );

@@ -37,6 +37,16 @@ const EXCEPTIONS: &[Exception] = &[
     ),
     ("timeout", "longest wait for each answer (5s), or none", "there is no connection to wait for"),
     (
+        "timeout",
+        "longest wait for each reply, retries included (5s), or none",
+        "nothing says when a datagram is lost: what bounds the wait bounds the retries too",
+    ),
+    (
+        "retries",
+        "how often a datagram without a reply is sent again (2)",
+        "a question may be asked anew, a datagram is sent again as it is",
+    ),
+    (
         "count",
         "samples of each server (1); the one of least delay counts",
         "what is asked for is one answer, better for each sample",

@@ -1,0 +1,63 @@
+//! What is sent and how often, as people type it.
+
+use argh::{ArgsInfo, FromArgs};
+
+use netcore::addr::Host;
+use netcore::number::{at_least_one, whole};
+use netcore::port::Port;
+use netcore::time::{Span, Timeout};
+
+/// Send datagrams, and count what comes back, is lost, doubled or reordered.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(example = "{command_name} --port 7777 'Hello, server'")]
+#[argh(example = "{command_name} --port 7777 --count 1000 --window 8 --size 512")]
+pub(crate) struct Args {
+    /// port of the server: a number or a service name
+    #[argh(option, short = 'p')]
+    pub(crate) port: Port,
+    /// address or name of the server (localhost)
+    #[argh(option, default = "Host::Name(String::from(\"localhost\"))")]
+    pub(crate) host: Host,
+    /// IPv4 only
+    #[argh(switch, short = '4')]
+    pub(crate) ipv4: bool,
+    /// IPv6 only
+    #[argh(switch, short = '6')]
+    pub(crate) ipv6: bool,
+    /// longest wait for each reply, retries included (5s), or none
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
+    pub(crate) timeout: Timeout,
+    /// how often a datagram without a reply is sent again (2)
+    #[argh(option, arg_name = "n", default = "2", from_str_fn(whole))]
+    pub(crate) retries: u8,
+    /// wait before the first retry (1s), twice as long before each next
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(1)")]
+    pub(crate) backoff: Timeout,
+    /// send this many bytes of a pattern
+    #[argh(option, arg_name = "bytes", from_str_fn(whole))]
+    pub(crate) size: Option<u16>,
+    /// which pattern (1)
+    #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]
+    pub(crate) seed: u64,
+    /// send everything this many times (1)
+    #[argh(option, arg_name = "n", default = "1", from_str_fn(at_least_one))]
+    pub(crate) count: u32,
+    /// with --count: datagrams under way at once (1)
+    #[argh(option, arg_name = "n", default = "1", from_str_fn(at_least_one))]
+    pub(crate) window: u16,
+    /// pause between two times (0)
+    #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
+    pub(crate) interval: Span,
+    /// JSON Lines on standard output
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// print nothing but errors
+    #[argh(switch, short = 'q')]
+    pub(crate) quiet: bool,
+    /// print each round trip of --count too
+    #[argh(switch, short = 'v')]
+    pub(crate) verbose: bool,
+    /// what to send, one after the other
+    #[argh(positional)]
+    pub(crate) message: Vec<String>,
+}

@@ -1,0 +1,67 @@
+//! What is said about the datagrams.
+
+use std::net::SocketAddr;
+
+use netcore::error::Error;
+use netcore::text::{Json, shown};
+use netcore::time::{millis, percentile};
+
+use crate::args::Args;
+use crate::flight::{Counts, Echo, Flight};
+use crate::plan::{Plan, Sending};
+
+/// One datagram that came back as it was sent.
+pub(crate) fn echoed(peer: SocketAddr, plan: &Plan, echo: &Echo, args: &Args) -> String {
+    let Echo { number, sent, time } = *echo;
+    let bytes = plan.bytes(Sending { number, attempt: 0 }).len();
+    let message = shown(plan.message(number));
+    if args.json {
+        let json = Json::new("echo").address(peer).number("number", number);
+        let json = json.number("bytes", bytes as u64).text("message", &message);
+        return json.number("sent", sent as u64).nanos("round_trip_ns", time).to_string();
+    }
+    let number = if plan.numbered { format!(" number {number}") } else { String::new() };
+    let message = if args.size.is_some() { String::new() } else { format!(": {message}") };
+    let times = if sent > 1 { format!("   sent {sent} times") } else { String::new() };
+    format!("{peer} echoed{number} {bytes} bytes{message}   {}{times}", millis(time))
+}
+
+/// All counts, and the times of those that came back.
+pub(crate) fn summary(peer: SocketAddr, flight: &mut Flight, args: &Args) -> String {
+    flight.times.sort_unstable();
+    let Counts { echoed, lost, changed, doubled, reordered, late, resent } = flight.counts;
+    let (total, count) = (flight.newest(), flight.times.len());
+    let [minimum, median, p99] = [0, 50, 99].map(|percent| percentile(&flight.times, percent));
+    if args.json {
+        let json = Json::new("summary").address(peer).number("count", total);
+        let json = json.number("echoed", echoed).number("lost", lost).number("changed", changed);
+        let json = json.number("doubled", doubled).number("reordered", reordered);
+        let json = json.number("late", late).number("resent", resent);
+        let json = json.nanos("minimum_ns", minimum).nanos("median_ns", median);
+        return format!("{}\n", json.nanos("p99_ns", p99));
+    }
+    let mut text = format!(
+        "{echoed} of {total} datagrams came back: {lost} lost, {changed} changed; {doubled} doubled, \
+         {reordered} reordered, {late} late, {resent} sent again\n"
+    );
+    if count > 0 {
+        let [minimum, median, p99] = [minimum, median, p99].map(millis);
+        text += &format!("{count} round trips: minimum {minimum}, median {median}, p99 {p99}\n");
+    }
+    text
+}
+
+/// One error for all the addresses from which nothing came, so that none is forgotten: that of the
+/// last, with the others before it.
+pub(crate) fn all_failed(failures: Vec<Error>) -> Error {
+    let mut failures = failures.into_iter().rev();
+    let Some(mut last) = failures.next() else {
+        return Error::Usage("no address to send to".to_owned());
+    };
+    for before in failures {
+        if let Error::Os { attempt, .. } | Error::Timeout { attempt, .. } = &mut last {
+            *attempt = format!("{before}; {attempt}");
+        }
+    }
+    last
+}

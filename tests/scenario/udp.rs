@@ -1,0 +1,166 @@
+//! One socket for all peers: bounds kept, answers from the address that was asked, loss without a word.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use netcheck::peer::{self, Fate, Fates, LossyWay};
+use netcheck::{Halt, Run, Scenario, Server, Story, evidence};
+
+use crate::ends;
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "udp",
+    summary: "one socket for all peers, and what UDP does not promise",
+    run,
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let server = story.serve("udp-echo", ["--port", "0", "--host", "0.0.0.0"]);
+    one_socket(story, &server)?;
+    bounds(story, &server)?;
+    asked(story, &server)?;
+    full(story, &server)?;
+    lossy(story, &server)?;
+    ends(story, &server)?;
+    nobody(story)
+}
+
+/// A client that waits for its answer, at an address of the server.
+fn client(server: &Server, host: &str) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect((host, server.address().port()))?;
+    socket.set_read_timeout(Some(SOON))?;
+    Ok(socket)
+}
+
+fn one_socket(story: &mut Story, server: &Server) -> Result<(), Halt> {
+    let clients: Vec<UdpSocket> =
+        (0..20).map(|_| client(server, "127.0.0.1")).collect::<Result<_, _>>()?;
+    let mut answered = 0;
+    for client in &clients {
+        client.send(b"hello")?;
+        answered += usize::from(client.recv(&mut [0; 16])? == 5);
+    }
+    story.event("answered", "20 clients, which stay");
+    let descriptors = evidence::descriptors(server.pid());
+    let sockets = descriptors.values().filter(|link| link.starts_with("socket:")).count();
+    let bound = evidence::datagram_sockets(server.address()).len();
+    let evidence = format!(
+        "{answered} clients, {sockets} socket in /proc/{}/fd, {bound} line in /proc/net/udp",
+        server.pid()
+    );
+    let statement = "one socket and one descriptor serve 20 clients at once";
+    story.check_eq("one", statement, (20, 1, 1), (answered, sockets, bound), evidence)
+}
+
+fn bounds(story: &mut Story, server: &Server) -> Result<(), Halt> {
+    let client = client(server, "127.0.0.1")?;
+    let sizes = [5, 0, 65_507, 1];
+    server.stop();
+    for size in sizes {
+        client.send(&peer::pattern(1, size))?;
+    }
+    story.event("sent", "four datagrams to a server that stands still");
+    server.cont();
+    let mut buffer = vec![0; 65_536];
+    let mut came = Vec::new();
+    for _ in sizes {
+        came.push(client.recv(&mut buffer)?);
+    }
+    let evidence = format!("sent {sizes:?} bytes, received {came:?}");
+    story.check_eq(
+        "bounds",
+        "what was four datagrams is four, an empty one too",
+        &sizes[..],
+        &came,
+        evidence,
+    )
+}
+
+fn asked(story: &mut Story, server: &Server) -> Result<(), Halt> {
+    let port = server.address().port();
+    let ask = ["--host", "127.0.0.2", "--port", &port.to_string(), "hello"];
+    let finished = story.run(Run::new("udp-client").args(ask));
+    let status = finished.status;
+    story.check("connected", "a connected client hears the answer", status.success(), status)?;
+    // This one is not connected, and hears whoever answers.
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_read_timeout(Some(SOON))?;
+    socket.send_to(b"hello", ("127.0.0.2", port))?;
+    let (_, from) = socket.recv_from(&mut [0; 16])?;
+    let evidence =
+        format!("asked 127.0.0.2:{port}, answered by {from}; the socket is bound to 0.0.0.0");
+    let statement = "the answer leaves from the address that was asked";
+    story.check_eq("asked", statement, format!("127.0.0.2:{port}"), from.to_string(), evidence)
+}
+
+fn full(story: &mut Story, server: &Server) -> Result<(), Halt> {
+    let client = client(server, "127.0.0.1")?;
+    let bound = || evidence::datagram_sockets(server.address()).first().copied();
+    let drops = || bound().map_or(0, |socket| socket.drops);
+    let before = drops();
+    server.stop();
+    let (bytes, mut sent) = (peer::pattern(1, 1000), 0_u64);
+    // A burst as long as it takes: queues are not equally long everywhere. No send fails.
+    while drops() < before + 100 {
+        client.send(&bytes)?;
+        sent += 1;
+    }
+    let queue = bound().map_or(0, |socket| socket.queue);
+    let dropped = drops() - before;
+    server.cont();
+    let mut came = 0;
+    while came < sent - dropped {
+        client.recv(&mut [0; 1500])?;
+        came += 1;
+    }
+    let evidence = format!(
+        "{sent} sent, all taken; {dropped} in column drops of /proc/net/udp, {came} echoed"
+    );
+    let statement = "a full queue drops, and neither side is told";
+    story.check("drops", statement, came + dropped == sent && queue > 0, evidence)
+}
+
+fn lossy(story: &mut Story, server: &Server) -> Result<(), Halt> {
+    let to = std::net::SocketAddr::from(([127, 0, 0, 1], server.address().port()));
+    let percent = [Fate::Lost, Fate::Doubled].map(|fate| (fate, 5));
+    let fates = Fates { seed: 1, percent: percent.into(), until: 180 };
+    let way = LossyWay::to(to, fates.clone());
+    story.event("started", "a way that loses 5 of a hundred replies and doubles 5");
+    let port = way.address().port().to_string();
+    let args = ["--host", "127.0.0.1", "--port", &port, "--count", "200", "--window", "50"];
+    let once = ["--retries", "0", "--timeout", "1s"];
+    let finished = story.run(Run::new("udp-client").args(args).args(once));
+    let (lost, doubled) = (fates.count(Fate::Lost), fates.count(Fate::Doubled));
+    let (text, code) = (finished.stdout_text(), finished.code());
+    let counted = text.contains(&format!(" {lost} lost, "))
+        && text.contains(&format!(" {doubled} doubled, "));
+    let evidence = format!("the way lost {lost} and doubled {doubled}; exit code {code:?}");
+    story.check(
+        "lossy",
+        "the client counts what the way did",
+        counted && code == Some(75),
+        evidence,
+    )?;
+
+    let way = LossyWay::to(to, fates);
+    let port = way.address().port().to_string();
+    let args = ["--host", "127.0.0.1", "--port", &port, "--count", "200", "--window", "50"];
+    let retries = ["--retries", "5", "--backoff", "50ms"];
+    let finished = story.run(Run::new("udp-client").args(args).args(retries));
+    let status = finished.status;
+    story.check("retries", "with retries all come back", status.success(), status)
+}
+
+fn nobody(story: &mut Story) -> Result<(), Halt> {
+    let nobody = peer::refused_datagrams();
+    let port = nobody.address().port().to_string();
+    let args = ["--host", "127.0.0.1", "--port", &port, "hello"];
+    let refused = story.run(Run::new("udp-client").args(args));
+    let statement = "nobody there: ICMP says so, and a connected socket is told";
+    let said = refused.stderr_text();
+    let told = refused.code() == Some(69) && said.contains("ECONNREFUSED");
+    story.check("refused", statement, told, said.lines().next().unwrap_or_default())
+}

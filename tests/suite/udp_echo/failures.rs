@@ -1,0 +1,104 @@
+//! What goes wrong around it: a full queue, peers that have gone, system calls that fail.
+
+use libtest_mimic::Trial;
+use netcheck::{Need, Run, Server, Skip, evidence, need, peer};
+
+use super::{SOON, client, counts, is_echoed, receive, server};
+use crate::{tests, topic};
+
+pub(super) fn trials() -> Vec<Trial> {
+    topic(
+        "udp_echo",
+        tests![
+            what_finds_the_queue_full_is_dropped_and_counted,
+            clients_that_have_gone_harm_nobody,
+            calls_that_fail_cost_one_datagram,
+            a_poll_that_was_ready_for_nothing_is_passed_over,
+        ],
+    )
+}
+
+fn what_finds_the_queue_full_is_dropped_and_counted() -> Result<(), Skip> {
+    let server = server(&["--json"]);
+    let client = client("127.0.0.1", &server);
+    let drops = || evidence::datagram_sockets(server.address())[0].drops;
+    server.stop();
+    let bytes = peer::pattern(1, 1000);
+    let mut sent = 0_u64;
+    // However large this machine's buffers are.
+    while drops() < 100 {
+        client.send(&bytes).expect("a sender is told nothing");
+        sent += 1;
+    }
+    server.cont();
+    let queued = sent - drops();
+    // Read one by one, so that our own queue drops none.
+    (0..queued).for_each(|_| assert_eq!(receive(&client).len(), 1000));
+    // The next datagram into the queue brings the count with it.
+    is_echoed(&client, b"hello");
+    let dropped = drops();
+    let counts = counts(&server);
+    assert_eq!(counts["dropped"], dropped, "{counts}");
+    assert_eq!((&counts["received"], sent), (&(queued + 1).into(), queued + dropped), "{counts}");
+    Ok(())
+}
+
+fn clients_that_have_gone_harm_nobody() -> Result<(), Skip> {
+    let server = server(&["--json"]);
+    server.stop();
+    for _ in 0..20 {
+        // It closes at once: the answer meets ICMP, port unreachable.
+        client("127.0.0.1", &server).send(b"hello").unwrap();
+    }
+    server.cont();
+    let client = client("127.0.0.1", &server);
+    is_echoed(&client, b"still there");
+    let counts = counts(&server);
+    assert_eq!((&counts["echoed"], &counts["failed"]), (&21.into(), &0.into()), "{counts}");
+    Ok(())
+}
+
+/// A server some of whose calls fail.
+fn failing(inject: &str) -> Server {
+    let run = Run::new("udp-echo").args(["--port", "0", "-v"]);
+    let inject = format!("inject={inject}");
+    let (run, _trace) = run.traced(&["trace=sendmsg,recvmsg", &inject]);
+    Server::start_run(run)
+}
+
+fn calls_that_fail_cost_one_datagram() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    // A firewall, a full queue on the way out, a route that is gone, no memory.
+    for errno in ["EPERM", "EAGAIN", "ENOBUFS", "ENETUNREACH", "EHOSTUNREACH", "EINVAL", "ENOMEM"] {
+        let server = failing(&format!("sendmsg:error={errno}:when=1"));
+        let client = client("127.0.0.1", &server);
+        client.send(b"lost").unwrap();
+        is_echoed(&client, b"hello");
+        let line = |log: &str| {
+            log.contains(&format!("echo to {}: ", client.local_addr().unwrap()))
+                && log.contains(&format!("({errno})\n"))
+        };
+        assert!(server.wait_stderr(line, SOON), "{errno}: {}", server.stderr());
+    }
+    for errno in ["ENOMEM", "ENOBUFS"] {
+        let server = failing(&format!("recvmsg:error={errno}:when=1"));
+        is_echoed(&client("127.0.0.1", &server), b"hello");
+        let line = |log: &str| log.contains("receive: ") && log.contains(&format!("({errno})\n"));
+        assert!(server.wait_stderr(line, SOON), "{errno}: {}", server.stderr());
+    }
+    let server = failing("recvmsg:error=EBADF:when=1");
+    client("127.0.0.1", &server).send(b"hello").unwrap();
+    let status = server.wait(SOON).expect("it ends");
+    assert_eq!(status.code(), Some(71), "{}", server.stderr());
+    Ok(())
+}
+
+fn a_poll_that_was_ready_for_nothing_is_passed_over() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    for errno in ["EAGAIN", "EINTR"] {
+        let server = failing(&format!("recvmsg:error={errno}:when=1..3"));
+        is_echoed(&client("127.0.0.1", &server), b"hello");
+        assert!(!server.stderr().contains(errno), "{}", server.stderr());
+    }
+    Ok(())
+}

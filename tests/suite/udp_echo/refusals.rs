@@ -1,0 +1,167 @@
+//! Who gets no answer, so that no two servers can be set against each other.
+
+use std::io::ErrorKind;
+
+use libtest_mimic::Trial;
+use netcheck::{Finished, Need, Run, Skip, bin, need};
+
+use super::{SOON, client, counts, from, has_ipv6, is_echoed, is_silent, server};
+use crate::{tests, topic};
+
+pub(super) fn trials() -> Vec<Trial> {
+    topic(
+        "udp_echo",
+        tests![
+            services_that_answer_anything_get_no_answer,
+            its_own_port_gets_no_answer_even_elsewhere,
+            a_broadcast_gets_no_answer,
+            a_flood_of_refusals_does_not_fill_the_log,
+            forged_senders_set_no_two_servers_against_each_other,
+            a_link_local_address_is_answered_with_its_zone_and_a_multicast_address_not,
+        ],
+    )
+}
+
+fn services_that_answer_anything_get_no_answer() -> Result<(), Skip> {
+    let server = server(&["-v"]);
+    for port in [7, 13, 17, 19, 37] {
+        // An address that hardly any server takes for itself.
+        let service = match from("127.7.7.7", port) {
+            Err(why) if why.kind() == ErrorKind::PermissionDenied => {
+                return Err(Skip { reason: "needs the right to a port below 1024".to_owned() });
+            }
+            service => service.unwrap(),
+        };
+        service.connect(server.address()).unwrap();
+        service.send(b"hello").unwrap();
+        let line = format!("127.7.7.7:{port} not answered: port {port} is ");
+        assert!(server.wait_stderr(|log| log.contains(&line), SOON), "{}", server.stderr());
+        is_silent(&service);
+    }
+    is_echoed(&client("127.0.0.1", &server), b"hello");
+    Ok(())
+}
+
+fn its_own_port_gets_no_answer_even_elsewhere() -> Result<(), Skip> {
+    let server = server(&["--json"]);
+    let twin = from("127.0.0.2", server.address().port()).unwrap();
+    twin.connect(server.address()).unwrap();
+    twin.send(b"hello").unwrap();
+    is_silent(&twin);
+    is_echoed(&client("127.0.0.1", &server), b"hello");
+    let counts = counts(&server);
+    assert_eq!((&counts["refused"], &counts["echoed"]), (&1.into(), &1.into()), "{counts}");
+    Ok(())
+}
+
+fn a_broadcast_gets_no_answer() -> Result<(), Skip> {
+    for host in ["0.0.0.0", "::"] {
+        if host == "::" {
+            has_ipv6()?;
+        }
+        let server = server(&["--host", host, "-v"]);
+        let asker = from("127.0.0.1", 0).unwrap();
+        asker.set_broadcast(true).unwrap();
+        // That of loopback's own network: nothing leaves this machine.
+        asker.send_to(b"hello", ("127.255.255.255", server.address().port())).unwrap();
+        let line = "not answered: 127.255.255.255 is not one host's\n";
+        assert!(server.wait_stderr(|log| log.contains(line), SOON), "{}", server.stderr());
+        is_silent(&asker);
+    }
+    Ok(())
+}
+
+fn a_flood_of_refusals_does_not_fill_the_log() -> Result<(), Skip> {
+    let server = server(&[]);
+    let twin = from("127.0.0.2", server.address().port()).unwrap();
+    twin.connect(server.address()).unwrap();
+    let begun = std::time::Instant::now();
+    for _ in 0..50 {
+        for _ in 0..10 {
+            twin.send(b"hello").unwrap();
+        }
+        // One that is answered has them all behind it.
+        is_echoed(&client("127.0.0.1", &server), b"hello");
+    }
+    let most = 1 + begun.elapsed().as_secs();
+    let lines = server.stderr().matches("not answered").count() as u64;
+    assert!((1..=most).contains(&lines), "{lines} lines:\n{}", server.stderr());
+    Ok(())
+}
+
+/// Sends datagrams with a forged sender, which takes CAP_NET_RAW: `from port to port`, each.
+const FORGE: &str = r"
+import socket, struct, sys
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+words = sys.argv[1:]
+while words:
+    source, sport, to, port, *words = words
+    udp = struct.pack('!HHHH', int(sport), int(port), 13, 0) + b'hello'
+    ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 33, 0, 0, 64, 17, 0,
+                     socket.inet_aton(source), socket.inet_aton(to))
+    raw.sendto(ip + udp, (to, 0))
+";
+
+/// Runs a script of the shell on a machine of its own, `$0` is udp-echo, `$1` udp-client.
+fn on_its_own_machine(script: &str, arguments: &[&str]) -> Result<Finished, Skip> {
+    need(Need::OwnNames)?;
+    let run = Run::program("sh").args(["-c", script]);
+    let run = run.arg(bin("udp-echo")).arg(bin("udp-client")).args(arguments);
+    Ok(run.inside("tests/etc").finish())
+}
+
+fn forged_senders_set_no_two_servers_against_each_other() -> Result<(), Skip> {
+    need(Need::Python3)?;
+    // One server on the port of the echo service, two on another. Each datagram claims to come from
+    // one of them; the last from nobody, who is not answered either. Then each is asked once.
+    let script = r#"
+        ready() { while ! grep -q listening "$1"; do :; done; }
+        folder=$(mktemp -d); trap 'rm -r "$folder"' EXIT; cd "$folder" || exit 1
+        "$0" --port 7 --host 127.0.0.1 >a 2>a.log & a=$!
+        "$0" --port 7777 --host 127.0.0.1 >b 2>b.log & b=$!
+        "$0" --port 7777 --host 127.0.0.2 >c 2>c.log & c=$!
+        ready a; ready b; ready c
+        python3 -c "$2" 127.0.0.1 7 127.0.0.1 7777  127.0.0.1 7777 127.0.0.1 7777 \
+            127.0.0.2 7777 127.0.0.1 7777  127.0.0.1 7777 127.0.0.2 7777 \
+            127.0.0.1 0 127.0.0.1 7777 || exit
+        for server in '127.0.0.1 --port 7' '127.0.0.1 --port 7777' '127.0.0.2 --port 7777'; do
+            "$1" -q --host $server || exit
+        done
+        kill $a $b $c; wait; tail -qn 1 a.log b.log c.log"#;
+    let finished = on_its_own_machine(script, &[FORGE])?;
+    let said = finished.stdout_text();
+    assert!(finished.status.success(), "{finished:?}");
+    let counted = |line: &str| {
+        let received = line.split(' ').nth(2)?.parse::<u32>().ok()?;
+        let (before, _) = line.split_once(" refused")?;
+        Some((received, before.rsplit(' ').next()?.parse::<u32>().ok()?))
+    };
+    let counts: Vec<Option<(u32, u32)>> = said.lines().map(counted).collect();
+    // A loop would be thousands.
+    assert_eq!(counts, [Some((1, 0)), Some((5, 4)), Some((2, 1))], "{said}");
+    Ok(())
+}
+
+fn a_link_local_address_is_answered_with_its_zone_and_a_multicast_address_not() -> Result<(), Skip>
+{
+    let script = r#"
+        ip link add v0 type veth peer name v1 && ip link set v1 up && ip link set v0 up &&
+            ip -6 address add fe80::1/64 dev v0 nodad || exit 42
+        folder=$(mktemp -d); trap 'rm -r "$folder"' EXIT; cd "$folder" || exit 1
+        "$0" --port 7777 --host :: -v >out 2>log & server=$!
+        while ! grep -q listening out; do :; done
+        "$1" --port 7777 --host fe80::1%v0 hello || exit
+        "$1" --port 7777 --host ff02::1%v0 --timeout 200ms hello; code=$?
+        kill $server; wait; cat log; exit $code"#;
+    let finished = on_its_own_machine(script, &[])?;
+    if finished.code() == Some(42) {
+        return Err(Skip { reason: "needs ip and a pair of veth".to_owned() });
+    }
+    let said = finished.stdout_text();
+    assert_eq!(finished.code(), Some(75), "{finished:?}");
+    // Shown with the zone that it has there, a number.
+    assert!(said.starts_with("[fe80::1%") && said.contains("]:7777 echoed 5 bytes"), "{said}");
+    assert!(said.contains(" sent 5 bytes to fe80::1: "), "{said}");
+    assert!(said.contains(" not answered: ff02::1 is not one host's\n"), "{said}");
+    Ok(())
+}
