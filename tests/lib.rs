@@ -30,6 +30,10 @@ mod modes;
 mod names;
 #[path = "scenario/no_zombies.rs"]
 mod no_zombies;
+#[path = "scenario/ntp_2036.rs"]
+mod ntp_2036;
+#[path = "scenario/ntp_majority.rs"]
+mod ntp_majority;
 #[path = "scenario/poll.rs"]
 mod poll;
 #[path = "scenario/prefork.rs"]
@@ -68,6 +72,8 @@ pub const ALL: &[Scenario] = &[
     reuse::SCENARIO,
     names::SCENARIO,
     sntp::SCENARIO,
+    ntp_majority::SCENARIO,
+    ntp_2036::SCENARIO,
 ];
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.

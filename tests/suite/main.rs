@@ -21,6 +21,7 @@ mod forking_output;
 mod host_info;
 mod ipv4_convert;
 mod ntp_responder;
+mod ntp_time;
 mod peers;
 mod prefork_echo;
 mod remote_ip;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         service_name::trials,
         byte_order::trials,
         sntp_client::trials,
+        ntp_time::trials,
         ntp_responder::trials,
     ] {
         trials.extend(recipe());

@@ -133,6 +133,9 @@ pub(crate) fn has(program: &str) -> Result<(), Skip> {
 /// A printed line without what differs from run to run: times, pids, and every port that the kernel
 /// picked for a client.
 fn masked(line: &str, port: &str) -> String {
+    if line.starts_with("    Time=") {
+        return "    Time=LOCAL".to_owned();
+    }
     let words: Vec<&str> = line.split(' ').map(clockless).collect();
     let line = words.join(" ");
     let mut masked = String::new();
@@ -146,6 +149,8 @@ fn masked(line: &str, port: &str) -> String {
             "PID"
         } else if after.starts_with(" ms") {
             "TIME"
+        } else if number.split_once('.').is_some_and(|(_, decimals)| decimals.len() == 6) {
+            "MICROS"
         } else if masked.ends_with(':') && number != port {
             "PORT"
         } else {

@@ -22,19 +22,21 @@ pub struct Recipe {
     pub version: &'static str,
     /// The text of its main.rs, whose header is the lesson that `--explain` prints.
     pub source: &'static str,
-    /// The exit codes that it can end with, for `--help`.
-    pub exit_codes: &'static [u8],
+    /// The exit codes that it can end with, for `--help`; each with what it means here, where that
+    /// is not (only) what it means everywhere.
+    pub exit_codes: &'static [(u8, &'static str)],
 }
 
-/// A [`Recipe`](crate::cli::Recipe) of the calling crate, with the exit codes that it can end with.
+/// A [`Recipe`](crate::cli::Recipe) of the calling crate, with the exit codes that it can end with:
+/// `recipe!(0 2 71)`, or `recipe!(0 2="usage; or the moon is full" 71)`.
 #[macro_export]
 macro_rules! recipe {
-    ($($code:literal)+) => {
+    ($($code:literal $(= $meaning:literal)?)+) => {
         $crate::cli::Recipe {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             source: include_str!("main.rs"),
-            exit_codes: &[$($code),+],
+            exit_codes: &[$(($code, concat!($($meaning)?))),+],
         }
     };
 }

@@ -29,7 +29,7 @@ const RECIPE: Recipe = Recipe {
     name: "demo",
     version: "1.2.3",
     source: "//! The title.\n//!\n//! # What it shows\nuse std;\n//! no more",
-    exit_codes: &[0, 2],
+    exit_codes: &[(0, ""), (2, "usage, as they say")],
 };
 
 fn ask(argv: &[&str]) -> Result<Asked<Args>, String> {
@@ -90,7 +90,7 @@ fn help_version_and_explain_come_before_required_options() {
 fn help_fits_a_terminal_and_ends_with_examples_and_exit_codes() {
     let text = printed(&["--help"]);
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
-    assert!(text.ends_with("\nEXAMPLES\n  demo --port 7 localhost\n\nEXIT CODES\n  0    done; a server: it was asked to stop, and its clients were served\n  2    usage\n"), "{text}");
+    assert!(text.ends_with("\nEXAMPLES\n  demo --port 7 localhost\n\nEXIT CODES\n  0    done; a server: it was asked to stop, and its clients were served\n  2    usage, as they say\n"), "{text}");
 }
 
 #[test]

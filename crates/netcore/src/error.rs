@@ -75,10 +75,11 @@ pub enum Error {
 }
 
 /// Every exit code of the cookbook and its meaning; each `--help` lists those that it can return.
-pub(crate) const EXIT_CODES: [(u8, &str); 11] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (0, "done; a server: it was asked to stop, and its clients were served"),
     (1, "the answer is no"),
     (2, "usage"),
+    (3, "a monitoring plug-in could not find out"),
     (65, "the peer sent what the protocol does not allow"),
     (68, "the host name does not exist"),
     (69, "refused, unreachable, or cut off by the peer"),

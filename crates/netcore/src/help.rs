@@ -60,9 +60,10 @@ pub(crate) fn text(recipe: &Recipe, info: &CommandInfoWithArgs) -> String {
         }
     }
     text.push_str("\nEXIT CODES\n");
-    for code in recipe.exit_codes {
+    for (code, own) in recipe.exit_codes {
         let known = EXIT_CODES.iter().find(|(known, _)| known == code);
-        wrap(&mut text, &format!("  {code}"), 7, known.map_or("", |(_, meaning)| meaning));
+        let meaning = if own.is_empty() { known.map_or("", |(_, meaning)| meaning) } else { own };
+        wrap(&mut text, &format!("  {code}"), 7, meaning);
     }
     text
 }

@@ -23,6 +23,8 @@
 //! | [`conversation`] | the same, for servers that have all clients in one thread |
 //! | [`family`] | the last hours of a server's children |
 //! | [`ntp`] | the time of a server: packets, instants, whom to believe |
+//! | [`local`] | instants as the clock on the wall shows them |
+//! | [`stamped`] | a datagram with the instant at which it came |
 //! | [`log`] | the readiness line and the connection log |
 //!
 //! `unsafe` stands in `sys` only.
@@ -39,6 +41,7 @@ mod help;
 pub mod input;
 pub mod limits;
 pub mod listener;
+pub mod local;
 pub mod log;
 pub mod ntp;
 pub mod number;
@@ -48,6 +51,7 @@ pub mod port;
 pub mod resolve;
 pub mod service;
 pub mod signal;
+pub mod stamped;
 pub mod sys;
 pub mod text;
 pub mod time;

@@ -8,10 +8,20 @@
 //! | [`date`] | dates as people read and type them (RFC 3339) |
 //! | [`packet`] | the 48 bytes, and the fields in them |
 //! | [`accept`] | whether some bytes are the answer to a request, or why not |
+//! | [`refused`] | what was not believed, counted by its reasons |
+//! | [`filter`] | which of several samples of a server to believe |
+//! | [`select`] | which of several servers to believe |
+//! | [`server`] | servers as people type them |
+//! | [`show`] | what a server said, in words |
 
 pub mod accept;
 pub mod date;
+pub mod filter;
 pub mod packet;
+pub mod refused;
+pub mod select;
+pub mod server;
+pub mod show;
 pub mod time;
 
 use packet::Packet;
@@ -19,6 +29,11 @@ use time::Utc;
 
 /// How fast a clock may drift between two looks at it: 15 parts in a million (RFC 5905 §7.1, PHI).
 const DRIFT: (i128, i128) = (15, 1_000_000);
+
+/// How far a clock may have drifted in so many nanoseconds.
+fn drift(nanos: i128) -> i128 {
+    nanos.max(0) * DRIFT.0 / DRIFT.1
+}
 
 /// One question and its answer: four readings of two clocks (RFC 4330 §5).
 ///
@@ -76,7 +91,7 @@ impl Sample {
 
     /// How far a clock may have drifted from T1 to T4.
     fn drift(&self) -> i128 {
-        self.t4.since(self.t1).max(0) * DRIFT.0 / DRIFT.1
+        drift(self.t4.since(self.t1))
     }
 
     /// What the time is when our clock shows `ours`.

@@ -176,10 +176,11 @@ pub fn getrandom(buffer: &mut [u8]) -> nix::Result<()> {
     Ok(())
 }
 
-/// An instant as the clock on the wall shows it, in the words of date(1), by the time zone of the
-/// environment (`localtime_r(3)`, `strftime(3)`); `None` for a year that does not fit an int.
+/// An instant as the clock on the wall shows it, by the time zone of the environment, in any form
+/// that strftime(3) knows (`localtime_r(3)`, `strftime(3)`); `None` for a year that does not fit an
+/// int, and for what fills more than 64 KiB.
 #[must_use]
-pub fn local_time(seconds: i64) -> Option<String> {
+pub fn local_time(seconds: i64, format: &CStr) -> Option<String> {
     // SAFETY: tm is integers and a pointer, for which all zeros is a value.
     let mut parts: libc::tm = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: both pointers are valid, and the answer is null or the second of them.
@@ -187,13 +188,20 @@ pub fn local_time(seconds: i64) -> Option<String> {
     if known.is_null() {
         return None;
     }
-    let mut text = [0_u8; 128];
-    let format = c"%a %b %e %H:%M:%S %Z %Y";
-    // SAFETY: `text` is writable for its length, the format ends in NUL, `parts` was filled.
-    let length = unsafe {
-        libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &raw const parts)
-    };
-    text.get(..length).map(|text| String::from_utf8_lossy(text).into_owned())
+    // 0 is no room, or no text (`%p` in some languages): with a character more it is no room only.
+    let format = CString::new([format.to_bytes(), b".".as_slice()].concat()).ok()?;
+    let mut text = vec![0_u8; 128];
+    while text.len() <= 65_536 {
+        // SAFETY: `text` is writable for its length, the format ends in NUL, `parts` was filled.
+        let length = unsafe {
+            libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &raw const parts)
+        };
+        if let Some(length) = length.checked_sub(1) {
+            return text.get(..length).map(|text| String::from_utf8_lossy(text).into_owned());
+        }
+        text.resize(text.len() * 2, 0);
+    }
+    None
 }
 
 /// An entry of the services database (services(5)).
@@ -265,7 +273,16 @@ mod tests {
 
     #[test]
     fn a_year_that_is_no_int_has_no_local_time() {
-        assert!(local_time(0).is_some_and(|text| text.contains("19")));
-        assert_eq!(local_time(i64::MAX), None);
+        assert!(local_time(0, c"%c").is_some_and(|text| text.contains("19")));
+        assert_eq!(local_time(i64::MAX, c"%c"), None);
+    }
+
+    #[test]
+    fn a_form_may_give_much_text_or_none() {
+        assert_eq!(local_time(0, c"").as_deref(), Some(""));
+        let long = CString::new("%%".repeat(300)).unwrap();
+        assert_eq!(local_time(0, &long), Some("%".repeat(300)));
+        let too_long = CString::new("%Y".repeat(40_000)).unwrap();
+        assert_eq!(local_time(0, &too_long), None);
     }
 }

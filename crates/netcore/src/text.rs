@@ -25,6 +25,12 @@ pub fn shown(bytes: &[u8]) -> String {
     }
 }
 
+/// `once`, `4 times`.
+#[must_use]
+pub fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
 /// Escapes up to `most` characters; also returns how many bytes of the input they stand for.
 fn escape_some(bytes: &[u8], most: usize) -> (String, usize) {
     let mut text = String::with_capacity(bytes.len().min(most));

@@ -31,7 +31,7 @@
 //!   is named there. `--lie long` is for loopback.
 //!
 //! # Next
-//! `sntp-client` asks, and is not to be deceived.
+//! `sntp-client` asks, and is not to be deceived; `ntp-time` outvotes a server that is wrong.
 //!
 //! # Source
 //! udp(7), recvfrom(2), sendto(2), bind(2); RFC 5905 §7.3 and §9.2, RFC 4330 §6; UNP §8.2.

@@ -4,12 +4,10 @@ use std::str::FromStr;
 
 use argh::{ArgsInfo, FromArgs};
 
+use netcore::ntp::server::{interval, version};
 use netcore::ntp::time::Utc;
 use netcore::number::{at_least_one, whole};
 use netcore::time::{Span, Timeout};
-
-/// No clock is right that shows an earlier time: this was not written yet (2026-11-25).
-const WRITTEN: Utc = Utc::from_nanos(1_795_564_800_000_000_000);
 
 /// Ask a server for the time, and believe only an answer to the question.
 #[derive(FromArgs, ArgsInfo)]
@@ -63,14 +61,6 @@ pub(crate) struct Args {
     pub(crate) server: Vec<String>,
 }
 
-impl Args {
-    /// A time that is known roughly. A machine without a clock of its own begins in 1970, so its
-    /// clock counts only if it shows a time at which this was written.
-    pub(crate) fn pivot(&self) -> Utc {
-        self.pivot.unwrap_or_else(|| Utc::now().max(WRITTEN))
-    }
-}
-
 /// Who reads the clock for T4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clock {
@@ -116,28 +106,9 @@ impl FromStr for Limit {
     }
 }
 
-fn version(text: &str) -> Result<u8, String> {
-    let version = whole(text).ok().filter(|version| matches!(version, 3 | 4));
-    version.ok_or_else(|| "write a whole number from 3 to 4".to_owned())
-}
-
-/// A second is what a server that limits its clients grants them at least.
-fn interval(text: &str) -> Result<Span, String> {
-    let span: Span = text.parse()?;
-    if span.0 < Span::seconds(1).0 {
-        return Err("a server that is asked more often than every second may refuse".to_owned());
-    }
-    Ok(span)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_date_of_the_text_is_the_one_in_its_comment() {
-        assert_eq!(Ok(WRITTEN), "2026-11-25".parse());
-    }
 
     #[test]
     fn a_limit_may_be_none() {
@@ -149,12 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn options_of_few_values_say_which() {
-        assert_eq!((version("3"), version("4")), (Ok(3), Ok(4)));
-        for text in ["2", "5", "", "04x"] {
-            assert_eq!(version(text), Err("write a whole number from 3 to 4".to_owned()));
-        }
-        assert!(interval("1s").is_ok() && interval("999ms").is_err());
-        assert!("kernel".parse::<Clock>().is_err());
+    fn a_clock_is_one_of_three() {
+        assert_eq!("both".parse(), Ok(Clock::Both));
+        assert_eq!("kernel".parse::<Clock>(), Err("write user, receive or both".to_owned()));
     }
 }

@@ -1,6 +1,5 @@
 //! Whom to ask, how often, and when to give up.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -8,32 +7,23 @@ use nix::poll::poll;
 
 use netcore::error::Error;
 use netcore::ntp::Sample;
-use netcore::ntp::accept::{Kiss, Refusal};
+use netcore::ntp::accept::Kiss;
+use netcore::ntp::refused::Refused;
+use netcore::ntp::server::servers;
 use netcore::ntp::time::{Timestamp, Utc};
 use netcore::output::Output;
 use netcore::resolve::{Family, addresses};
 use netcore::signal::timeout_until;
-use netcore::text::escape;
+use netcore::text::times;
 use netcore::time::Timeout;
 
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
 use crate::args::Args;
 use crate::exchange;
-use crate::server::Server;
 
 pub(crate) fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
     let family = Family::from_switches(args.ipv4, args.ipv6)?;
-    if args.server.is_empty() {
-        return Err(Error::Usage("SERVER: required".to_owned()));
-    }
-    // All are read before the first is asked: a mistyped one costs no question.
-    let mut servers: Vec<(String, Server)> = Vec::new();
-    for word in &args.server {
-        let shown = escape(word.as_bytes());
-        let server = word.parse().map_err(|why| Error::Usage(format!("{shown}: {why}")))?;
-        servers.push((shown, server));
-    }
-    for (word, server) in servers {
+    for (word, server) in servers(&args.server)? {
         match addresses(&server.host, server.port.0, family, args.timeout) {
             Ok(addresses) => ask_server(&word, &addresses, args, out)?,
             Err(error) => out.report(&error),
@@ -107,19 +97,15 @@ pub(crate) struct Asked {
     pub(crate) tries: u32,
     /// The nonces of all of them, the last one first.
     pub(crate) nonces: Vec<Timestamp>,
-    /// What came that was no answer, by its reason.
-    pub(crate) rejected: BTreeMap<&'static str, (u64, Refusal)>,
+    /// What came that was no answer.
+    pub(crate) refused: Refused,
     pub(crate) samples: Vec<Got>,
 }
 
 impl Asked {
     fn new(server: SocketAddr) -> Asked {
-        let rejected = BTreeMap::new();
-        Asked { server, tries: 0, nonces: Vec::new(), rejected, samples: Vec::new() }
-    }
-
-    pub(crate) fn refused(&mut self, reason: Refusal) {
-        self.rejected.entry(reason.name()).or_insert((0, reason)).0 += 1;
+        let refused = Refused::default();
+        Asked { server, tries: 0, nonces: Vec::new(), refused, samples: Vec::new() }
     }
 
     /// Takes the samples. A kiss or an error ends it; so does silence, unless there are samples.
@@ -153,40 +139,19 @@ impl Asked {
         Err(Unanswered::Silence)
     }
 
-    /// `2 datagrams refused: it does not answer our request`, or by their names where there are
-    /// several reasons; `None` if there are none.
-    pub(crate) fn counts(&self) -> Option<String> {
-        let all: u64 = self.rejected.values().map(|(count, _)| count).sum();
-        let noun = if all == 1 { "datagram" } else { "datagrams" };
-        let names = self.rejected.iter().map(|(name, (count, _))| format!("{name} x{count}"));
-        let why = match self.rejected.values().next() {
-            Some((_, reason)) if self.rejected.len() == 1 => reason.to_string(),
-            _ => names.collect::<Vec<_>>().join(", "),
-        };
-        (all > 0).then(|| format!("{all} {noun} refused: {why}"))
-    }
-
     /// The end as an error: what kind of no it was decides the exit code.
     fn error(&self, end: Unanswered, timeout: Timeout) -> Error {
         let peer = self.server.to_string();
         match end {
             Unanswered::Failed(error) => error,
-            Unanswered::Kiss(kiss) => {
-                let why = format!("{}: {}", kiss.code(), kiss.meaning());
-                match kiss.code().as_str() {
-                    "RATE" => Error::Later { peer, why },
-                    "DENY" | "RSTR" => Error::Denied { peer, why },
-                    _ => Error::Protocol { peer, fault: why },
-                }
+            Unanswered::Kiss(kiss) => kiss.error(peer),
+            Unanswered::Silence if self.refused.is_empty() => {
+                let attempt = format!("ask {peer}, {}", times(self.tries));
+                Error::Timeout { attempt, after: timeout.duration().unwrap_or_default() }
             }
-            Unanswered::Silence => match self.counts() {
-                Some(counts) => Error::Protocol { peer, fault: format!("no answer; {counts}") },
-                None => {
-                    let times = answer::times(self.tries);
-                    let attempt = format!("ask {peer}, {times}");
-                    Error::Timeout { attempt, after: timeout.duration().unwrap_or_default() }
-                }
-            },
+            Unanswered::Silence => {
+                Error::Protocol { peer, fault: format!("no answer; {}", self.refused) }
+            }
         }
     }
 }

@@ -34,7 +34,8 @@
 //! - Unequal ways look like an offset, and no client can tell. It is inside the bound.
 //!
 //! # Next
-//! `ntp-responder` is the other end, honest or not.
+//! `ntp-time` asks several servers at once, and lets them vote; `ntp-responder` is the other end,
+//! honest or not.
 //!
 //! # Source
 //! socket(7), udp(7), recvmsg(2), getrandom(2); RFC 4330 §5, RFC 5905 §6 to §8; UNP §22.3; the Python
@@ -43,26 +44,23 @@
 mod answer;
 mod args;
 mod ask;
-mod server;
 
-use std::io::IoSliceMut;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::ReceiveTimestampns;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 use socket2::{Domain, Socket, Type};
 
-use netcore::addr::socket_address;
 use netcore::error::Attempt;
 use netcore::ntp::accept::{LONGEST, Refusal, Request, accept};
 use netcore::ntp::packet::Packet;
 use netcore::ntp::time::{Timestamp, Utc};
 use netcore::signal::timeout_until;
+use netcore::stamped::{Datagram, recvmsg};
 use netcore::sys::getrandom;
 use netcore::{cli, recipe};
 
@@ -107,7 +105,7 @@ fn exchange(asked: &mut Asked, args: &Args) -> Result<Got, Unanswered> {
             continue;
         }
         woken.attempt("poll")?;
-        let Datagram { length, from, stamp } = match receive(&socket, &mut buffer) {
+        let Datagram { length, from, stamp } = match recvmsg(socket.as_fd(), &mut buffer) {
             // The kernel dropped it meanwhile: its checksum was wrong.
             Err(Errno::EAGAIN | Errno::EINTR) => continue,
             received => received.attempt(format_args!("ask {server}"))?,
@@ -115,34 +113,10 @@ fn exchange(asked: &mut Asked, args: &Args) -> Result<Got, Unanswered> {
         let user = Utc::now();
         let arrived = stamp.filter(|_| args.clock != Clock::User).unwrap_or(user);
         let bytes = buffer.get(..length).unwrap_or_default();
-        match accept(&request, from.unwrap_or(peer), bytes, arrived, args.pivot()) {
+        match accept(&request, from.unwrap_or(peer), bytes, arrived, Utc::pivot(args.pivot)) {
             Ok(sample) => return Ok(Got { sample, user, stamped: stamp.is_some() }),
             Err(Refusal::Kiss(kiss)) => return Err(Unanswered::Kiss(kiss)),
-            Err(reason) => asked.refused(reason),
+            Err(reason) => asked.refused.add(reason),
         }
     }
-}
-
-/// What recvmsg(2) tells of a datagram besides its bytes.
-struct Datagram {
-    length: usize,
-    from: Option<SocketAddr>,
-    /// When it came, by the kernel's reading of the same clock.
-    stamp: Option<Utc>,
-}
-
-fn receive(socket: &Socket, buffer: &mut [u8]) -> nix::Result<Datagram> {
-    let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
-    let mut parts = [IoSliceMut::new(buffer)];
-    let flags = MsgFlags::MSG_DONTWAIT;
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-    let stamp = message.cmsgs()?.find_map(|part| match part {
-        ControlMessageOwned::ScmTimestampns(time) => Some(Utc::from_nanos(
-            i128::from(time.tv_sec()) * 1_000_000_000 + i128::from(time.tv_nsec()),
-        )),
-        _ => None,
-    });
-    let from = message.address.as_ref().and_then(socket_address);
-    Ok(Datagram { length: message.bytes, from, stamp })
 }

@@ -4,8 +4,9 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use libtest_mimic::Trial;
-use netcheck::{Need, Run, Skip, evidence, need};
+use netcheck::{Need, Process, Run, Skip, evidence, need};
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::{SOON, answer, client, number, responder};
 use crate::{tests, topic};
@@ -21,8 +22,8 @@ fn chronyd(mode: &str, directives: &[&str]) -> Run {
     run.args(directives).args(["cmdport 0", "bindcmdaddress /"])
 }
 
-fn chronyd_is_believed() -> Result<(), Skip> {
-    need(Need::Chronyd)?;
+/// One that serves, with its address and the folder of its files.
+pub(crate) fn serve() -> (Process, SocketAddr, TempDir) {
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (port, pid) =
@@ -31,6 +32,12 @@ fn chronyd_is_believed() -> Result<(), Skip> {
     let server = chronyd("-d", &serve).start();
     let serves = || (client(free, &["--retries", "0"]).code() == Some(0)).then_some(());
     evidence::wait_until(SOON, serves).unwrap_or_else(|| panic!("{}", server.stderr()));
+    (server, free, folder)
+}
+
+fn chronyd_is_believed() -> Result<(), Skip> {
+    need(Need::Chronyd)?;
+    let (_server, free, _folder) = serve();
     for args in [&["--ntp-version", "4"][..], &["--ntp-version", "3"], &["--clock", "user"]] {
         is_exact(free, args);
     }

@@ -56,6 +56,16 @@ const EXCEPTIONS: &[Exception] = &[
         "pause between two samples (1s), 1s at least",
         "servers of the time refuse whoever asks more often",
     ),
+    (
+        "timeout",
+        "longest wait for each answer (1s), or none",
+        "of several servers one may be dead, and nobody wants to wait for it",
+    ),
+    (
+        "retries",
+        "requests that follow one without an answer (1)",
+        "of several servers the others have answered",
+    ),
     ("seed", "which randomness (1)", "a way that loses datagrams has no pattern of bytes"),
     (
         "verbose",

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use super::packet::{LENGTH, Packet, SERVER, UNSYNCHRONISED};
 use super::time::{Timestamp, Utc};
 use super::{DRIFT, Sample};
+use crate::error::Error;
 
 /// No packet is longer than what an Ethernet carries in one piece. The buffer for one needs a byte
 /// more, to tell those that are.
@@ -143,14 +144,14 @@ impl Kiss {
 
     /// Its letters: `RATE`.
     #[must_use]
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let is_letter = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
         self.0.iter().copied().take_while(is_letter).map(char::from).collect()
     }
 
     /// What it says, in words.
     #[must_use]
-    pub fn meaning(&self) -> &'static str {
+    pub(crate) fn meaning(&self) -> &'static str {
         match &self.0 {
             b"DENY" => "the server denies us its service, for good",
             b"RSTR" => "the server's rules deny us its service, for good",
@@ -159,6 +160,17 @@ impl Kiss {
             b"STEP" => "the server's clock was just set",
             b"AUTH" | b"CRYP" | b"NKEY" => "the server answers only who proves who they are",
             _ => "the server does not tell us the time",
+        }
+    }
+
+    /// The kiss as the end of asking that peer: what kind of no it is decides the exit code.
+    #[must_use]
+    pub fn error(&self, peer: String) -> Error {
+        let why = format!("{}: {}", self.code(), self.meaning());
+        match self.code().as_str() {
+            "RATE" => Error::Later { peer, why },
+            "DENY" | "RSTR" => Error::Denied { peer, why },
+            _ => Error::Protocol { peer, fault: why },
         }
     }
 }

@@ -11,6 +11,9 @@ const SECOND: i128 = 1_000_000_000;
 /// The farthest instant, in nanoseconds from 1970: 38 million years, so that no sum overflows.
 const FARTHEST: i128 = 1 << 80;
 
+/// No clock is right that shows an earlier time: this was not written yet (2026-11-25).
+const WRITTEN: Utc = Utc::from_nanos(1_795_564_800_000_000_000);
+
 /// An instant as Unix counts it: without leap seconds, but in nanoseconds, and far enough in both
 /// directions for every era that a clock may show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +40,14 @@ impl Utc {
             Ok(after) => nanos(after),
             Err(before) => -nanos(before.duration()),
         })
+    }
+
+    /// A time that is known roughly: the one that was typed, or else what the machine's clock shows.
+    /// A machine without a clock of its own begins in 1970, so its clock counts only if it shows a
+    /// time at which this was written.
+    #[must_use]
+    pub fn pivot(typed: Option<Utc>) -> Utc {
+        typed.unwrap_or_else(|| Utc::now().max(WRITTEN))
     }
 
     /// Nanoseconds since 1970-01-01T00:00:00Z.
@@ -98,7 +109,7 @@ impl Timestamp {
     /// The instant within 68 years of `pivot` that has these bits. Which era it lies in they do not
     /// say; something else must know the time that well.
     #[must_use]
-    pub fn near(self, pivot: Utc) -> Utc {
+    pub(crate) fn near(self, pivot: Utc) -> Utc {
         let pivot = ((pivot.0 + UNIX) << 32).div_euclid(SECOND);
         let units = pivot + i128::from(self.since(Timestamp(low_64(pivot))));
         // 2^-32 s are 0.23 ns: rounded to the nearest nanosecond, not cut.
@@ -160,6 +171,14 @@ mod tests {
         ] {
             assert_eq!(bits.near(pivot.parse().unwrap()).to_string(), shown, "{pivot}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_shows_what_cannot_be_is_no_pivot() {
+        assert_eq!(Ok(WRITTEN), "2026-11-25".parse());
+        let typed = Utc::from_nanos(7);
+        assert_eq!(Utc::pivot(Some(typed)), typed);
+        assert!(Utc::pivot(None) >= WRITTEN);
     }
 
     #[test]
