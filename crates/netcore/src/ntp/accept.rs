@@ -261,4 +261,8 @@ refusals! {
 const _: () = assert!(LENGTH == 48 && LONGEST == 1_500 && DRIFT.0 < DRIFT.1);
 
 #[cfg(test)]
+mod other_tests;
+#[cfg(test)]
+mod seeded_tests;
+#[cfg(test)]
 mod tests;

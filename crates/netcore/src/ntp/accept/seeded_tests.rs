@@ -1,0 +1,131 @@
+//! Ten million datagrams and clocks, the same ones each time: what the fuzz target runs where there
+//! is no fuzzer.
+
+#[path = "../../../fuzz/check.rs"]
+mod check;
+
+use std::collections::BTreeMap;
+
+use check::{EARLIER, HEAD, NONCE, check, honest};
+
+use super::{ALL, LONGEST, Packet, Timestamp};
+
+/// How many are judged, by each of two threads.
+const MANY: u32 = 5_000_000;
+
+/// Where fields lie behind the head.
+const FLAGS: usize = HEAD;
+const REFERENCE_ID: usize = HEAD + 12;
+const ORIGIN: usize = HEAD + 24;
+const RECEIVE: usize = HEAD + 32;
+const TRANSMIT: usize = HEAD + 40;
+const END: usize = HEAD + 48;
+
+/// The numbers of SplitMix64.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let bits = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ bits >> 31
+    }
+
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.chunks_mut(8).for_each(|chunk| {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        });
+    }
+}
+
+/// Changes that make the field at `at` of the honest answer these bytes.
+fn set(changes: &mut [u8], at: usize, bytes: &[u8]) {
+    let honest = honest();
+    for (index, byte) in bytes.iter().enumerate() {
+        changes[at + index] = byte ^ honest[at - HEAD + index];
+    }
+}
+
+/// What becomes of the honest answer this time: noise in all of it or in one field, some bits, or what
+/// no chance would ever hit.
+fn change(changes: &mut Vec<u8>, random: &mut Random) {
+    changes.clear();
+    changes.resize(END, 0);
+    match random.below(16) {
+        0 => random.fill(&mut changes[FLAGS..]),
+        1 => random.fill(&mut changes[RECEIVE..TRANSMIT]),
+        2 => random.fill(&mut changes[TRANSMIT..]),
+        3 => set(changes, ORIGIN, &[0, EARLIER][random.below(2)].to_be_bytes()),
+        4 => {
+            let field = [RECEIVE, TRANSMIT][random.below(2)];
+            set(changes, field, &[0; 8]);
+        }
+        5 => {
+            set(changes, FLAGS + 1, &[0]);
+            let code = [b"DENY", b"X\0\0\0", b"D\0NY"][random.below(3)];
+            set(changes, REFERENCE_ID, code);
+        }
+        6 => {
+            let version = [3, 4][random.below(2)];
+            set(changes, FLAGS, &Packet::request(version, Timestamp(NONCE)).to_bytes());
+        }
+        7 => set(changes, FLAGS, &[0b1110_0100]),
+        8 => changes.resize(FLAGS + random.below(LONGEST + 100), random.next().to_le_bytes()[0]),
+        // Seconds and nanoseconds of T1, T4 and the pivot, up to far beyond an era.
+        9 | 10 => {
+            let clock = 1 + 16 * random.below(3);
+            let span = i128::from(random.next().cast_signed()) << random.below(32) >> 16;
+            changes[clock..clock + 16].copy_from_slice(&span.to_le_bytes());
+        }
+        // A grain around a second.
+        11 => set(changes, FLAGS + 3, &[0xfe, 0xff, 0, 1][random.below(4)..][..1]),
+        12 => random.fill(&mut changes[1..HEAD]),
+        _ => {}
+    }
+    // Bits of the datagram, often among its flags; seldom those of the head.
+    for _ in 0..random.below(4) {
+        let from = [0, FLAGS, FLAGS, FLAGS][random.below(4)];
+        let end = [changes.len(), from + 16][random.below(2)].min(changes.len());
+        if from < end {
+            let at = from + random.below(end - from);
+            changes[at] ^= 1 << random.below(8);
+        }
+    }
+}
+
+fn judge(seed: u64) -> BTreeMap<&'static str, u32> {
+    let (mut random, mut changes) = (Random(seed), Vec::new());
+    let mut reached = BTreeMap::new();
+    for _ in 0..MANY {
+        change(&mut changes, &mut random);
+        *reached.entry(check(&changes)).or_insert(0) += 1;
+    }
+    reached
+}
+
+#[test]
+fn the_honest_answer_is_believed() {
+    assert_eq!(check(&[0; END]), "accepted");
+}
+
+#[test]
+fn ten_million_datagrams_break_nothing_and_reach_each_reason() {
+    let reached: Vec<_> = std::thread::scope(|scope| {
+        [1, 2]
+            .map(|seed| scope.spawn(move || judge(seed)))
+            .map(|thread| thread.join().unwrap())
+            .into()
+    });
+    for reached in &reached {
+        let reasons = ALL.iter().map(|reason| reason.name());
+        for name in reasons.chain(["kiss", "accepted"]) {
+            let times = reached.get(name).copied().unwrap_or_default();
+            assert!(times > MANY / 50_000, "{name} of {reached:?}");
+        }
+    }
+}
