@@ -14,6 +14,7 @@ mod buffer_size;
 mod byte_order;
 mod contract;
 mod echo_client;
+mod echo_load;
 mod echo_server;
 mod forking_client;
 mod forking_echo;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
     trials.extend(stream_servers::trials());
     trials.extend(udp_echo::trials());
     trials.extend(udp_client::trials());
+    trials.extend(echo_load::trials());
     trials.extend(peers::trials());
     for recipe in [
         socket_timeout::trials,

@@ -130,6 +130,10 @@ pub(crate) fn has(program: &str) -> Result<(), Skip> {
     if ours || found() { Ok(()) } else { Err(Skip { reason: format!("needs {program}") }) }
 }
 
+/// What follows a number that a load measured.
+const MEASURED: [&str; 5] =
+    [" round trips in ", " connections in ", " a second", " due and not sent", " % of a CPU"];
+
 /// A printed line without what differs from run to run: times, pids, and every port that the kernel
 /// picked for a client.
 fn masked(line: &str, port: &str) -> String {
@@ -151,6 +155,8 @@ fn masked(line: &str, port: &str) -> String {
             "TIME"
         } else if number.split_once('.').is_some_and(|(_, decimals)| decimals.len() == 6) {
             "MICROS"
+        } else if MEASURED.iter().any(|unit| after.starts_with(unit)) {
+            "MEASURED"
         } else if masked.ends_with(':') && number != port {
             "PORT"
         } else {

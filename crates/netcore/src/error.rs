@@ -122,6 +122,9 @@ impl Error {
             Errno::EADDRINUSE => {
                 "`ss -tulnp` names the process that holds the port; --port 0 takes a free one"
             }
+            Errno::EADDRNOTAVAIL if attempt.starts_with("connect") => {
+                "`sysctl net.ipv4.ip_local_port_range` are the ports, `ss -s` counts those in TIME_WAIT"
+            }
             Errno::EADDRNOTAVAIL => "`ip address` lists the addresses of this machine",
             Errno::EACCES if attempt.starts_with("bind") => {
                 "a port below `sysctl net.ipv4.ip_unprivileged_port_start` needs CAP_NET_BIND_SERVICE"

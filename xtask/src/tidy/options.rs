@@ -92,6 +92,7 @@ const EXCEPTIONS: &[Exception] = &[
         "print each stage, each attempt and the header too",
         "a request has stages and no round trips",
     ),
+    ("size", "bytes of a message (64)", "a load has no other messages than a pattern"),
 ];
 
 /// Where an exception that nothing needs any more is to be removed.

@@ -1,0 +1,116 @@
+//! One turn of the loop: what epoll reports, and who has waited for too long.
+
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::epoll::EpollFlags;
+
+use netcore::error::{Attempt, Error};
+use netcore::signal::timeout_until;
+
+use super::{Load, SIGNAL, TICK};
+use crate::connection::Received;
+use crate::plan::Kind;
+
+impl Load<'_> {
+    /// Waits until something happens, or the time is there, and does what is then to be done.
+    pub(super) fn turn(&mut self, until: Option<Instant>) -> Result<(), Error> {
+        let wake = [until, self.earliest].into_iter().flatten().min();
+        let count = match self.epoll.wait(&mut self.events, timeout_until(wake)) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => 0,
+            Err(why) => return Err(why).attempt("epoll_wait"),
+        };
+        self.now = Instant::now();
+        // Lent out, since each event changes this value.
+        let events = std::mem::take(&mut self.events);
+        for event in events.iter().take(count) {
+            match event.data() {
+                SIGNAL => self.stopped = self.signals.next()?,
+                TICK => {
+                    // Read, or it would stay readable until the end.
+                    self.timer.wait().attempt("read timerfd")?;
+                    self.begin_due()?;
+                }
+                slot => {
+                    self.advance(usize::try_from(slot).unwrap_or(usize::MAX), event.events())?
+                }
+            }
+        }
+        self.events = events;
+        self.find_late()
+    }
+
+    /// One connection has something to read or room to send.
+    fn advance(&mut self, slot: usize, events: EpollFlags) -> Result<(), Error> {
+        let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        let mut received = 0;
+        if events != EpollFlags::EPOLLOUT {
+            match connection.receive_some(&self.bytes, &mut self.buffer)? {
+                Received::Nothing => {}
+                Received::Bytes(count) => received = count,
+                Received::End => {
+                    if let Some(ended) = self.slots.get_mut(slot) {
+                        *ended = None;
+                    }
+                    if self.plan.kind == Kind::Bulk {
+                        self.tally.last = self.now;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        self.now = Instant::now();
+        if received > 0 {
+            // Bytes that are only taken are no progress: a server that echoes nothing is late too.
+            connection.moved = self.now;
+        }
+        if events.contains(EpollFlags::EPOLLOUT) && connection.sent < connection.goal {
+            connection.send_some(&self.bytes)?;
+        }
+        connection.watch(&self.epoll, slot as u64)?;
+        if self.window.is_some() {
+            self.tally.bytes += received;
+        }
+        let complete = received > 0 && !connection.is_busy();
+        if complete { self.replied(slot) } else { Ok(()) }
+    }
+
+    /// A message is back, every byte as it was sent.
+    fn replied(&mut self, slot: usize) -> Result<(), Error> {
+        self.free.push_back(slot);
+        if self.window.is_none() {
+            return Ok(());
+        }
+        let Some(place) = self.slots.get_mut(slot) else { return Ok(()) };
+        let Some(connection) = place.as_ref() else { return Ok(()) };
+        self.tally.count(self.now, connection.due, connection.begun);
+        if self.plan.kind == Kind::Churn {
+            // Closed before its successor connects.
+            *place = None;
+        }
+        self.begin_due()
+    }
+
+    /// Finds a connection that has waited for too long. All of them are looked at only when the first of
+    /// their deadlines could have passed: later messages have later ones.
+    fn find_late(&mut self) -> Result<(), Error> {
+        let Some(after) = self.plan.timeout.duration() else { return Ok(()) };
+        let now = self.now;
+        if self.earliest.is_some_and(|earliest| now < earliest) {
+            return Ok(());
+        }
+        let busy = self.slots.iter().flatten().filter(|connection| connection.is_busy());
+        let longest = busy.min_by_key(|connection| connection.moved);
+        let since = longest.map_or(now, |connection| connection.moved);
+        match longest.filter(|_| since + after <= now) {
+            Some(late) => Err(Error::Timeout { attempt: late.awaited(), after }),
+            None => {
+                self.earliest = since.checked_add(after);
+                Ok(())
+            }
+        }
+    }
+}
