@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: forking-echo and its rivals, measured in one interleaved run.
+//! `cargo xtask bench`: every server of the ladder and its rivals, measured in one interleaved run.
 //!
 //! A machine's speed drifts by more than the differences that matter here. So a round takes one
 //! sample of every server for each measure, one right after the other and in another order each
@@ -7,66 +7,81 @@
 //! Each round starts every server anew, for the luck of one process, say in where its pages lie,
 //! would else last through the whole run; and warms it up, for a first fork after exec costs more.
 
-mod load;
+mod chart;
+mod measure;
 mod report;
 mod rivals;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use load::Measure;
+use measure::{Load, Measure};
 use report::Report;
-use rivals::{Rival, Started};
+use rivals::{Field, Rival, Started};
 
 /// How long a new server is loaded before its first sample.
 const WARM_UP: Duration = Duration::from_millis(50);
 
 /// For the estimate: what a sample costs beside its window, on average (it is Python's reaping), and
 /// what a round costs for the starts.
-const A_SAMPLE: Duration = Duration::from_millis(60);
-const STARTS: Duration = Duration::from_millis(800);
+const A_SAMPLE: Duration = Duration::from_millis(120);
+const STARTS: Duration = Duration::from_millis(2_000);
 
-/// measure forking-echo against C, Python and socat
+/// measure every echo server against C, tokio, Python and socat
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(crate) struct Bench {
     /// rounds, each with one sample of every server and measure (default: 10)
     #[argh(option)]
     rounds: Option<u32>,
-    /// three rounds of short samples: a look, not a result
+    /// two rounds of short samples: a look, not a result
     #[argh(switch)]
     quick: bool,
+    /// only the servers whose names contain this, and what they are divided by
+    #[argh(option)]
+    only: Option<String>,
+    /// a folder for a chart of each measure (SVG)
+    #[argh(option)]
+    charts: Option<PathBuf>,
     /// one JSON object a line instead of the tables
     #[argh(switch)]
     json: bool,
 }
 
-/// One measured rate, in the unit of its measure.
+/// One measured figure, in the unit of its measure.
 struct Sample {
     measure: Measure,
     server: &'static str,
     round: u32,
-    rate: f64,
+    value: f64,
+    /// CPU of the server for each message or connection, in microseconds.
+    cpu_us: f64,
 }
 
 /// Runs the comparison and writes its report; whether every limit holds.
 ///
 /// # Errors
-/// What was attempted and why it failed: a build of forking-echo, the start of a server, an echo
+/// What was attempted and why it failed: a build of one of ours, the start of a server, an echo
 /// that is wrong, the writing of the report.
 pub(crate) fn run(args: &Bench, out: &mut dyn Write) -> Result<bool, String> {
-    let (rounds, millis) = if args.quick { (3, 100) } else { (10, 300) };
+    let (rounds, millis) = if args.quick { (2, 60) } else { (10, 300) };
     let (rounds, window) = (args.rounds.unwrap_or(rounds).max(1), Duration::from_millis(millis));
     let mut report = Report { out, json: args.json };
     let unwritten = |why: io::Error| format!("write the report: {why}");
 
-    let (rivals, missing) = rivals::find()?;
+    let Field { mut rivals, missing, echo_load } = rivals::find()?;
+    if let Some(only) = &args.only {
+        let wanted = |rival: &&Rival| rival.name.contains(only.as_str());
+        let baselines: Vec<_> = rivals.iter().filter(wanted).map(|rival| rival.baseline).collect();
+        rivals.retain(|rival| wanted(&rival) || baselines.contains(&rival.name));
+    }
     let pins = Pins::new();
-    let a_round = (rivals.len() * Measure::ALL.len()) as f64 * (window + A_SAMPLE).as_secs_f64();
+    let a_round = (rivals.len() * Measure::RATES.len()) as f64 * (window + A_SAMPLE).as_secs_f64();
     let estimate = f64::from(rounds) * (a_round + STARTS.as_secs_f64());
     report.opening(rounds, window, estimate, pins.as_ref()).map_err(unwritten)?;
     report.missing(&missing).map_err(unwritten)?;
@@ -75,13 +90,23 @@ pub(crate) fn run(args: &Bench, out: &mut dyn Write) -> Result<bool, String> {
     if let Some(pins) = &pins {
         sched_setaffinity(Pid::from_raw(0), &pins.load).map_err(|why| format!("pin: {why}"))?;
     }
+    let load = Load { program: echo_load, cpu: pins.as_ref().map(|pins| pins.load) };
     let cpu = pins.as_ref().map(|pins| &pins.servers);
     let mut samples = Vec::new();
     for round in 0..rounds {
-        samples.extend(play(round, &rivals, cpu, window)?);
+        samples.extend(play(round, &rivals, cpu, &load, window)?);
+    }
+    for measure in Measure::ONCE {
+        for rival in rivals.iter().filter(|rival| measure.is_for(rival)) {
+            samples.push(sample(measure, rival, &rival.start(cpu)?, &load, 0, window)?);
+        }
     }
     let holds = report.result(&samples, &rivals).map_err(unwritten)?;
     report.closing(holds, missing.len(), start.elapsed()).map_err(unwritten)?;
+    if let Some(folder) = &args.charts {
+        chart::write(folder, &samples, &rivals)
+            .map_err(|why| format!("write the charts to {}: {why}", folder.display()))?;
+    }
     Ok(holds)
 }
 
@@ -90,11 +115,12 @@ fn play(
     round: u32,
     rivals: &[Rival],
     cpu: Option<&CpuSet>,
+    load: &Load,
     window: Duration,
 ) -> Result<Vec<Sample>, String> {
     let mut servers = Vec::new();
     for rival in rivals {
-        servers.push((rival.name, rival.start(cpu)?));
+        servers.push((rival, rival.start(cpu)?));
     }
     // Each round begins with another server, and every other one goes backwards: neither a drift
     // within the round nor a neighbour is always the same one's.
@@ -103,22 +129,30 @@ fn play(
     if round % 2 == 1 {
         servers.reverse();
     }
-    let take = |measure: Measure, (name, server): &(&'static str, Started), window| {
-        let rate = measure.take(server.address, window);
-        server.settle();
-        rate.map_err(|why| format!("{name}, {}: {why}", measure.title()))
-    };
-    for server in &servers {
-        take(Measure::Connections(8), server, WARM_UP)?;
+    for (rival, server) in &servers {
+        sample(Measure::Connections(8), rival, server, load, round, WARM_UP)?;
     }
     let mut samples = Vec::new();
-    for measure in Measure::ALL {
-        for server in &servers {
-            let rate = take(measure, server, window)?;
-            samples.push(Sample { measure, server: server.0, round, rate });
+    for measure in Measure::RATES {
+        for (rival, server) in servers.iter().filter(|(rival, _)| measure.is_for(rival)) {
+            samples.push(sample(measure, rival, server, load, round, window)?);
         }
     }
     Ok(samples)
+}
+
+fn sample(
+    measure: Measure,
+    rival: &Rival,
+    server: &Started,
+    load: &Load,
+    round: u32,
+    window: Duration,
+) -> Result<Sample, String> {
+    let figure = load.take(measure, server, window);
+    server.settle();
+    let figure = figure.map_err(|why| format!("{}, {}: {why}", rival.name, measure.title()))?;
+    Ok(Sample { measure, server: rival.name, round, value: figure.value, cpu_us: figure.cpu_us })
 }
 
 /// Where the servers run, with all their children, and where the load. Left to the scheduler, it

@@ -41,6 +41,8 @@ struct Stat {
     minor_faults: u64,
     /// User and system time in clock ticks.
     ticks: u64,
+    /// The same of all children that it has waited for, and of theirs.
+    ticks_of_children: u64,
 }
 
 fn stat(pid: i32) -> Option<Stat> {
@@ -55,6 +57,7 @@ fn stat(pid: i32) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         minor_faults: number(10)?,
         ticks: number(14)? + number(15)?,
+        ticks_of_children: number(16)? + number(17)?,
     })
 }
 
@@ -115,9 +118,19 @@ pub fn state(pid: i32) -> Option<char> {
 
 /// The processor time of `pid` itself, user and system, in whole clock ticks; not its children's.
 pub fn cpu_time(pid: i32) -> Option<Duration> {
+    of_ticks(stat(pid)?.ticks)
+}
+
+/// The same with that of its children that have ended and that it has waited for.
+pub fn cpu_time_with_children(pid: i32) -> Option<Duration> {
+    let stat = stat(pid)?;
+    of_ticks(stat.ticks + stat.ticks_of_children)
+}
+
+fn of_ticks(ticks: u64) -> Option<Duration> {
     let ticks_a_second = sysconf(SysconfVar::CLK_TCK).ok()??;
     let nanos_a_tick = 1_000_000_000 / u64::try_from(ticks_a_second).ok()?;
-    Some(Duration::from_nanos(stat(pid)?.ticks * nanos_a_tick))
+    Some(Duration::from_nanos(ticks * nanos_a_tick))
 }
 
 /// How many times it touched a page that was not mapped yet, without any disk being read.
@@ -140,6 +153,13 @@ pub fn context_switches(pid: i32) -> Option<u64> {
 /// Its resident set in bytes: the memory that it really occupies.
 pub fn rss(pid: i32) -> Option<u64> {
     Some(status(pid, "VmRSS")?.parse::<u64>().ok()? * 1024)
+}
+
+/// The memory that it occupies, in bytes; what it shares with others is divided among them.
+pub fn pss(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// A set of signals, as the kernel writes it: bit n-1 for signal n.

@@ -15,11 +15,12 @@ use netcore::log::{Log, Record};
 
 use crate::ring::Ring;
 
-/// Bytes that one request receives at most. Every client has a buffer while it is connected, of
-/// which only the pages are there that were used once.
-const BUFFER: usize = 16 * 1024;
+/// Bytes that one request receives at most. A silent client has a request under way too, and so a
+/// buffer: a small one, until a message has filled it.
+const SMALL: usize = 512;
+const LARGE: usize = 64 * 1024;
 
-/// Buffers of clients that have gone, kept for the next.
+/// Large buffers of clients that have gone, kept for the next.
 const SPARE: usize = 64;
 
 struct Client<'a> {
@@ -64,7 +65,7 @@ impl<'a> Clients<'a> {
             return Ok(()); // Dropping the stream closes it.
         }
         let record = self.log.open(peer);
-        let buffer = self.spare.pop().unwrap_or_else(|| vec![0; BUFFER].into());
+        let buffer = vec![0; SMALL].into();
         let (received, sent, last, over) = (0, 0, now, None);
         let client = Client { stream, peer, record, buffer, received, sent, last, over };
         let key = self.all.insert(client);
@@ -107,6 +108,12 @@ impl<'a> Clients<'a> {
                 if sending {
                     client.record.sent(count);
                     client.sent += count;
+                    // It comes in longer pieces than that; the small buffer is ours again here.
+                    if client.sent == SMALL && client.buffer.len() == SMALL {
+                        let spare = self.spare.pop();
+                        client.buffer = spare.unwrap_or_else(|| vec![0; LARGE].into());
+                        (client.received, client.sent) = (0, 0);
+                    }
                 } else {
                     client.record.received(client.buffer.get(..count).unwrap_or_default());
                     (client.received, client.sent) = (count, 0);
@@ -127,7 +134,7 @@ impl<'a> Clients<'a> {
         let Client { peer, record, buffer, .. } = self.all.remove(key);
         self.limits.leave(peer);
         record.close(why);
-        if self.spare.len() < SPARE {
+        if buffer.len() == LARGE && self.spare.len() < SPARE {
             self.spare.push(buffer);
         }
     }

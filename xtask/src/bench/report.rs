@@ -4,30 +4,43 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::load::Measure;
-use super::rivals::{C, Missing, Rival};
+use super::measure::Measure;
+use super::rivals::{C_EPOLL, C_FORK, C_PREFORK, Missing, Rival};
 use super::{Pins, Sample};
 
 /// The claims: a server is at least so many times as fast as another. Against Python and socat only
-/// connections are claimed: a round trip or a copy is the kernel's work, and costs all much the same. The static builds are shown, and nothing is
-/// claimed of them.
-const LIMITS: [(&str, f64, &str, &[Measure]); 4] = [
-    ("forking-echo", 0.95, C, &Measure::ALL),
+/// connections are claimed: a round trip or a copy is the kernel's work, and costs all much the
+/// same. The static builds are shown, and nothing is claimed of them.
+const LIMITS: [(&str, f64, &str, &[Measure]); 8] = [
+    ("forking-echo", 0.95, C_FORK, &BUT_BULK),
     ("forking-echo", 5.0, "ForkingTCPServer", &Measure::CONNECTIONS),
     ("forking-echo", 2.0, "socat PIPE", &Measure::CONNECTIONS),
     ("forking-echo", 5.0, "socat EXEC:cat", &Measure::CONNECTIONS),
+    ("prefork-echo", 0.95, C_PREFORK, &BUT_BULK),
+    ("epoll-echo", 0.95, C_EPOLL, &BUT_BULK),
+    ("epoll-echo", 1.0, "tokio", &BUT_BULK),
+    ("uring-echo", 1.0, "epoll-echo", &[Measure::RoundTrips(1000)]),
+];
+
+/// Of bulk is only claimed that it is within the spread of the best.
+const BUT_BULK: [Measure; 5] = [
+    Measure::Connections(1),
+    Measure::Connections(8),
+    Measure::Connections(64),
+    Measure::RoundTrips(1),
+    Measure::RoundTrips(1000),
 ];
 
 /// Smallest, middle and largest of some figures.
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    pub(super) max: f64,
 }
 
 impl Spread {
     /// `None` of no figures.
-    fn of(mut figures: Vec<f64>) -> Option<Self> {
+    pub(super) fn of(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_by(f64::total_cmp);
         let (min, max) = (*figures.first()?, *figures.last()?);
         let below = figures.get((figures.len() - 1) / 2)?;
@@ -36,15 +49,15 @@ impl Spread {
     }
 }
 
-/// The rates of one server in the order of the rounds.
-fn rates(samples: &[Sample], measure: Measure, server: &str) -> Vec<f64> {
+/// The figures of one server in the order of the rounds.
+pub(super) fn figures(samples: &[Sample], measure: Measure, server: &str) -> Vec<f64> {
     let wanted = |sample: &&Sample| sample.measure == measure && sample.server == server;
-    samples.iter().filter(wanted).map(|sample| sample.rate).collect()
+    samples.iter().filter(wanted).map(|sample| sample.value).collect()
 }
 
 /// How many times as fast as `rival`, each round by itself; `None` when one of them is missing.
 fn ratio(samples: &[Sample], measure: Measure, server: &str, rival: &str) -> Option<Spread> {
-    let (own, other) = (rates(samples, measure, server), rates(samples, measure, rival));
+    let (own, other) = (figures(samples, measure, server), figures(samples, measure, rival));
     Spread::of(own.iter().zip(other).map(|(own, other)| own / other).collect())
 }
 
@@ -93,17 +106,17 @@ impl Report<'_> {
     /// Writes the rates, and what became of the claims; whether all of them hold.
     pub(super) fn result(&mut self, samples: &[Sample], rivals: &[Rival]) -> io::Result<bool> {
         if self.json {
-            for Sample { measure, server, round, rate } in samples {
+            for Sample { measure, server, round, value, cpu_us } in samples {
                 let measure = measure.title();
                 self.line(
                     "",
                     &format!(
-                        r#""type":"sample","measure":"{measure}","server":"{server}","round":{round},"rate":{rate:.1}"#
+                        r#""type":"sample","measure":"{measure}","server":"{server}","round":{round},"value":{value:.1},"cpu_us":{cpu_us:.2}"#
                     ),
                 )?;
             }
         }
-        for measure in Measure::ALL {
+        for measure in Measure::RATES.into_iter().chain(Measure::ONCE) {
             self.table(measure, samples, rivals)?;
         }
         self.text("")?;
@@ -122,11 +135,11 @@ impl Report<'_> {
     fn table(&mut self, measure: Measure, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
         let measure_title = measure.title();
         self.text(&format!(
-            "\n{measure_title:<30}{:>8}{:>15}{:>8}{:>13}",
-            "median", "min..max", "of C", "min..max"
+            "\n{measure_title:<30}{:>8}{:>15}{:>8}{:>13}{:>9}",
+            "median", "min..max", "of C", "min..max", "CPU us"
         ))?;
         for Rival { name, baseline, .. } in rivals {
-            let Some(Spread { min, median, max }) = Spread::of(rates(samples, measure, name))
+            let Some(Spread { min, median, max }) = Spread::of(figures(samples, measure, name))
             else {
                 continue;
             };
@@ -142,6 +155,13 @@ impl Report<'_> {
                 object += &format!(
                     r#","of":"{baseline}","ratio":{median:.3},"ratio_min":{min:.3},"ratio_max":{max:.3}"#
                 );
+            }
+            let cpu = samples.iter().filter(|one| one.measure == measure && one.server == *name);
+            let cpu = Spread::of(cpu.map(|sample| sample.cpu_us).collect());
+            if let Some(Spread { median: cpu, .. }) = cpu.filter(|cpu| cpu.median > 0.0) {
+                let width = if name == baseline { 30 } else { 9 };
+                text += &format!("{cpu:>width$.1}");
+                object += &format!(r#","cpu_us":{cpu:.2}"#);
             }
             self.line(&text, &object)?;
         }
@@ -218,11 +238,21 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_a_round() {
-        let sample = |server, round, rate| Sample { measure: Measure::Bulk, server, round, rate };
+        let sample = |server, round, value| Sample {
+            measure: Measure::Bulk,
+            server,
+            round,
+            value,
+            cpu_us: 0.0,
+        };
         // The machine is ten times as fast in the second round; both are twice as fast as C.
-        let samples =
-            [sample("a", 0, 2.0), sample(C, 0, 1.0), sample(C, 1, 10.0), sample("a", 1, 20.0)];
-        let spread = ratio(&samples, Measure::Bulk, "a", C).unwrap();
+        let samples = [
+            sample("a", 0, 2.0),
+            sample(C_FORK, 0, 1.0),
+            sample(C_FORK, 1, 10.0),
+            sample("a", 1, 20.0),
+        ];
+        let spread = ratio(&samples, Measure::Bulk, "a", C_FORK).unwrap();
         assert_eq!((spread.min, spread.max), (2.0, 2.0));
         assert!(ratio(&samples, Measure::Bulk, "a", "absent").is_none());
     }

@@ -12,14 +12,18 @@ use netcheck::{Need, Process, Run, evidence, need, workspace};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// The C server, linked as a distribution links: what the dynamic builds are divided by.
-pub(super) const C: &str = "C";
+/// The C servers: what those of the same kind are divided by.
+pub(super) const C_FORK: &str = "C fork";
+pub(super) const C_PREFORK: &str = "C prefork";
+pub(super) const C_THREAD: &str = "C thread";
+pub(super) const C_EPOLL: &str = "C epoll";
+
 /// As `cc -static` links: without it the loader of a position-independent program writes to pages
 /// that each fork has then to copy.
 const STATIC: &str = "-C target-feature=+crt-static -C relocation-model=static";
 
-/// The C server linked -static: what the static builds are divided by.
-pub(super) const C_STATIC: &str = "C, static";
+/// The forking C server linked -static: what the static builds are divided by.
+const C_STATIC: &str = "C fork, static";
 
 const SOCAT: &str = "socat";
 
@@ -30,8 +34,10 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Rival {
     /// The name in the report.
     pub(super) name: &'static str,
-    /// The rival whose rates its own are divided by: the C server of the same linkage.
+    /// The rival whose rates its own are divided by: the C server of the same kind and linkage.
     pub(super) baseline: &'static str,
+    /// How many clients at once it is asked to hold at most.
+    pub(super) clients: u16,
     program: PathBuf,
     args: Vec<OsString>,
 }
@@ -42,70 +48,113 @@ type Command = (PathBuf, Vec<OsString>);
 /// A rival that this machine cannot run: its name, and what it needs.
 pub(super) type Missing = (&'static str, String);
 
+/// The servers of the ladder: their names, their baselines, and how many clients they are asked to
+/// hold, by which option. Several thousand processes or threads are not what they are for.
+const LADDER: [(&str, &str, u16, &[&str]); 8] = [
+    ("echo-server", C_FORK, 1, &[]),
+    ("forking-echo", C_FORK, 1_000, &["--max-children", "1100"]),
+    ("prefork-echo", C_PREFORK, 64, &["--workers", "64"]),
+    ("threaded-echo", C_THREAD, 1_000, &["--max-clients", "1100"]),
+    ("poll-echo", C_EPOLL, 10_000, &["--max-clients", "11000"]),
+    ("epoll-echo", C_EPOLL, 10_000, &["--max-clients", "11000"]),
+    ("epoll-echo --edge", C_EPOLL, 10_000, &["--max-clients", "11000", "--edge"]),
+    ("uring-echo", C_EPOLL, 10_000, &["--max-clients", "11000"]),
+];
+
+/// Whether it is one of the ladder, in whatever build.
+pub(super) fn is_ours(name: &str) -> bool {
+    LADDER.iter().any(|(ours, ..)| name.starts_with(ours))
+}
+
+/// Everything that can be measured here.
+pub(super) struct Field {
+    pub(super) rivals: Vec<Rival>,
+    pub(super) missing: Vec<Missing>,
+    /// The client.
+    pub(super) echo_load: PathBuf,
+}
+
 /// Builds and finds every rival.
 ///
 /// # Errors
-/// `forking-echo` itself cannot be built. Any other one is [`Missing`].
-pub(super) fn find() -> Result<(Vec<Rival>, Vec<Missing>), String> {
-    let ours = build(&[], "")?;
-    let target = ours.ancestors().nth(2).ok_or("cargo's binary lies outside of a target folder")?;
-    let folder = target.join("bench");
-    fs::create_dir_all(&folder).map_err(|why| format!("mkdir {}: {why}", folder.display()))?;
-    let source = |file| Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(file);
-
-    // A folder of their own: with other flags in the same one, each build would undo the last.
-    let static_build = |libc, rustflags| {
-        let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
-        has_target(&triple)?;
-        let target_dir = format!("--target-dir={}", folder.display());
-        Ok(forking_echo(build(&["--target", &triple, &target_dir], rustflags)?))
-    };
-    let c = |linkage: &[&str]| {
+/// Our own servers, or the client, cannot be built. Any other one is [`Missing`].
+pub(super) fn find() -> Result<Field, String> {
+    let echo_load = build("echo-load", &[], "")?;
+    let folder = folder(&echo_load)?;
+    let mut candidates: Vec<(_, _, _, Result<Command, String>)> = Vec::new();
+    for (name, baseline, clients, options) in LADDER {
+        let package = name.split(' ').next().unwrap_or(name);
+        let program = build(package, &[], "")?;
+        candidates.push((name, baseline, clients, Ok(ours(program, options))));
+    }
+    let source = |file: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(file);
+    let c = |name: &str, linkage: &[&str]| {
         need(Need::Cc).map_err(|skip| skip.reason)?;
-        let program = folder.join(format!("fork_echo{}", linkage.concat()));
-        let cc = Run::program("cc").arg("-O2").args(linkage).arg("-o").arg(&program);
-        output_of(cc.arg(source("fork_echo.c")))?;
+        let program = folder.join(format!("{name}{}", linkage.concat()));
+        let cc = Run::program("cc").args(["-O2", "-pthread"]).args(linkage).arg("-o").arg(&program);
+        output_of(cc.arg(source(&format!("{name}.c"))))?;
         Ok((program, Vec::new()))
     };
-    let python = || {
+    let python = |file: &str| {
         need(Need::Python3).map_err(|skip| skip.reason)?;
-        Ok(("python3".into(), vec![source("fork_echo.py").into_os_string()]))
+        Ok(("python3".into(), vec![source(file).into_os_string()]))
     };
     let socat = |address: &str| {
         need(Need::Socat).map_err(|skip| skip.reason)?;
         Ok((SOCAT.into(), vec![address.into()]))
     };
-    let candidates: [(_, _, Result<Command, String>); 9] = [
-        ("forking-echo", C, Ok(forking_echo(ours))),
-        (C, C, c(&[])),
-        ("C again", C, c(&[])),
-        ("ForkingTCPServer", C, python()),
-        ("socat PIPE", C, socat("PIPE")),
-        ("socat EXEC:cat", C, socat("EXEC:cat")),
-        ("forking-echo, static", C_STATIC, static_build("gnu", STATIC)),
-        ("forking-echo, musl", C_STATIC, static_build("musl", "")),
-        (C_STATIC, C_STATIC, c(&["-static"])),
-    ];
+    // A folder of their own: with other flags in the same one, each build would undo the last.
+    let target_dir = format!("--target-dir={}", folder.display());
+    let static_build = |libc, rustflags| {
+        let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
+        has_target(&triple)?;
+        let program = build("forking-echo", &["--target", &triple, &target_dir], rustflags)?;
+        Ok(ours(program, &["--max-children", "1100"]))
+    };
+    let tokio = || {
+        let manifest = source("tokio_echo/Cargo.toml");
+        cargo(&manifest, &[&target_dir], "").map(|program| (program, Vec::new()))
+    };
+    candidates.extend([
+        (C_FORK, C_FORK, 1_000, c("fork_echo", &[])),
+        (C_PREFORK, C_PREFORK, 64, c("prefork_echo", &[])),
+        (C_THREAD, C_THREAD, 1_000, c("thread_echo", &[])),
+        (C_EPOLL, C_EPOLL, 10_000, c("epoll_echo", &[])),
+        ("C epoll again", C_EPOLL, 10_000, c("epoll_echo", &[])),
+        ("tokio", C_EPOLL, 10_000, tokio()),
+        ("asyncio", C_EPOLL, 10_000, python("asyncio_echo.py")),
+        ("ForkingTCPServer", C_FORK, 40, python("fork_echo.py")),
+        ("socat PIPE", C_FORK, 64, socat("PIPE")),
+        ("socat EXEC:cat", C_FORK, 64, socat("EXEC:cat")),
+        ("forking-echo, static", C_STATIC, 64, static_build("gnu", STATIC)),
+        ("forking-echo, musl", C_STATIC, 64, static_build("musl", "")),
+        (C_STATIC, C_STATIC, 64, c("fork_echo", &["-static"])),
+    ]);
     let (mut rivals, mut missing) = (Vec::new(), Vec::new());
-    for (name, baseline, found) in candidates {
+    for (name, baseline, clients, found) in candidates {
         match found {
-            Ok((program, args)) => rivals.push(Rival { name, baseline, program, args }),
+            Ok((program, args)) => rivals.push(Rival { name, baseline, clients, program, args }),
             Err(reason) => missing.push((name, reason)),
         }
     }
-    Ok((rivals, missing))
+    Ok(Field { rivals, missing, echo_load })
 }
 
-fn forking_echo(program: PathBuf) -> Command {
-    let args = ["-q", "--port", "0", "--max-children", "200", "--backlog", "1024"];
-    (program, args.map(OsString::from).to_vec())
+fn ours(program: PathBuf, options: &[&str]) -> Command {
+    let args = ["-q", "--port", "0", "--backlog", "1024"].iter().chain(options);
+    (program, args.map(OsString::from).collect())
 }
 
-/// Builds `forking-echo` in the release profile; the path is the one that cargo reports.
-fn build(options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
+/// Builds a package of the workspace in the release profile.
+fn build(package: &str, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
     let manifest = workspace().join("Cargo.toml");
+    cargo(&manifest, &[&["--package", package], options].concat(), rustflags)
+}
+
+/// The path of what was built is the one that cargo reports.
+fn cargo(manifest: &Path, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
     let cargo = Run::program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--release", "--quiet", "--package", "forking-echo", "--manifest-path"])
+        .args(["build", "--release", "--quiet", "--locked", "--manifest-path"])
         .arg(manifest)
         .arg("--message-format=json-render-diagnostics")
         .args(options);
@@ -114,6 +163,15 @@ fn build(options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
     let (_, path) = messages.rsplit_once(r#""executable":""#).ok_or("cargo names no executable")?;
     let (path, _) = path.split_once('"').ok_or("cargo's message is cut off")?;
     Ok(path.into())
+}
+
+/// The folder for what is built only to be measured.
+fn folder(program: &Path) -> Result<PathBuf, String> {
+    let target =
+        program.ancestors().nth(2).ok_or("cargo's binary lies outside of a target folder")?;
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder).map_err(|why| format!("mkdir {}: {why}", folder.display()))?;
+    Ok(folder)
 }
 
 /// Fails unless the standard library of this target is installed.
@@ -137,6 +195,8 @@ fn output_of(run: Run) -> Result<String, String> {
 /// A started rival; dropped, it is killed with its children.
 pub(super) struct Started {
     process: Process,
+    /// Whether its children stay.
+    workers: bool,
     /// Where it listens.
     pub(super) address: SocketAddr,
 }
@@ -170,7 +230,7 @@ impl Rival {
             sched_setaffinity(Pid::from_raw(process.pid()), cpu)
                 .map_err(|why| format!("pin {}: {why}", self.name))?;
         }
-        Ok(Started { process, address })
+        Ok(Started { process, workers: self.baseline == C_PREFORK, address })
     }
 }
 
@@ -179,10 +239,16 @@ fn free_port() -> io::Result<u16> {
 }
 
 impl Started {
+    pub(super) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
     /// Waits until its children have ended and are reaped: the next sample must not pay for them.
     /// A second at most: Python reaps only every half second.
     pub(super) fn settle(&self) {
         let childless = || evidence::children(self.process.pid()).is_empty().then_some(());
-        let _ = evidence::wait_until(Duration::from_secs(1), childless);
+        if !self.workers {
+            let _ = evidence::wait_until(Duration::from_secs(1), childless);
+        }
     }
 }
