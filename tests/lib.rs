@@ -10,6 +10,10 @@ use netcheck::{Halt, Scenario, Server, Signal, Story, peer};
 
 #[path = "scenario/buffers.rs"]
 mod buffers;
+#[path = "scenario/chat.rs"]
+mod chat;
+#[path = "scenario/chatter.rs"]
+mod chatter;
 #[path = "scenario/echo.rs"]
 mod echo;
 #[path = "scenario/epoll.rs"]
@@ -51,6 +55,8 @@ mod udp;
 #[path = "scenario/uring.rs"]
 mod uring;
 
+pub use chatter::{Chatter, framed};
+
 /// Every scenario, in the order for readers.
 pub const ALL: &[Scenario] = &[
     echo::SCENARIO,
@@ -65,6 +71,7 @@ pub const ALL: &[Scenario] = &[
     epoll::SCENARIO,
     uring::SCENARIO,
     udp::SCENARIO,
+    chat::SCENARIO,
     timeouts::SCENARIO,
     errors::SCENARIO,
     buffers::SCENARIO,

@@ -12,6 +12,8 @@
 
 mod buffer_size;
 mod byte_order;
+mod chat_client;
+mod chat_server;
 mod contract;
 mod echo_client;
 mod echo_load;
@@ -70,6 +72,8 @@ fn main() -> ExitCode {
     trials.extend(echo_load::trials());
     trials.extend(peers::trials());
     for recipe in [
+        chat_server::trials,
+        chat_client::trials,
         socket_timeout::trials,
         socket_errors::trials,
         buffer_size::trials,

@@ -40,6 +40,13 @@ pub enum Error {
         /// What is wrong with it.
         fault: String,
     },
+    /// The peer ended the connection before we were done.
+    Gone {
+        /// Who.
+        peer: String,
+        /// Why, as far as it said so.
+        why: String,
+    },
     /// The peer says that it does not serve us.
     Denied {
         /// Who.
@@ -101,6 +108,7 @@ impl Error {
             Error::Usage(_) => 2,
             Error::Protocol { .. } => 65,
             Error::Resolve { reason, .. } => reason.exit_code(),
+            Error::Gone { .. } => 69,
             Error::Timeout { .. } | Error::Later { .. } => 75,
             Error::Denied { .. } => 77,
             Error::File { .. } | Error::Output(_) | Error::Input(_) => 74,
@@ -150,6 +158,7 @@ impl fmt::Display for Error {
             Error::Os { attempt, source } => write!(f, "{attempt}: {}", errno(*source)),
             Error::Resolve { name, reason } => write!(f, "resolve {name}: {reason}"),
             Error::Protocol { peer, fault: why }
+            | Error::Gone { peer, why }
             | Error::Denied { peer, why }
             | Error::Later { peer, why } => write!(f, "{peer}: {why}"),
             Error::Timeout { attempt, after } => {
@@ -239,6 +248,7 @@ mod tests {
             os(Errno::EPERM),
             os(Errno::EPIPE),
             Error::Protocol { peer: String::new(), fault: String::new() },
+            Error::Gone { peer: String::new(), why: String::new() },
             Error::Denied { peer: String::new(), why: String::new() },
             Error::Later { peer: String::new(), why: String::new() },
             Error::Timeout { attempt: String::new(), after: Duration::ZERO },

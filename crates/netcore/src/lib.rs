@@ -21,6 +21,7 @@
 //! | [`limits`] | how many clients at once, and of one address |
 //! | [`echo`] | the service itself, for servers with a process or a thread for each client |
 //! | [`conversation`] | the same, for servers that have all clients in one thread |
+//! | [`chat`] | frames, names and what a chat server tells, apart from any socket |
 //! | [`family`] | the last hours of a server's children |
 //! | [`ntp`] | the time of a server: packets, instants, whom to believe |
 //! | [`local`] | instants as the clock on the wall shows them |
@@ -30,6 +31,7 @@
 //! `unsafe` stands in `sys` only.
 
 pub mod addr;
+pub mod chat;
 pub mod cli;
 pub mod connect;
 pub mod conversation;

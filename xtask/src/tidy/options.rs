@@ -93,6 +93,21 @@ const EXCEPTIONS: &[Exception] = &[
         "a request has stages and no round trips",
     ),
     ("size", "bytes of a message (64)", "a load has no other messages than a pattern"),
+    (
+        "max-clients",
+        "clients at once (2000)",
+        "a room of many is what is shown, and all of them hear each other",
+    ),
+    (
+        "idle-timeout",
+        "longest silence of a peer (1h), or none",
+        "people are silent for longer than programs",
+    ),
+    (
+        "timeout",
+        "longest wait for the connection, the welcome and the goodbye (5s), or none",
+        "between two messages of a chat there is all the time of the world",
+    ),
 ];
 
 /// Where an exception that nothing needs any more is to be removed.

@@ -1,0 +1,107 @@
+//! A room, and one in it who does not read.
+
+use std::time::{Duration, Instant};
+
+use netcheck::{Halt, Run, Scenario, Story, evidence};
+
+use crate::{Chatter, ends};
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "chat",
+    summary: "a room in one thread, which drops the one who does not read, and says why",
+    run,
+};
+
+/// More than the buffers of the kernel and the queue hold together.
+const MESSAGES: usize = 20_000;
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let args = ["--port", "0", "--history", "2", "--queue", "50", "--grace", "200ms"];
+    let server = story.serve("chat-server", args);
+    let (pid, address) = (server.pid(), server.address());
+    let port = address.port().to_string();
+    let speaks = Run::new("chat-client").args(["--port", &port, "--name", "alice"]);
+    story.run(speaks.stdin("hello\n"));
+    let joins = story.run(Run::new("chat-client").args(["--port", &port, "--name", "bob"]));
+    let heard = joins.stdout_text();
+    story.check_eq(
+        "history",
+        "whoever joins later is told what was said",
+        "alice: hello\n* bob joined\n* bob left\n",
+        heard.as_str(),
+        format_args!("{} lines", heard.lines().count()),
+    )?;
+
+    let carol = Chatter::join(address, "carol")?;
+    let before = evidence::descriptors(pid).len();
+    let mut people = [carol, Chatter::join(address, "dave")?];
+    let deaf = Chatter::join(address, "eve")?;
+    let threads = evidence::threads(pid).len();
+    let more = evidence::descriptors(pid).len() - before;
+    story.check(
+        "one-thread",
+        "two more people are two more descriptors of one thread",
+        threads == 1 && more == 2,
+        format_args!("{threads} thread, {more} descriptors more (/proc/{pid})"),
+    )?;
+    drops(story, pid, &mut people, deaf)?;
+    ends(story, &server)?;
+    if !story.keep {
+        let told = people.iter_mut().filter_map(|one| one.hear_all().ok()?.pop());
+        let told = told.filter(|last| last == "closed\tthe server stops").count();
+        story.check_eq(
+            "stop",
+            "those who are there are told",
+            2,
+            told,
+            format_args!("{told} of 2"),
+        )?;
+    }
+    Ok(())
+}
+
+/// One of the people talks until the one who does not read is dropped.
+fn drops(
+    story: &mut Story,
+    pid: i32,
+    people: &mut [Chatter; 2],
+    mut deaf: Chatter,
+) -> Result<(), Halt> {
+    let (mut slowest, mut said, text) = (Duration::ZERO, 0, "x".repeat(1000));
+    let mut left = false;
+    while !left && said < MESSAGES {
+        said += 1;
+        let begun = Instant::now();
+        let [carol, dave] = &mut *people;
+        carol.say(&text)?;
+        for person in [carol, dave] {
+            let heard = person.hear_until(&format!("said\tcarol\t{text}"))?;
+            left |= heard.iter().any(|heard| heard == "left\teve");
+            slowest = slowest.max(begun.elapsed());
+        }
+    }
+    let evidence = format!("after {said} messages of 1000 bytes, the slowest took {slowest:.0?}");
+    story.check(
+        "dropped",
+        "one who never reads is dropped, and the others go on",
+        left,
+        evidence,
+    )?;
+    let resident = evidence::rss(pid).unwrap_or(u64::MAX);
+    story.check(
+        "bounded",
+        "what waited for that one was bounded",
+        resident < 16 << 20,
+        format_args!("{} KiB resident", resident / 1024),
+    )?;
+    let heard = deaf.hear_all()?;
+    let why = "closed\ttoo slow: 50 messages were waiting";
+    story.check_eq(
+        "told",
+        "whoever reads at last is told why in the last frame",
+        Some(why),
+        heard.last().map(String::as_str),
+        format_args!("{} frames, then {:?}", heard.len() - 1, heard.last()),
+    )?;
+    Ok(())
+}
