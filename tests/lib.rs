@@ -55,6 +55,9 @@ mod udp;
 #[path = "scenario/uring.rs"]
 mod uring;
 
+#[path = "scenario/web.rs"]
+mod web;
+
 pub use chatter::{Chatter, framed};
 
 /// Every scenario, in the order for readers.
@@ -72,6 +75,7 @@ pub const ALL: &[Scenario] = &[
     uring::SCENARIO,
     udp::SCENARIO,
     chat::SCENARIO,
+    web::SCENARIO,
     timeouts::SCENARIO,
     errors::SCENARIO,
     buffers::SCENARIO,

@@ -18,6 +18,7 @@ mod contract;
 mod echo_client;
 mod echo_load;
 mod echo_server;
+mod epoll_web;
 mod forking_client;
 mod forking_echo;
 mod forking_output;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
     trials.extend(udp_client::trials());
     trials.extend(echo_load::trials());
     trials.extend(peers::trials());
+    trials.extend(epoll_web::trials());
     for recipe in [
         chat_server::trials,
         chat_client::trials,

@@ -147,7 +147,7 @@ fn family(server: &Server) -> Vec<i32> {
 }
 
 /// The descriptors of each process of a server, and what they are.
-type Open = BTreeMap<i32, BTreeMap<i32, String>>;
+pub(crate) type Open = BTreeMap<i32, BTreeMap<i32, String>>;
 
 /// What they all have open.
 fn descriptors(server: &Server) -> Open {
@@ -155,7 +155,7 @@ fn descriptors(server: &Server) -> Open {
 }
 
 /// What is open once no connection is left.
-fn at_rest(server: &Server) -> Open {
+pub(crate) fn at_rest(server: &Server) -> Open {
     let listeners = evidence::listener_owners(server.address());
     let settled = || {
         let open = descriptors(server);
@@ -173,7 +173,7 @@ fn at_rest(server: &Server) -> Open {
 }
 
 /// The share of a core that they take, while `during` lasts.
-fn cpu_share(server: &Server, during: Duration) -> f64 {
+pub(crate) fn cpu_share(server: &Server, during: Duration) -> f64 {
     let family = family(server);
     let cpu = || family.iter().filter_map(|pid| evidence::cpu_time(*pid)).sum::<Duration>();
     let (begun, before) = (Instant::now(), cpu());
@@ -182,7 +182,7 @@ fn cpu_share(server: &Server, during: Duration) -> f64 {
 }
 
 /// The resident memory of them all.
-fn memory(server: &Server) -> u64 {
+pub(crate) fn memory(server: &Server) -> u64 {
     family(server).into_iter().filter_map(evidence::rss).sum()
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use netcheck::{Block, Header, Need, Run, Server, Signal, Skip, TraceFile};
-use netcheck::{bin, evidence, need, recipes};
+use netcheck::{bin, evidence, need, recipes, workspace};
 
 use crate::trial;
 
@@ -51,13 +51,15 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// A line for the shell, which finds the workspace's binaries before all others.
+/// A line for the shell, in the root of the workspace, whose binaries it finds before all others.
 pub(crate) fn shell(line: &str) -> Run {
     let folder = |name: &String| bin(name).parent().map(Path::to_path_buf);
     let ours: BTreeSet<PathBuf> = recipes().iter().filter_map(folder).collect();
     let theirs = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(ours.into_iter().chain(env::split_paths(&theirs))).unwrap();
-    Run::program("sh").args(["-c", line]).env("PATH", path)
+    // What is typed may name a file of the workspace.
+    let line = format!(r#"cd "$0" && {line}"#);
+    Run::program("sh").args(["-c", &line]).arg(workspace()).env("PATH", path)
 }
 
 /// The line that starts a documented server on a port that the kernel picks; the readiness line

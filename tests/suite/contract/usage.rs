@@ -53,7 +53,7 @@ fn an_option_without_its_value_is_refused(tool: &Tool) -> Result<(), Skip> {
 
 fn a_value_that_means_nothing_is_refused(tool: &Tool) -> Result<(), Skip> {
     /// What the values of options are called that take any text.
-    const FREE: [&str; 2] = ["text", "file"];
+    const FREE: [&str; 3] = ["text", "file", "folder"];
     /// No port, no host, no number of anything, no duration.
     const NOTHING: &str = "-1e99";
     /// What the parsers of the standard library say, which is not what the option accepts.

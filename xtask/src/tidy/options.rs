@@ -19,6 +19,16 @@ const EXCEPTIONS: &[Exception] = &[
         "a server's address is its own, and decides who may reach it",
     ),
     ("quiet", "log nothing", "a server has no answer to print, only its log"),
+    (
+        "backlog",
+        "connections that the kernel may queue (511)",
+        "a browser opens several connections at once, and each that finds no place waits a second",
+    ),
+    (
+        "idle-timeout",
+        "longest silence of a peer, and longest time for a request (60s), or none",
+        "a request that drips in is never silent, and must end too",
+    ),
     ("verbose", "log what each peer sends, escaped", "a server's detail is what the peers send"),
     (
         "timeout",

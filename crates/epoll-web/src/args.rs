@@ -1,0 +1,48 @@
+//! The command line.
+
+use argh::{ArgsInfo, FromArgs};
+
+use netcore::addr::Host;
+use netcore::number::{at_least_one, whole};
+use netcore::port::ListenPort;
+use netcore::time::{Span, Timeout};
+
+/// Serve the files of a folder over HTTP, all connections in one thread, with sendfile.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(example = "{command_name} --port 7777 --dir .")]
+#[argh(example = "{command_name} --port 0 --dir . --idle-timeout 5s -q")]
+pub(crate) struct Args {
+    /// port to listen on: a number, a service name, or 0 for any that is free
+    #[argh(option, short = 'p')]
+    pub(crate) port: ListenPort,
+    /// folder whose files are served; nothing outside it is, nor what begins with a dot
+    #[argh(option, arg_name = "folder")]
+    pub(crate) dir: String,
+    /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
+    #[argh(option, default = "Host::LOOPBACK")]
+    pub(crate) host: Host,
+    /// connections that the kernel may queue (511)
+    #[argh(option, arg_name = "n", default = "511", from_str_fn(whole))]
+    pub(crate) backlog: u16,
+    /// clients at once (1000)
+    #[argh(option, arg_name = "n", default = "1000", from_str_fn(at_least_one))]
+    pub(crate) max_clients: usize,
+    /// clients at once of one address (no limit)
+    #[argh(option, arg_name = "n", default = "usize::MAX", from_str_fn(at_least_one))]
+    pub(crate) max_per_source: usize,
+    /// longest silence of a peer, and longest time for a request (60s), or none
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
+    pub(crate) idle_timeout: Timeout,
+    /// time that clients get to finish once we are asked to stop (5s)
+    #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
+    pub(crate) grace: Span,
+    /// JSON Lines on standard output
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// log nothing
+    #[argh(switch, short = 'q')]
+    pub(crate) quiet: bool,
+    /// log what each peer sends, escaped
+    #[argh(switch, short = 'v')]
+    pub(crate) verbose: bool,
+}

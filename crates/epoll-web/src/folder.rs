@@ -1,0 +1,118 @@
+//! The folder that is served. No path leads out of it: the kernel sees to that, `openat2`.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::time::SystemTime;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::sys::stat::Mode;
+
+use netcore::error::{Attempt, Error};
+use netcore::text::escape;
+
+use crate::status::Status;
+
+/// What a browser is told of a file, by the end of its name. Of all others: bytes.
+const TYPES: [(&str, &str); 20] = [
+    ("html", "text/html; charset=utf-8"),
+    ("htm", "text/html; charset=utf-8"),
+    ("css", "text/css; charset=utf-8"),
+    ("js", "text/javascript; charset=utf-8"),
+    ("mjs", "text/javascript; charset=utf-8"),
+    ("json", "application/json"),
+    ("txt", "text/plain; charset=utf-8"),
+    ("md", "text/markdown; charset=utf-8"),
+    ("csv", "text/csv; charset=utf-8"),
+    ("xml", "application/xml"),
+    ("svg", "image/svg+xml"),
+    ("png", "image/png"),
+    ("jpg", "image/jpeg"),
+    ("jpeg", "image/jpeg"),
+    ("gif", "image/gif"),
+    ("webp", "image/webp"),
+    ("ico", "image/x-icon"),
+    ("pdf", "application/pdf"),
+    ("wasm", "application/wasm"),
+    ("woff2", "font/woff2"),
+];
+
+/// An open folder.
+pub(crate) struct Folder(OwnedFd);
+
+/// A file in it that may be sent.
+pub(crate) struct Document {
+    pub(crate) file: File,
+    pub(crate) size: u64,
+    pub(crate) modified: Option<SystemTime>,
+    pub(crate) media_type: &'static str,
+}
+
+impl Folder {
+    /// Opens the folder, and finds out whether this kernel has openat2(2): before Linux 5.6 there is
+    /// none, and checks of our own, between which a link may be changed, are no substitute.
+    ///
+    /// # Errors
+    /// [`Error::File`] where there is no such folder, ENOSYS.
+    pub(crate) fn open(path: &str) -> Result<Self, Error> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let shown = escape(path.as_bytes());
+        let folder = open(path, flags, Mode::empty())
+            .map_err(|source| Error::File { path: shown.clone(), source })?;
+        openat2(&folder, ".", beneath(OFlag::O_PATH)).attempt(format_args!("openat2 {shown}"))?;
+        Ok(Self(folder))
+    }
+
+    /// Opens the file of a path; the page of a folder is its index.html.
+    ///
+    /// # Errors
+    /// [`Status::MOVED`] for a folder whose path does not end in `/`: from there all links of the
+    /// page would lead to its neighbours. 404 for all that is no regular file.
+    pub(crate) fn find(&self, path: &str) -> Result<Document, Status> {
+        let index;
+        let name = if path.is_empty() || path.ends_with('/') {
+            index = format!("{path}index.html");
+            &index
+        } else {
+            path
+        };
+        // O_NONBLOCK: to open a FIFO would wait for its writer, and all clients with us.
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = match openat2(&self.0, name, beneath(flags)) {
+            Ok(file) => File::from(file),
+            Err(why) => return Err(refusal(why)),
+        };
+        let about = file.metadata().map_err(|_| Status::INTERNAL)?;
+        if about.is_dir() && name == path {
+            return Err(Status::MOVED);
+        }
+        if !about.is_file() {
+            return Err(Status::NOT_FOUND);
+        }
+        let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+        let known = TYPES.iter().find(|(known, _)| end.eq_ignore_ascii_case(known));
+        let media_type = known.map_or("application/octet-stream", |(_, media_type)| media_type);
+        Ok(Document { file, size: about.len(), modified: about.modified().ok(), media_type })
+    }
+}
+
+/// The whole path has to stay beneath the folder, and so has each symbolic link on the way: one that
+/// stays inside is followed, one that is absolute or climbs out fails with EXDEV. The links of /proc
+/// are not paths at all, and lead anywhere.
+fn beneath(flags: OFlag) -> OpenHow {
+    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve)
+}
+
+/// What the peer is told when a file does not open. Why there is none is not its business.
+fn refusal(why: Errno) -> Status {
+    match why {
+        Errno::EACCES | Errno::EPERM => Status::FORBIDDEN,
+        // No descriptor left, or (EAGAIN) a folder on the way was renamed in this very moment.
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN | Errno::EINTR => {
+            Status::UNAVAILABLE
+        }
+        Errno::EIO => Status::INTERNAL,
+        _ => Status::NOT_FOUND,
+    }
+}

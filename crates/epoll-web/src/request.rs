@@ -1,0 +1,198 @@
+//! A request, read from bytes: what its head says (RFC 9112), and which file its target names.
+
+use crate::status::Status;
+
+/// The longest head of a request: its line and all its fields.
+pub(crate) const HEAD: usize = 8192;
+
+/// The longest body. None of them is read, but a short one is passed over and the connection kept.
+const BODY: u64 = 64 * 1024;
+
+/// The most fields of a head.
+const FIELDS: usize = 64;
+
+/// What the head of a request says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Request<'b> {
+    pub(crate) method: &'b str,
+    pub(crate) target: &'b str,
+    /// Version 1.0, where a connection that is kept is the exception.
+    pub(crate) is_old: bool,
+    /// Whether the connection is kept after the answer.
+    pub(crate) keep: bool,
+    /// How many bytes of a body follow.
+    pub(crate) body: usize,
+    /// More follow than are passed over.
+    pub(crate) is_too_large: bool,
+    pub(crate) range: Option<&'b [u8]>,
+    pub(crate) if_range: Option<&'b [u8]>,
+    pub(crate) if_modified_since: Option<&'b [u8]>,
+    pub(crate) if_none_match: Option<&'b [u8]>,
+}
+
+/// What the fields say of the message itself.
+#[derive(Default)]
+struct Framing<'b> {
+    hosts: usize,
+    length: Option<u64>,
+    coding: Option<&'b [u8]>,
+    close: bool,
+    keep_alive: bool,
+    expects: bool,
+}
+
+/// Reads the head of a request, and says how many bytes it was; `None` while it is not complete.
+/// It is begun anew with each byte that comes: that costs less than the `recv` before it.
+///
+/// # Errors
+/// Why there is no request. Where the next one would begin is then unknown too.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let mut head = httparse::Request::new(&mut fields);
+    let length = match head.parse(bytes) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if bytes.len() < HEAD => return Ok(None),
+        Ok(httparse::Status::Partial) => {
+            return Err(match (head.method, head.path, head.version) {
+                (_, _, Some(_)) => Status::FIELDS_TOO_LARGE,
+                (Some(_), None, None) => Status::TARGET_TOO_LONG,
+                _ => Status::BAD_REQUEST,
+            });
+        }
+        Err(httparse::Error::TooManyHeaders) => return Err(Status::FIELDS_TOO_LARGE),
+        Err(httparse::Error::Version) => return Err(Status::VERSION),
+        Err(_) => return Err(Status::BAD_REQUEST),
+    };
+    let (Some(method), Some(target), Some(version)) = (head.method, head.path, head.version) else {
+        return Err(Status::BAD_REQUEST);
+    };
+    let mut request = Request { method, target, is_old: version == 0, ..Request::default() };
+    let mut framing = Framing::default();
+    for field in head.headers.iter() {
+        take(field.name, field.value, &mut request, &mut framing)?;
+    }
+    frame(&mut request, &framing)?;
+    Ok(Some((request, length)))
+}
+
+/// Takes what one field says, if it concerns us.
+fn take<'b>(
+    name: &str,
+    value: &'b [u8],
+    request: &mut Request<'b>,
+    framing: &mut Framing<'b>,
+) -> Result<(), Status> {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    if is("host") {
+        framing.hosts += 1;
+    } else if is("content-length") {
+        let length = number(value).ok_or(Status::BAD_REQUEST)?;
+        // Two of them that differ: another server on the way would have believed the other one.
+        if framing.length.replace(length).is_some_and(|first| first != length) {
+            return Err(Status::BAD_REQUEST);
+        }
+    } else if is("transfer-encoding") {
+        framing.coding = Some(value);
+    } else if is("connection") {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            framing.close |= option.eq_ignore_ascii_case(b"close");
+            framing.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    } else if is("expect") {
+        framing.expects = true;
+    } else if is("range") {
+        request.range = Some(value);
+    } else if is("if-range") {
+        request.if_range = Some(value);
+    } else if is("if-modified-since") {
+        request.if_modified_since = Some(value);
+    } else if is("if-none-match") {
+        request.if_none_match = Some(value);
+    }
+    Ok(())
+}
+
+/// Where the request ends, and whether another may follow it (RFC 9112 §3.2, §6.3, §9.3).
+fn frame(request: &mut Request, framing: &Framing) -> Result<(), Status> {
+    if framing.hosts > 1 || framing.hosts == 0 && !request.is_old {
+        return Err(Status::BAD_REQUEST);
+    }
+    match framing.coding {
+        // With a length as well, two servers in a row could see two different requests.
+        Some(_) if framing.length.is_some() || request.is_old => return Err(Status::BAD_REQUEST),
+        Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => {
+            return Err(Status::LENGTH_REQUIRED);
+        }
+        Some(_) => return Err(Status::NOT_IMPLEMENTED),
+        None => {}
+    }
+    let length = framing.length.unwrap_or(0);
+    request.is_too_large = length > BODY;
+    request.body = usize::try_from(length.min(BODY)).unwrap_or(0);
+    // Whoever asks whether to send its body is answered instead, and may send it or not.
+    let is_unclear = request.is_too_large || framing.expects && length > 0;
+    request.keep = !framing.close && !is_unclear && (framing.keep_alive || !request.is_old);
+    Ok(())
+}
+
+/// A number of digits only: where `parse` would take a sign, another server might not.
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(digits).ok()?;
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The path below the folder that a target names, decoded; of a folder it is empty or ends in `/`.
+///
+/// It is decoded once, segment by segment: `%252e` is a file that is named `%2e`, and `%2f` is a
+/// character of a name, which no file has. Nothing that begins with a dot is served, `..` first of
+/// all, and `.git` and `.env` after it.
+///
+/// # Errors
+/// 400 for what is no path, 404 for one that no file here can have.
+pub(crate) fn path(target: &str) -> Result<String, Status> {
+    const SCHEME: &str = "http://";
+    let path = match target.split_at_checked(SCHEME.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => {
+            rest.find(['/', '?']).and_then(|end| rest.get(end..)).unwrap_or_default()
+        }
+        _ if target.starts_with('/') => target,
+        _ => return Err(Status::BAD_REQUEST),
+    };
+    let path = path.split('?').next().unwrap_or_default();
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    let mut decoded = String::with_capacity(path.len());
+    while let Some(segment) = segments.next() {
+        let segment = decode(segment).ok_or(Status::BAD_REQUEST)?;
+        let is_last = segments.peek().is_none();
+        if segment.starts_with('.') || segment.contains('/') || segment.is_empty() && !is_last {
+            return Err(Status::NOT_FOUND);
+        }
+        decoded.push_str(&segment);
+        if !is_last {
+            decoded.push('/');
+        }
+    }
+    Ok(decoded)
+}
+
+/// Replaces `%41` by the byte that it stands for. `None`: a `%` without two digits, a NUL, which
+/// would end the name for the kernel, or what is not UTF-8.
+fn decode(segment: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+                u8::try_from(16 * high + low).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).ok().filter(|name| !name.contains('\0'))
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -1,0 +1,168 @@
+//! A file goes from the disk to the peer inside the kernel, and no other file does.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use netcheck::{Call, Halt, Need, Run, Scenario, Server, Story, evidence, need, peer};
+
+use crate::ends;
+
+pub(crate) const SCENARIO: Scenario = Scenario {
+    name: "web",
+    summary: "files over HTTP: sent by the kernel, one thread, none from outside the folder",
+    run,
+};
+
+/// More than all buffers on the way hold.
+const BIG: usize = 8 << 20;
+const CLIENTS: usize = 100;
+const SOON: Duration = Duration::from_secs(10);
+
+fn run(story: &mut Story) -> Result<(), Halt> {
+    let folder = Folder::make(story.keep)?;
+    let server = story.serve_run(serve(&folder.path));
+    let address = server.address();
+
+    let answer = peer::exchange(address, &get("page.html"))?;
+    let answer = String::from_utf8_lossy(&answer);
+    let first = answer.lines().next().unwrap_or_default().to_owned();
+    story.check("page", "the page is served", answer.ends_with("\r\n\r\nhello\n"), first)?;
+    let statement = "the head waits for the file (MSG_MORE), which the kernel moves (sendfile)";
+    match need(Need::Strace) {
+        Ok(()) => {
+            let seen = calls(serve(&folder.path))?;
+            let [head, file] = ["MSG_MORE", "sendfile"].map(|word| seen.contains(word));
+            story.check("sendfile", statement, head && file, seen)?;
+        }
+        Err(skip) => story.skip(statement, &skip)?,
+    }
+
+    let tricks = ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/link-out", "/.hidden"];
+    let mut refused = Vec::new();
+    for trick in tricks {
+        let request = format!("GET {trick} HTTP/1.0\r\n\r\n");
+        let answer = peer::exchange(address, request.as_bytes())?;
+        let answer = String::from_utf8_lossy(&answer);
+        if answer.starts_with("HTTP/1.1 404 ") && !answer.contains("SECRET") {
+            refused.push(trick);
+        }
+    }
+    let evidence = format!("404: {}", refused.join(" "));
+    story.check("beneath", "no path leads out of the folder", refused == tricks, evidence)?;
+
+    crowd(story, &server)?;
+    ends(story, &server)
+}
+
+/// Clients that stop reading in the middle of a file, and what they take.
+fn crowd(story: &mut Story, server: &Server) -> Result<(), Halt> {
+    let (pid, address) = (server.pid(), server.address());
+    let mut slow = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = peer::connect(address)?;
+        client.write_all(&get("big.bin"))?;
+        client.read_exact(&mut [0; 1])?;
+        slow.push(client);
+    }
+    let threads = evidence::threads(pid).len();
+    // The clients before these may still be leaving.
+    evidence::wait_until(SOON, || (open(pid).0 <= 1 + CLIENTS).then_some(()));
+    let (sockets, files) = open(pid);
+    story.check_eq(
+        "one-thread",
+        "a hundred clients that do not read: one thread, a socket and a file for each",
+        (1, 1 + CLIENTS, CLIENTS),
+        (threads, sockets, files),
+        format_args!("{threads} thread, {sockets} sockets with the listener, {files} files"),
+    )?;
+    let good = peer::exchange(address, &get("page.html"))?;
+    let served = good.ends_with(b"hello\n");
+    story.check("beside", "another client is served beside them", served, "the page came")?;
+    let mut rest = Vec::new();
+    for client in &mut slow {
+        rest.clear();
+        client.shutdown(std::net::Shutdown::Write)?;
+        client.read_to_end(&mut rest)?;
+        if !rest.ends_with(&[b'x'; BIG]) {
+            break;
+        }
+    }
+    let evidence = format!("{} bytes each, with the rest of the head", rest.len());
+    story.check("bytes", "and each of them gets every byte", rest.len() > BIG, evidence)?;
+    drop(slow);
+    let none = || (open(pid) == (1, 0)).then_some(());
+    let left = evidence::wait_until(SOON, none).is_none();
+    let evidence = format!("the listener is the only socket (/proc/{pid}/fd)");
+    story.check("descriptors", "nothing is left of them", !left, evidence)
+}
+
+/// How many sockets a server has, and how many files of the folder.
+fn open(pid: i32) -> (usize, usize) {
+    let open = evidence::descriptors(pid);
+    let sockets = open.values().filter(|link| link.starts_with("socket:")).count();
+    (sockets, open.values().filter(|link| link.ends_with("/big.bin")).count())
+}
+
+fn get(name: &str) -> Vec<u8> {
+    format!("GET /{name} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
+}
+
+fn serve(folder: &Path) -> Run {
+    let args = ["--port", "0", "--grace", "100ms", "-q", "--dir"];
+    Run::new("epoll-web").args(args).arg(folder.join("site"))
+}
+
+/// With which calls a server sends a page.
+fn calls(run: Run) -> std::io::Result<String> {
+    let (run, trace) = run.traced(&["trace=sendto,sendfile"]);
+    let server = Server::start_run(run);
+    peer::exchange(server.address(), &get("page.html"))?;
+    let shown = |call: Call| {
+        // Of a head its first characters and its flags tell enough.
+        let start: String = call.args.chars().take(24).collect();
+        let args = match call.args.rsplit_once("\", ") {
+            Some((_, flags)) => format!("{start}…\", {flags}"),
+            None => call.args,
+        };
+        format!("{}({args}) = {}", call.name, call.result)
+    };
+    let seen = || {
+        let calls = trace.calls();
+        let complete = calls.iter().any(|call| call.name == "sendfile" && !call.result.is_empty());
+        complete.then(|| calls.into_iter().map(shown).collect::<Vec<_>>().join("\n"))
+    };
+    Ok(evidence::wait_until(SOON, seen).unwrap_or_default())
+}
+
+/// A folder for this run, gone with it unless its server is kept.
+struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    fn make(keep: bool) -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("web-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        let site = path.join("site");
+        let folder = Self { path, keep };
+        fs::create_dir(&site)?;
+        fs::write(site.join("page.html"), "hello\n")?;
+        fs::write(site.join("big.bin"), vec![b'x'; BIG])?;
+        fs::write(site.join(".hidden"), "SECRET")?;
+        fs::write(folder.path.join("secret"), "SECRET")?;
+        symlink("../secret", site.join("link-out"))?;
+        Ok(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
