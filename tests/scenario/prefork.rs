@@ -24,7 +24,11 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     story.check("before", "two workers are there before the first client", found, evidence)?;
 
     let port = server.address().port().to_string();
-    let clients = || Run::new("forking-client").args(["--port", &port, "--clients", "2"]);
+    // While one is held, the other needs the other worker.
+    let clients = || {
+        let clients = Run::new("forking-client").args(["--port", &port, "--clients", "2"]);
+        clients.args(["--hold", "100ms"])
+    };
     let (said, code) = {
         let clients = story.run(clients());
         (clients.stdout_text(), clients.code())

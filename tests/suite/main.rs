@@ -49,6 +49,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use netcheck::{Need, Skip, Voice, need, require_all};
 
 fn main() -> ExitCode {
+    netcheck::sys::give_memory_back();
     let scenarios = scenarios::ALL.iter().map(|scenario| {
         Trial::ignorable_test(format!("scenario::{}", scenario.name), || {
             let (result, summary) = scenario.play(Voice::Quiet, false);

@@ -233,7 +233,12 @@ fn listening_inodes(address: SocketAddr) -> Vec<String> {
     const LISTEN: &str = "0A";
     let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
     let text = fs::read_to_string(table).unwrap_or_default();
+    // Thousands of connections in TIME_WAIT stand there too: most lines are not taken apart.
+    let port = format!(":{:04X} ", address.port());
     let inode = |line: &str| {
+        if !line.contains(&port) {
+            return None;
+        }
         let fields: Vec<&str> = line.split_whitespace().collect();
         let listens = fields.get(3) == Some(&LISTEN)
             && socket_address(fields.get(1)?) == Some((address.ip(), address.port()));

@@ -49,6 +49,21 @@ pub(crate) fn io_uring_setup() -> io::Result<OwnedFd> {
     owned(ring)
 }
 
+/// Has blocks of 256 KiB and more given back to the kernel as soon as they are freed: glibc would keep
+/// those of a size that was freed before. A process with much memory is slow to fork. See mallopt(3).
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "neither nix nor std wraps mallopt")]
+pub fn give_memory_back() {
+    for option in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+        // SAFETY: two integers go in; mallopt takes its own lock.
+        unsafe { libc::mallopt(option, 256 * 1024) };
+    }
+}
+
+/// Another C library keeps no such blocks.
+#[cfg(not(target_env = "gnu"))]
+pub fn give_memory_back() {}
+
 /// Sends `signal` to the process behind `pidfd`. Unlike kill(2) it cannot hit another process that was
 /// given the number of one that ended. See pidfd_send_signal(2).
 ///
