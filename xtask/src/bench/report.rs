@@ -148,7 +148,9 @@ impl Report<'_> {
             let mut object = format!(
                 r#""type":"result","measure":"{measure_title}","server":"{name}","median":{median:.1},"min":{min:.1},"max":{max:.1}"#
             );
-            let of_c = ratio(samples, measure, name, baseline).filter(|_| name != baseline);
+            // Nothing is a multiple of no memory at all.
+            let of_c = ratio(samples, measure, name, baseline)
+                .filter(|ratio| name != baseline && ratio.max.is_finite());
             if let Some(Spread { min, median, max }) = of_c {
                 let range = format!("{min:.2}..{max:.2}");
                 text += &format!("{median:>8.2}{range:>13}");
