@@ -2,6 +2,7 @@
 //! statement with its evidence. `cargo xtask scenario NAME` tells them, `cargo test` runs the very
 //! same ones.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -96,6 +97,13 @@ pub fn served(address: SocketAddr) -> io::Result<TcpStream> {
     client.write_all(b"hello")?;
     client.read_exact(&mut [0; 5])?;
     Ok(client)
+}
+
+/// Who served the clients of forking-client: `client 1 <- pid 5123   29 bytes   0.9 ms`.
+fn served_by(said: &str) -> BTreeSet<i32> {
+    said.lines()
+        .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
+        .collect()
 }
 
 /// The last statement about a server: SIGTERM ends it with 0. Not told of one that is to be kept.

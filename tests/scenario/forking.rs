@@ -1,11 +1,10 @@
 //! Three clients at once, a process each.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use netcheck::{Halt, Run, Scenario, Story, evidence};
 
-use crate::ends;
+use crate::{ends, served_by};
 
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "forking", summary: "three clients at once, a process each", run };
@@ -30,11 +29,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         format_args!("{rows} of 3, forking-client: {}", clients.status),
     )?;
 
-    // `client 1 <- pid 5123   29 bytes   0.9 ms`
-    let pids: BTreeSet<i32> = said
-        .lines()
-        .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
-        .collect();
+    let pids = served_by(&said);
     let listed: Vec<String> = pids.iter().map(i32::to_string).collect();
     story.check(
         "processes",

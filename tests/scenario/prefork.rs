@@ -1,11 +1,10 @@
 //! Two workers that were there before the clients.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use netcheck::{Halt, Run, Scenario, Server, Story, evidence};
 
-use crate::ends;
+use crate::{ends, served_by};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "prefork",
@@ -33,12 +32,12 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         let clients = story.run(clients());
         (clients.stdout_text(), clients.code())
     };
-    let served_by: BTreeSet<i32> = pids(&said);
+    let pids = served_by(&said);
     story.check(
         "served",
         "they serve the two clients, and nothing is forked",
-        code == Some(0) && served_by.iter().eq(workers.iter()) && two(&server, &[]).is_some(),
-        format_args!("{served_by:?}"),
+        code == Some(0) && pids.iter().eq(workers.iter()) && two(&server, &[]).is_some(),
+        format_args!("{pids:?}"),
     )?;
 
     let victim = workers.first().copied().unwrap_or_default();
@@ -47,14 +46,9 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let evidence = format!("{:?}", again.clone().unwrap_or_default());
     story.check("again", "a worker that died has a successor", again.is_some(), evidence)?;
     let said = story.run(clients()).stdout_text();
-    let served_by = pids(&said);
-    let right = again.is_some_and(|again| served_by.iter().eq(again.iter()));
-    story.check(
-        "served-again",
-        "and two clients are served",
-        right,
-        format_args!("{served_by:?}"),
-    )?;
+    let pids = served_by(&said);
+    let right = again.is_some_and(|again| pids.iter().eq(again.iter()));
+    story.check("served-again", "and two clients are served", right, format_args!("{pids:?}"))?;
     ends(story, &server)?;
     let none = story.keep || evidence::children(pid).is_empty();
     story.check("none-left", "no worker is left", none, format_args!("/proc/{pid}/task"))
@@ -69,11 +63,4 @@ fn two(server: &Server, dead: &[i32]) -> Option<Vec<i32>> {
         (alive && !workers.iter().any(|pid| dead.contains(pid))).then_some(workers)
     };
     evidence::wait_until(Duration::from_secs(10), alive)
-}
-
-/// `client 1 <- pid 5123   29 bytes   0.9 ms`
-fn pids(said: &str) -> BTreeSet<i32> {
-    said.lines()
-        .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
-        .collect()
 }

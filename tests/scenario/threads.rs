@@ -1,11 +1,10 @@
 //! Three clients at once, a thread each.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use netcheck::{Halt, Run, Scenario, Story, evidence};
 
-use crate::{ends, served};
+use crate::{ends, served, served_by};
 
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "threads", summary: "three clients at once, a thread each", run };
@@ -22,10 +21,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let clients = Run::new("forking-client").args(["--port", &port, "--clients", "3"]);
     let clients = story.run(clients);
     let said = clients.stdout_text();
-    let tids: BTreeSet<i32> = said
-        .lines()
-        .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
-        .collect();
+    let tids = served_by(&said);
     let listed: Vec<String> = tids.iter().map(i32::to_string).collect();
     story.check(
         "threads",
