@@ -37,6 +37,7 @@ mod socket_errors;
 mod socket_modes;
 mod socket_timeout;
 mod stream_servers;
+mod threaded_echo;
 mod try_it;
 mod udp_client;
 mod udp_echo;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
     trials.extend(forking_output::trials());
     trials.extend(forking_client::trials());
     trials.extend(prefork_echo::trials());
+    trials.extend(threaded_echo::trials());
     trials.extend(uring_echo::trials());
     trials.extend(stream_servers::trials());
     trials.extend(udp_echo::trials());
