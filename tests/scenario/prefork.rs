@@ -41,7 +41,8 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     )?;
 
     let victim = workers.first().copied().unwrap_or_default();
-    story.run(Run::program("kill").args(["-SEGV", &victim.to_string()]));
+    // The shell's own: there may be no program of that name.
+    story.run(Run::program("sh").args(["-c", &format!("kill -SEGV {victim}")]));
     let again = two(&server, &[victim]);
     let evidence = format!("{:?}", again.clone().unwrap_or_default());
     story.check("again", "a worker that died has a successor", again.is_some(), evidence)?;

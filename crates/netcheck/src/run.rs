@@ -89,7 +89,7 @@ impl Run {
             env: Vec::new(),
             stdin: None,
             uid: None,
-            deadline: Duration::from_secs(20),
+            deadline: Duration::from_secs(60),
             before_exec: BeforeExec::default(),
         }
     }
@@ -121,7 +121,7 @@ impl Run {
         self
     }
 
-    /// How long [`Run::finish`] lets it run before it kills the whole tree; 20 s by default.
+    /// How long [`Run::finish`] lets it run before it kills the whole tree; 60 s by default.
     #[must_use]
     pub fn deadline(mut self, after_start: Duration) -> Self {
         self.deadline = after_start;

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use netcheck::Skip;
 use netcheck::peer::{self, Pace};
+use netcheck::{Server, Skip, evidence};
 use scenarios::served;
 
 use super::{Checks, Kind, SECOND, at_rest, checks, memory};
@@ -21,6 +21,12 @@ pub(super) const CHECKS: Checks = checks![
         memory_is_flat_over_many_connections;
 ];
 
+/// On a busy machine the next client too may be silent for so long.
+fn serves_the_next(server: &Server) {
+    let echoed = || peer::exchange(server.address(), b"next").ok().filter(|reply| reply == b"next");
+    evidence::wait_until(10 * SECOND, echoed).expect("it serves the next client");
+}
+
 fn a_silent_client_is_closed_after_the_idle_timeout(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--idle-timeout", "200ms"]);
     let begun = Instant::now();
@@ -29,7 +35,7 @@ fn a_silent_client_is_closed_after_the_idle_timeout(kind: &Kind) -> Result<(), S
     assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
     let why = |log: &str| log.contains("idle for 200ms");
     assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
-    assert_eq!(peer::exchange(server.address(), b"next").unwrap(), b"next");
+    serves_the_next(&server);
     Ok(())
 }
 
@@ -39,7 +45,7 @@ fn a_client_that_never_reads_is_closed_after_the_idle_timeout(kind: &Kind) -> Re
     let _deaf = peer::never_reads(server.address());
     let why = |log: &str| log.contains("idle for 200ms") || log.contains("nothing read for 200ms");
     assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
-    assert_eq!(peer::exchange(server.address(), b"next").unwrap(), b"next");
+    serves_the_next(&server);
     Ok(())
 }
 
