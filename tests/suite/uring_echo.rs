@@ -1,5 +1,7 @@
 //! uring-echo where there is no io_uring, and epoll-echo with too many watches.
 
+use std::time::Duration;
+
 use libtest_mimic::Trial;
 use netcheck::{Need, Run, Server, Skip, need, peer};
 use scenarios::served;
@@ -43,7 +45,9 @@ fn a_list_that_is_full_costs_that_client_only() -> Result<(), Skip> {
     assert!(refused.is_err() || refused.unwrap().is_empty());
     assert_eq!(peer::exchange(server.address(), b"third").unwrap(), b"third");
     drop(first);
+    let said = server.wait_stderr(|log| log.contains("ENOSPC"), Duration::from_secs(10));
     let log = server.stderr();
+    assert!(said, "{log}");
     let why = "0 bytes in, 0 out,";
     let line = log.lines().find(|line| line.contains("ENOSPC")).unwrap_or_default();
     assert!(line.contains(why) && line.contains("epoll_ctl: "), "{log}");
