@@ -1,6 +1,7 @@
 //! prefork-echo: its workers, the dead ones too.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -19,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             each_worker_has_the_one_listener_open_that_it_accepts_on,
             idle_workers_end_at_once_every_time,
             a_connection_wakes_one_worker,
+            with_a_listener_each_a_client_waits_though_a_worker_is_idle,
         ],
     )
 }
@@ -69,7 +71,7 @@ fn a_dead_worker_is_started_again_and_harms_nobody() -> Result<(), Skip> {
 }
 
 /// A client that stays, and the pid that its reply begins with.
-fn served_by_number(server: &Server) -> (std::net::TcpStream, i32) {
+fn served_by_number(server: &Server) -> (TcpStream, i32) {
     let mut client = peer::connect(server.address()).unwrap();
     client.write_all(b"!").unwrap();
     let mut reply = String::new();
@@ -145,5 +147,30 @@ fn a_connection_wakes_one_worker() -> Result<(), Skip> {
     let each = (switches() - before) / 100;
     // It waits in accept, and in recv for the bytes and for the end; not eight times that.
     assert!(each <= 4, "{each} voluntary context switches of all workers for each connection");
+    Ok(())
+}
+
+fn with_a_listener_each_a_client_waits_though_a_worker_is_idle() -> Result<(), Skip> {
+    let (server, _) = start(2, &["--reuse-port"]);
+    let held = served(server.address()).unwrap();
+    // The kernel deals them out by their ports. One that waits while a later one is served is in
+    // the queue of the busy worker: from a common queue it would have been taken first.
+    let mut waiting: Option<TcpStream> = None;
+    let overtaken = (0..40).find_map(|_| {
+        let mut client = peer::connect(server.address()).unwrap();
+        client.write_all(b"hello").unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        if client.read_exact(&mut [0; 5]).is_err() {
+            waiting.get_or_insert(client);
+            return None;
+        }
+        // Served meanwhile, it was only slow, and another has to be found.
+        let mut first = waiting.take()?;
+        first.read_exact(&mut [0; 5]).is_err().then_some(first)
+    });
+    let mut overtaken = overtaken.expect("a client that waits while a later one is served");
+    drop(held);
+    overtaken.set_read_timeout(Some(10 * SECOND)).unwrap();
+    overtaken.read_exact(&mut [0; 5]).unwrap();
     Ok(())
 }

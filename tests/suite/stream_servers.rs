@@ -129,6 +129,15 @@ impl Kind {
         self.serves_several() && !self.has_workers()
     }
 
+    /// Each client costs this one process a descriptor.
+    fn serves_from_one_process(&self) -> bool {
+        self.limit == Some("--max-clients")
+    }
+
+    fn variant(&self) -> &str {
+        self.variant.unwrap_or_default()
+    }
+
     fn calls_accept(&self) -> bool {
         self.calls.iter().any(|call| call == "accept")
     }

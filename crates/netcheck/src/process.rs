@@ -94,7 +94,8 @@ impl Process {
     /// When it does not stop within 5 s.
     pub fn stop(&self) {
         self.signal(Signal::SIGSTOP);
-        let stopped = || (evidence::state(self.pid) == Some('T')).then_some(());
+        // Under strace a stop is a tracing stop, `t`.
+        let stopped = || matches!(evidence::state(self.pid), Some('T' | 't')).then_some(());
         let within = Duration::from_secs(5);
         evidence::wait_until(within, stopped).expect("a process obeys SIGSTOP");
     }

@@ -51,7 +51,7 @@ use nix::unistd::getpid;
 use netcore::addr::Host;
 use netcore::echo::inherit_timeouts;
 use netcore::error::Error;
-use netcore::limits::Limits;
+use netcore::limits::{Limits, descriptors_for};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::number::{at_least_one, whole};
@@ -116,6 +116,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let local = first_address(&args.host, args.port.0)?;
     // Blocked before there is a thread: each inherits the mask, and none is interrupted.
     let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
+    descriptors_for(args.max_clients);
 
     let socket = listen(local, args.backlog.into())?;
     inherit_timeouts(&socket, args.idle_timeout)?;

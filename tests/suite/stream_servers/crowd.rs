@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use netcheck::{Run, Skip, evidence, peer};
+use netcheck::{Run, Server, Skip, bin, evidence, peer};
 use scenarios::served;
 use socket2::{Domain, Socket, Type};
 
@@ -18,6 +18,8 @@ pub(super) const CHECKS: Checks = checks![
         five_hundred_idle_and_a_hundred_dripping_clients_hold_up_nobody,
         fifty_clients_of_the_same_instant_are_all_served,
         a_full_server_lets_the_next_client_wait_and_sleeps;
+    serves_from_one_process:
+        the_soft_limit_of_descriptors_is_no_limit;
     counts_clients:
         max_per_source_counts_each_address_apart;
 ];
@@ -100,6 +102,14 @@ fn fifty_clients_of_the_same_instant_are_all_served(kind: &Kind) -> Result<(), S
     });
     let same = || (at_rest(&server) == first).then_some(());
     evidence::wait_until(5 * SECOND, same).expect("nothing is left of them");
+    Ok(())
+}
+
+fn the_soft_limit_of_descriptors_is_no_limit(kind: &Kind) -> Result<(), Skip> {
+    let line = format!(r#"ulimit -Sn 32; exec "$0" --port 0 --backlog 128 {}"#, kind.variant());
+    let server = Server::start_run(Run::program("sh").args(["-c", &line]).arg(bin(&kind.name)));
+    let clients = (0..100).map(|_| served(server.address())).collect::<Result<Vec<_>, _>>();
+    assert_eq!(clients.expect("each is served").len(), 100, "{}", server.stderr());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use netcheck::{Server, Signal, Skip, evidence};
+use netcheck::{Server, Signal, Skip, evidence, peer};
 use scenarios::served;
 
 use super::{Checks, Kind, SECOND, checks, family};
@@ -13,6 +13,7 @@ pub(super) const CHECKS: Checks = checks![
     any:
         the_listener_closes_at_sigterm_and_the_client_is_still_served,
         a_client_that_stays_is_cut_off_when_the_grace_is_over,
+        a_client_that_never_reads_is_cut_off_when_the_grace_is_over,
         a_second_signal_ends_it_at_once,
         a_restart_past_time_wait_binds_at_once,
         when_it_is_killed_nothing_is_left;
@@ -50,6 +51,15 @@ fn a_client_that_stays_is_cut_off_when_the_grace_is_over(kind: &Kind) -> Result<
     let mut client = served(server.address()).unwrap();
     server.signal(Signal::SIGTERM);
     assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0, "it is closed");
+    ends(&server);
+    Ok(())
+}
+
+fn a_client_that_never_reads_is_cut_off_when_the_grace_is_over(kind: &Kind) -> Result<(), Skip> {
+    let server = kind.start(&["--grace", "100ms"]);
+    let _deaf = peer::never_reads(server.address()).unwrap();
+    // The server waits for room to send, and not for bytes to receive.
+    server.signal(Signal::SIGTERM);
     ends(&server);
     Ok(())
 }

@@ -28,7 +28,8 @@ fn serves_the_next(server: &Server) {
 }
 
 fn a_silent_client_is_closed_after_the_idle_timeout(kind: &Kind) -> Result<(), Skip> {
-    let server = kind.start(&["--idle-timeout", "200ms"]);
+    // Its place is the only one, so the next client needs it.
+    let server = kind.with_room(1, &["--idle-timeout", "200ms"]);
     let begun = Instant::now();
     let mut silent = served(server.address()).unwrap();
     assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0, "it closed");
