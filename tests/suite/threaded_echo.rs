@@ -31,7 +31,8 @@ fn has_threads(server: &Server, count: usize) {
 fn a_thread_refused_closes_that_client_only() -> Result<(), Skip> {
     need(Need::Strace)?;
     let inject = "inject=clone,clone3:error=EAGAIN:when=2..3";
-    let run = Run::new("threaded-echo").args(["--port", "0"]);
+    // A client without a thread takes no place.
+    let run = Run::new("threaded-echo").args(["--port", "0", "--max-clients", "2"]);
     let (run, _trace) = run.traced(&["trace=?clone,clone3", inject]);
     let server = Server::start_run(run);
     let exchange = || peer::exchange(server.address(), b"hello");

@@ -3,16 +3,19 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use netcheck::{Need, Run, Server, Skip, need, peer};
+use netcheck::{Need, Run, Server, Signal, Skip, need, peer};
 use scenarios::served;
 
 use crate::{tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    topic("uring_echo", tests![a_kernel_without_it_is_a_clear_refusal])
-        .into_iter()
-        .chain(topic("epoll_echo", tests![a_list_that_is_full_costs_that_client_only]))
-        .collect()
+    topic(
+        "uring_echo",
+        tests![a_kernel_without_it_is_a_clear_refusal, long_messages_come_in_long_pieces],
+    )
+    .into_iter()
+    .chain(topic("epoll_echo", tests![a_list_that_is_full_costs_that_client_only]))
+    .collect()
 }
 
 fn a_kernel_without_it_is_a_clear_refusal() -> Result<(), Skip> {
@@ -31,6 +34,21 @@ fn a_kernel_without_it_is_a_clear_refusal() -> Result<(), Skip> {
         let opened = trace.calls().iter().any(|call| call.name == "socket");
         assert!(!opened, "nothing was opened");
     }
+    Ok(())
+}
+
+fn long_messages_come_in_long_pieces() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    let run = Run::new("uring-echo").args(["--port", "0"]);
+    let (run, trace) = run.traced(&["trace=io_uring_enter"]);
+    let server = Server::start_run(run);
+    let bytes = peer::pattern(1, 8 << 20);
+    assert!(peer::exchange(server.address(), &bytes).unwrap() == bytes);
+    server.signal(Signal::SIGTERM);
+    server.wait(Duration::from_secs(10)).expect("it ends");
+    // Of 512 bytes each, the buffer that a client begins with, it would be 16,384 at least.
+    let calls = trace.calls().len();
+    assert!(calls < 4096, "{calls} calls for 8 MiB");
     Ok(())
 }
 

@@ -7,12 +7,13 @@ use netcheck::peer::{self, Pace};
 use netcheck::{Server, Skip, evidence};
 use scenarios::served;
 
-use super::{Checks, Kind, SECOND, at_rest, checks, memory};
+use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share, memory};
 
 pub(super) const CHECKS: Checks = checks![
     any:
         a_silent_client_is_closed_after_the_idle_timeout,
         a_client_that_never_reads_is_closed_after_the_idle_timeout,
+        a_client_that_never_reads_costs_no_time,
         a_client_that_drips_is_not_idle,
         a_slow_reader_gets_every_byte,
         a_half_closed_client_gets_every_byte,
@@ -47,6 +48,15 @@ fn a_client_that_never_reads_is_closed_after_the_idle_timeout(kind: &Kind) -> Re
     let why = |log: &str| log.contains("idle for 200ms") || log.contains("nothing read for 200ms");
     assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
     serves_the_next(&server);
+    Ok(())
+}
+
+fn a_client_that_never_reads_costs_no_time(kind: &Kind) -> Result<(), Skip> {
+    let server = kind.start(&[]);
+    // It is owed bytes, and its own lie unread: a server that asked whether there are any would turn.
+    let _deaf = peer::never_reads(server.address()).unwrap();
+    let share = cpu_share(&server, Duration::from_millis(500));
+    assert!(share < 0.05, "{:.0} % of a core", share * 100.0);
     Ok(())
 }
 
