@@ -74,12 +74,8 @@ pub(crate) fn run(args: &Bench, out: &mut dyn Write) -> Result<bool, String> {
     let mut report = Report { out, json: args.json };
     let unwritten = |why: io::Error| format!("write the report: {why}");
 
-    let Field { mut rivals, missing, echo_load } = rivals::find()?;
-    if let Some(only) = &args.only {
-        let wanted = |rival: &&Rival| rival.name.contains(only.as_str());
-        let baselines: Vec<_> = rivals.iter().filter(wanted).map(|rival| rival.baseline).collect();
-        rivals.retain(|rival| wanted(&rival) || baselines.contains(&rival.name));
-    }
+    let only = args.only.as_deref().unwrap_or_default();
+    let Field { rivals, missing, echo_load } = rivals::find(only)?;
     let pins = Pins::new();
     let a_round = (rivals.len() * Measure::RATES.len()) as f64 * (window + A_SAMPLE).as_secs_f64();
     let estimate = f64::from(rounds) * (a_round + STARTS.as_secs_f64());

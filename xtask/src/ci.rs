@@ -50,6 +50,8 @@ const STEPS: &[Step] = &[
     }),
     ("install", || installed(&["--locked"])),
     ("install without the lockfile", || installed(&[])),
+    // One server without a limit: the bench still works, whatever the machine's pace is today.
+    ("bench", || checked(xtask("bench")?.args(["--quick", "--rounds", "1", "--only", "threaded"]))),
     ("deny", denied),
 ];
 

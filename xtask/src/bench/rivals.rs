@@ -48,22 +48,52 @@ type Command = (PathBuf, Vec<OsString>);
 /// A rival that this machine cannot run: its name, and what it needs.
 pub(super) type Missing = (&'static str, String);
 
-/// The servers of the ladder: their names, their baselines, and how many clients they are asked to
-/// hold, by which option. Several thousand processes or threads are not what they are for.
-const LADDER: [(&str, &str, u16, &[&str]); 8] = [
-    ("echo-server", C_FORK, 1, &[]),
-    ("forking-echo", C_FORK, 1_000, &["--max-children", "1100"]),
-    ("prefork-echo", C_PREFORK, 64, &["--workers", "64"]),
-    ("threaded-echo", C_THREAD, 1_000, &["--max-clients", "1100"]),
-    ("poll-echo", C_EPOLL, 10_000, &["--max-clients", "11000"]),
-    ("epoll-echo", C_EPOLL, 10_000, &["--max-clients", "11000"]),
-    ("epoll-echo --edge", C_EPOLL, 10_000, &["--max-clients", "11000", "--edge"]),
-    ("uring-echo", C_EPOLL, 10_000, &["--max-clients", "11000"]),
+/// How a server is built or found.
+enum How {
+    /// Ours, with these options beside those that all have.
+    Ours(&'static [&'static str]),
+    /// forking-echo for another target, with these flags.
+    ForkingEcho(&'static str, &'static str),
+    /// A file of `xtask/bench`, linked so.
+    C(&'static str, &'static [&'static str]),
+    /// A file of `xtask/bench`.
+    Python(&'static str),
+    /// What each connection is joined to.
+    Socat(&'static str),
+    /// The crate in `xtask/bench`.
+    Tokio,
+}
+
+/// All of them: the name, what it is divided by, and how many clients it is asked to hold. Several
+/// thousand processes or threads are not what a server is for.
+const FIELD: [(&str, &str, u16, How); 21] = [
+    ("echo-server", C_FORK, 1, How::Ours(&[])),
+    ("forking-echo", C_FORK, 1_000, How::Ours(&["--max-children", "1100"])),
+    ("prefork-echo", C_PREFORK, 64, How::Ours(&["--workers", "64"])),
+    ("threaded-echo", C_THREAD, 1_000, How::Ours(&["--max-clients", "1100"])),
+    ("poll-echo", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000"])),
+    ("epoll-echo", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000"])),
+    ("epoll-echo --edge", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000", "--edge"])),
+    ("uring-echo", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000"])),
+    (C_FORK, C_FORK, 1_000, How::C("fork_echo", &[])),
+    (C_PREFORK, C_PREFORK, 64, How::C("prefork_echo", &[])),
+    (C_THREAD, C_THREAD, 1_000, How::C("thread_echo", &[])),
+    (C_EPOLL, C_EPOLL, 10_000, How::C("epoll_echo", &[])),
+    ("C epoll again", C_EPOLL, 10_000, How::C("epoll_echo", &[])),
+    ("tokio", C_EPOLL, 10_000, How::Tokio),
+    ("asyncio", C_EPOLL, 10_000, How::Python("asyncio_echo.py")),
+    ("ForkingTCPServer", C_FORK, 40, How::Python("fork_echo.py")),
+    ("socat PIPE", C_FORK, 64, How::Socat("PIPE")),
+    ("socat EXEC:cat", C_FORK, 64, How::Socat("EXEC:cat")),
+    ("forking-echo, static", C_STATIC, 64, How::ForkingEcho("gnu", STATIC)),
+    ("forking-echo, musl", C_STATIC, 64, How::ForkingEcho("musl", "")),
+    (C_STATIC, C_STATIC, 64, How::C("fork_echo", &["-static"])),
 ];
 
-/// Whether it is one of the ladder, in whatever build.
+/// Whether it is one of ours, in whatever build.
 pub(super) fn is_ours(name: &str) -> bool {
-    LADDER.iter().any(|(ours, ..)| name.starts_with(ours))
+    let ours = FIELD.iter().filter(|(.., how)| matches!(how, How::Ours(_)));
+    ours.map(|(ours, ..)| ours).any(|ours| name.starts_with(ours))
 }
 
 /// Everything that can be measured here.
@@ -74,70 +104,73 @@ pub(super) struct Field {
     pub(super) echo_load: PathBuf,
 }
 
-/// Builds and finds every rival.
+/// Builds and finds the rivals whose names contain `only`, and those that they are divided by.
 ///
 /// # Errors
 /// Our own servers, or the client, cannot be built. Any other one is [`Missing`].
-pub(super) fn find() -> Result<Field, String> {
+pub(super) fn find(only: &str) -> Result<Field, String> {
+    let chosen = || FIELD.iter().filter(|(name, ..)| name.contains(only));
+    let baselines: Vec<&str> = chosen().map(|(_, baseline, ..)| *baseline).collect();
+    if baselines.is_empty() {
+        let names: Vec<&str> = FIELD.iter().map(|(name, ..)| *name).collect();
+        return Err(format!("--only {only}: in none of the names: {}", names.join("; ")));
+    }
     let echo_load = build("echo-load", &[], "")?;
     let folder = folder(&echo_load)?;
-    let mut candidates: Vec<(_, _, _, Result<Command, String>)> = Vec::new();
-    for (name, baseline, clients, options) in LADDER {
-        let package = name.split(' ').next().unwrap_or(name);
-        let program = build(package, &[], "")?;
-        candidates.push((name, baseline, clients, Ok(ours(program, options))));
-    }
-    let source = |file: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(file);
-    let c = |name: &str, linkage: &[&str]| {
-        need(Need::Cc).map_err(|skip| skip.reason)?;
-        let program = folder.join(format!("{name}{}", linkage.concat()));
-        let cc = Run::program("cc").args(["-O2", "-pthread"]).args(linkage).arg("-o").arg(&program);
-        output_of(cc.arg(source(&format!("{name}.c"))))?;
-        Ok((program, Vec::new()))
-    };
-    let python = |file: &str| {
-        need(Need::Python3).map_err(|skip| skip.reason)?;
-        Ok(("python3".into(), vec![source(file).into_os_string()]))
-    };
-    let socat = |address: &str| {
-        need(Need::Socat).map_err(|skip| skip.reason)?;
-        Ok((SOCAT.into(), vec![address.into()]))
-    };
-    // A folder of their own: with other flags in the same one, each build would undo the last.
-    let target_dir = format!("--target-dir={}", folder.display());
-    let static_build = |libc, rustflags| {
-        let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
-        has_target(&triple)?;
-        let program = build("forking-echo", &["--target", &triple, &target_dir], rustflags)?;
-        Ok(ours(program, &["--max-children", "1100"]))
-    };
-    let tokio = || {
-        let manifest = source("tokio_echo/Cargo.toml");
-        cargo(&manifest, &[&target_dir], "").map(|program| (program, Vec::new()))
-    };
-    candidates.extend([
-        (C_FORK, C_FORK, 1_000, c("fork_echo", &[])),
-        (C_PREFORK, C_PREFORK, 64, c("prefork_echo", &[])),
-        (C_THREAD, C_THREAD, 1_000, c("thread_echo", &[])),
-        (C_EPOLL, C_EPOLL, 10_000, c("epoll_echo", &[])),
-        ("C epoll again", C_EPOLL, 10_000, c("epoll_echo", &[])),
-        ("tokio", C_EPOLL, 10_000, tokio()),
-        ("asyncio", C_EPOLL, 10_000, python("asyncio_echo.py")),
-        ("ForkingTCPServer", C_FORK, 40, python("fork_echo.py")),
-        ("socat PIPE", C_FORK, 64, socat("PIPE")),
-        ("socat EXEC:cat", C_FORK, 64, socat("EXEC:cat")),
-        ("forking-echo, static", C_STATIC, 64, static_build("gnu", STATIC)),
-        ("forking-echo, musl", C_STATIC, 64, static_build("musl", "")),
-        (C_STATIC, C_STATIC, 64, c("fork_echo", &["-static"])),
-    ]);
     let (mut rivals, mut missing) = (Vec::new(), Vec::new());
-    for (name, baseline, clients, found) in candidates {
-        match found {
-            Ok((program, args)) => rivals.push(Rival { name, baseline, clients, program, args }),
-            Err(reason) => missing.push((name, reason)),
+    for (name, baseline, clients, how) in &FIELD {
+        if !name.contains(only) && !baselines.contains(name) {
+            continue;
+        }
+        match how.command(name, &folder) {
+            Ok((program, args)) => {
+                rivals.push(Rival { name, baseline, clients: *clients, program, args });
+            }
+            Err(why) if matches!(how, How::Ours(_)) => return Err(why),
+            Err(reason) => missing.push((*name, reason)),
         }
     }
     Ok(Field { rivals, missing, echo_load })
+}
+
+impl How {
+    /// Builds it, or finds out what it needs.
+    fn command(&self, name: &str, folder: &Path) -> Result<Command, String> {
+        let source = |file: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(file);
+        // A folder of their own: with other flags in the same one, each build would undo the last.
+        let target_dir = format!("--target-dir={}", folder.display());
+        match self {
+            How::Ours(options) => {
+                let package = name.split(' ').next().unwrap_or(name);
+                Ok(ours(build(package, &[], "")?, options))
+            }
+            How::ForkingEcho(libc, rustflags) => {
+                let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
+                has_target(&triple)?;
+                let options = ["--target", &triple, &target_dir];
+                Ok(ours(build("forking-echo", &options, rustflags)?, &["--max-children", "1100"]))
+            }
+            How::C(file, linkage) => {
+                need(Need::Cc).map_err(|skip| skip.reason)?;
+                let program = folder.join(format!("{file}{}", linkage.concat()));
+                let cc = Run::program("cc").args(["-O2", "-pthread"]).args(*linkage);
+                output_of(cc.arg("-o").arg(&program).arg(source(&format!("{file}.c"))))?;
+                Ok((program, Vec::new()))
+            }
+            How::Python(file) => {
+                need(Need::Python3).map_err(|skip| skip.reason)?;
+                Ok(("python3".into(), vec![source(file).into_os_string()]))
+            }
+            How::Socat(address) => {
+                need(Need::Socat).map_err(|skip| skip.reason)?;
+                Ok((SOCAT.into(), vec![address.into()]))
+            }
+            How::Tokio => {
+                let manifest = source("tokio_echo/Cargo.toml");
+                Ok((cargo(&manifest, &[&target_dir], "")?, Vec::new()))
+            }
+        }
+    }
 }
 
 fn ours(program: PathBuf, options: &[&str]) -> Command {
