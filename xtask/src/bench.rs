@@ -11,6 +11,7 @@ mod chart;
 mod measure;
 mod report;
 mod rivals;
+mod started;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -20,9 +21,10 @@ use argh::FromArgs;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use measure::{Load, Measure};
+use measure::{Figure, Load, Measure};
 use report::Report;
-use rivals::{Field, Rival, Started};
+use rivals::{Field, Rival};
+use started::Started;
 
 /// How long a new server is loaded before its first sample.
 const WARM_UP: Duration = Duration::from_millis(50);
@@ -32,10 +34,10 @@ const WARM_UP: Duration = Duration::from_millis(50);
 const A_SAMPLE: Duration = Duration::from_millis(120);
 const STARTS: Duration = Duration::from_millis(2_000);
 
-/// measure every echo server against C, tokio, Python and socat
+/// measure every echo server against C, tokio, Go, Python and socat
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
-pub(crate) struct Bench {
+pub(crate) struct Args {
     /// rounds, each with one sample of every server and measure (default: 10)
     #[argh(option)]
     rounds: Option<u32>,
@@ -63,12 +65,19 @@ struct Sample {
     cpu_us: f64,
 }
 
+/// A measure that a rival does not stand: one that loses bytes has no speed.
+struct Failed {
+    measure: Measure,
+    server: &'static str,
+    reason: String,
+}
+
 /// Runs the comparison and writes its report; whether every limit holds.
 ///
 /// # Errors
 /// What was attempted and why it failed: a build of one of ours, the start of a server, an echo
 /// that is wrong, the writing of the report.
-pub(crate) fn run(args: &Bench, out: &mut dyn Write) -> Result<bool, String> {
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, String> {
     let (rounds, millis) = if args.quick { (2, 60) } else { (10, 300) };
     let (rounds, window) = (args.rounds.unwrap_or(rounds).max(1), Duration::from_millis(millis));
     let mut report = Report { out, json: args.json };
@@ -87,16 +96,18 @@ pub(crate) fn run(args: &Bench, out: &mut dyn Write) -> Result<bool, String> {
         sched_setaffinity(Pid::from_raw(0), &pins.load).map_err(|why| format!("pin: {why}"))?;
     }
     let load = Load { program: echo_load, cpu: pins.as_ref().map(|pins| pins.load) };
-    let cpu = pins.as_ref().map(|pins| &pins.servers);
-    let mut samples = Vec::new();
+    let cpu = pins.as_ref().map(|pins| pins.servers);
+    let mut bench = Bench { load, window, samples: Vec::new(), failed: Vec::new() };
     for round in 0..rounds {
-        samples.extend(play(round, &rivals, cpu, &load, window)?);
+        bench.play(round, &rivals, cpu)?;
     }
     for measure in Measure::ONCE {
         for rival in rivals.iter().filter(|rival| measure.is_for(rival)) {
-            samples.push(sample(measure, rival, &rival.start(cpu)?, &load, 0, window)?);
+            bench.sample(measure, rival, &rival.start(cpu)?, 0)?;
         }
     }
+    let Bench { samples, failed, .. } = bench;
+    report.failed(&failed).map_err(unwritten)?;
     let holds = report.result(&samples, &rivals).map_err(unwritten)?;
     report.closing(holds, missing.len(), start.elapsed()).map_err(unwritten)?;
     if let Some(folder) = &args.charts {
@@ -106,49 +117,66 @@ pub(crate) fn run(args: &Bench, out: &mut dyn Write) -> Result<bool, String> {
     Ok(holds)
 }
 
-/// One round: every server is started, and sampled in every measure.
-fn play(
-    round: u32,
-    rivals: &[Rival],
-    cpu: Option<&CpuSet>,
-    load: &Load,
+/// How it is measured, and what came of it so far.
+struct Bench {
+    load: Load,
     window: Duration,
-) -> Result<Vec<Sample>, String> {
-    let mut servers = Vec::new();
-    for rival in rivals {
-        servers.push((rival, rival.start(cpu)?));
-    }
-    // Each round begins with another server, and every other one goes backwards: neither a drift
-    // within the round nor a neighbour is always the same one's.
-    let first = usize::try_from(round).unwrap_or(0) % servers.len().max(1);
-    servers.rotate_left(first);
-    if round % 2 == 1 {
-        servers.reverse();
-    }
-    for (rival, server) in &servers {
-        sample(Measure::Connections(8), rival, server, load, round, WARM_UP)?;
-    }
-    let mut samples = Vec::new();
-    for measure in Measure::RATES {
-        for (rival, server) in servers.iter().filter(|(rival, _)| measure.is_for(rival)) {
-            samples.push(sample(measure, rival, server, load, round, window)?);
-        }
-    }
-    Ok(samples)
+    samples: Vec<Sample>,
+    failed: Vec<Failed>,
 }
 
-fn sample(
-    measure: Measure,
-    rival: &Rival,
-    server: &Started,
-    load: &Load,
-    round: u32,
-    window: Duration,
-) -> Result<Sample, String> {
-    let figure = load.take(measure, server, window);
-    server.settle();
-    let figure = figure.map_err(|why| format!("{}, {}: {why}", rival.name, measure.title()))?;
-    Ok(Sample { measure, server: rival.name, round, value: figure.value, cpu_us: figure.cpu_us })
+impl Bench {
+    /// One round: every server is started, and sampled in every measure.
+    fn play(&mut self, round: u32, rivals: &[Rival], cpu: Option<CpuSet>) -> Result<(), String> {
+        let mut servers = Vec::new();
+        for rival in rivals {
+            servers.push((rival, rival.start(cpu)?));
+        }
+        // Each round begins with another server, and every other one goes backwards: neither a
+        // drift within the round nor a neighbour is always the same one's.
+        let first = usize::try_from(round).unwrap_or(0) % servers.len().max(1);
+        servers.rotate_left(first);
+        if round % 2 == 1 {
+            servers.reverse();
+        }
+        for (rival, server) in &servers {
+            let warm = self.load.take(Measure::Connections(8), server, WARM_UP);
+            server.settle();
+            warm.map_err(|why| format!("{}: {why}", rival.name))?;
+        }
+        for measure in Measure::RATES {
+            for (rival, server) in servers.iter().filter(|(rival, _)| measure.is_for(rival)) {
+                self.sample(measure, rival, server, round)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one sample. Ours must give it; any other server is asked no more where it fails.
+    fn sample(
+        &mut self,
+        measure: Measure,
+        rival: &Rival,
+        server: &Started,
+        round: u32,
+    ) -> Result<(), String> {
+        let name = rival.name;
+        if self.failed.iter().any(|failed| failed.server == name && failed.measure == measure) {
+            return Ok(());
+        }
+        let figure = self.load.take(measure, server, self.window);
+        server.settle();
+        match figure {
+            Ok(Figure { value, cpu_us }) => {
+                self.samples.push(Sample { measure, server: name, round, value, cpu_us });
+            }
+            Err(why) if rivals::is_ours(name) => {
+                return Err(format!("{name}, {}: {why}", measure.title()));
+            }
+            Err(reason) => self.failed.push(Failed { measure, server: name, reason }),
+        }
+        Ok(())
+    }
 }
 
 /// Where the servers run, with all their children, and where the load. Left to the scheduler, it

@@ -34,7 +34,7 @@ enum Command {
     New(new::Args),
     Tidy(tidy::Args),
     Each(each::Args),
-    Bench(bench::Bench),
+    Bench(bench::Args),
     Ci(ci::Args),
 }
 

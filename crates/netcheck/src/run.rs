@@ -9,6 +9,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sched::CpuSet;
+
 use crate::binary::{IN_NAMESPACE, bin, workspace};
 use crate::process::Process;
 use crate::spawner;
@@ -135,6 +137,14 @@ impl Run {
         self
     }
 
+    /// The processors that it may use (sched_setaffinity(2)), `None` for those of the harness. Set before
+    /// exec, they are those of every thread and child that it will have.
+    #[must_use]
+    pub fn cpus(mut self, cpus: Option<CpuSet>) -> Self {
+        self.before_exec.cpus = cpus;
+        self
+    }
+
     /// Starts it with SIGCHLD ignored, as a careless parent would: exec keeps that, and waitpid(2) then
     /// fails with ECHILD unless the program sets it back.
     #[must_use]
@@ -191,6 +201,12 @@ impl Run {
         let mut words = Vec::new();
         if let Some(limit) = self.before_exec.nofile {
             words.push(format!("prlimit --nofile={limit}"));
+        }
+        if let Some(cpus) = &self.before_exec.cpus {
+            let is_set = |cpu: &usize| cpus.is_set(*cpu).unwrap_or(false);
+            let list: Vec<_> =
+                (0..CpuSet::count()).filter(is_set).map(|cpu| cpu.to_string()).collect();
+            words.push(format!("taskset --cpu-list {}", list.join(",")));
         }
         if let Some(uid) = self.uid {
             words.push(format!("setpriv --clear-groups --reuid={uid} --regid={uid}"));

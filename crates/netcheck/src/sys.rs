@@ -5,10 +5,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
-use nix::unistd::getppid;
+use nix::unistd::{Pid, getppid};
 
 /// A descriptor for the process `pid`; readable once that process has ended. See pidfd_open(2).
 ///
@@ -92,6 +93,8 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
 pub(crate) struct BeforeExec {
     /// RLIMIT_NOFILE, soft and hard.
     pub(crate) nofile: Option<u64>,
+    /// The processors that it, its threads and its children may use.
+    pub(crate) cpus: Option<CpuSet>,
     /// SIGCHLD is ignored, which exec keeps.
     pub(crate) ignore_sigchld: bool,
     /// Ask for no SIGKILL when the thread that spawned it ends.
@@ -121,6 +124,9 @@ impl BeforeExec {
         close_inherited_on_exec();
         if let Some(limit) = self.nofile {
             setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
+        }
+        if let Some(cpus) = &self.cpus {
+            sched_setaffinity(Pid::from_raw(0), cpus)?;
         }
         // A shell starts what it puts into the background with these ignored, and exec keeps that: a
         // program that is to end by Ctrl-C would not.
@@ -169,8 +175,12 @@ pub(crate) fn bring_loopback_up() -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::net::TcpListener;
+
+    use nix::sched::sched_getaffinity;
+
+    use super::*;
+    use crate::Run;
 
     #[test]
     fn a_copied_descriptor_is_the_same_socket() {
@@ -184,5 +194,17 @@ mod tests {
     fn a_descriptor_that_is_not_open_is_ebadf() {
         let me = i32::try_from(std::process::id()).unwrap();
         assert_eq!(pidfd_getfd(me, 1 << 20).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+
+    #[test]
+    fn a_pinned_program_has_pinned_children() {
+        let own = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let last = (0..CpuSet::count()).rfind(|&cpu| own.is_set(cpu).unwrap()).unwrap();
+        let mut cpus = CpuSet::new();
+        cpus.set(last).unwrap();
+        let script = "grep Cpus_allowed_list /proc/self/status; true";
+        let run = Run::program("sh").args(["-c", script]).cpus(Some(cpus));
+        assert!(run.command_line().starts_with(&format!("taskset --cpu-list {last} sh -c ")));
+        assert_eq!(run.finish().stdout_text(), format!("Cpus_allowed_list:\t{last}\n"));
     }
 }

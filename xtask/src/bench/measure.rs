@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use netcheck::{Process, Run, evidence};
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::sched::CpuSet;
 
-use super::rivals::{Rival, Started};
+use super::rivals::Rival;
+use super::started::Started;
 
 /// What no single run of echo-load takes longer than, beside its window.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,7 +118,7 @@ impl Load {
             return self.memory(measure, server);
         }
         let before = server.cpu();
-        let mut process = self.start(measure, server, window)?;
+        let mut process = self.start(measure, server, window);
         let line = wait_for(&mut process, r#""type":"load""#, window + PATIENCE)?;
         if process.wait(PATIENCE).is_none_or(|status| !status.success()) {
             return Err(process.stderr().trim_end().to_owned());
@@ -138,28 +138,18 @@ impl Load {
     /// How much more memory the server has once all clients have been answered, and say nothing.
     fn memory(&self, measure: Measure, server: &Started) -> Result<Figure, String> {
         let before = server.memory();
-        let mut process = self.start(measure, server, Duration::from_secs(600))?;
+        let mut process = self.start(measure, server, Duration::from_secs(600));
         wait_for(&mut process, r#""type":"open""#, PATIENCE)?;
         let more = server.memory().saturating_sub(before);
         Ok(Figure { value: more as f64 / 1024.0, cpu_us: 0.0 })
     }
 
-    fn start(
-        &self,
-        measure: Measure,
-        server: &Started,
-        window: Duration,
-    ) -> Result<Process, String> {
+    fn start(&self, measure: Measure, server: &Started, window: Duration) -> Process {
         let (ip, port) = (server.address.ip().to_string(), server.address.port().to_string());
         let window = format!("{}ms", window.as_millis());
         let run = Run::program(&self.program).args(["--json", "--timeout", "30s"]);
         let run = run.args(["--host", &ip, "--port", &port, "--duration", &window]);
-        let process = run.args(measure.options()).start();
-        if let Some(cpu) = &self.cpu {
-            sched_setaffinity(Pid::from_raw(process.pid()), cpu)
-                .map_err(|why| format!("pin echo-load: {why}"))?;
-        }
-        Ok(process)
+        run.args(measure.options()).cpus(self.cpu).start()
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::measure::Measure;
 use super::rivals::{C_EPOLL, C_FORK, C_PREFORK, Missing, Rival};
-use super::{Pins, Sample};
+use super::{Failed, Pins, Sample};
 
 /// The claims: a server is at least so many times as fast as another. Against Python and socat only
 /// connections are claimed: a round trip or a copy is the kernel's work, and costs all much the
 /// same. The static builds are shown, and nothing is claimed of them.
-const LIMITS: [(&str, f64, &str, &[Measure]); 8] = [
+const LIMITS: [(&str, f64, &str, &[Measure]); 9] = [
     ("forking-echo", 0.95, C_FORK, &BUT_BULK),
     ("forking-echo", 5.0, "ForkingTCPServer", &Measure::CONNECTIONS),
     ("forking-echo", 2.0, "socat PIPE", &Measure::CONNECTIONS),
@@ -19,6 +19,7 @@ const LIMITS: [(&str, f64, &str, &[Measure]); 8] = [
     ("prefork-echo", 0.95, C_PREFORK, &BUT_BULK),
     ("epoll-echo", 0.95, C_EPOLL, &BUT_BULK),
     ("epoll-echo", 1.0, "tokio", &BUT_BULK),
+    ("epoll-echo", 1.0, "Go", &BUT_BULK),
     ("uring-echo", 1.0, "epoll-echo", &[Measure::RoundTrips(1000)]),
 ];
 
@@ -57,8 +58,12 @@ pub(super) fn figures(samples: &[Sample], measure: Measure, server: &str) -> Vec
 
 /// How many times as fast as `rival`, each round by itself; `None` when one of them is missing.
 fn ratio(samples: &[Sample], measure: Measure, server: &str, rival: &str) -> Option<Spread> {
-    let (own, other) = (figures(samples, measure, server), figures(samples, measure, rival));
-    Spread::of(own.iter().zip(other).map(|(own, other)| own / other).collect())
+    let of = |name| samples.iter().filter(move |one| one.measure == measure && one.server == name);
+    let pairs = of(server).filter_map(|own| {
+        let other = of(rival).find(|other| other.round == own.round)?;
+        Some(own.value / other.value)
+    });
+    Spread::of(pairs.collect())
 }
 
 /// Where the report goes, and in which of its two forms.
@@ -103,6 +108,19 @@ impl Report<'_> {
         self.out.flush()
     }
 
+    /// Says which measures a rival does not stand, and why.
+    pub(super) fn failed(&mut self, failed: &[Failed]) -> io::Result<()> {
+        for Failed { measure, server, reason } in failed {
+            let measure = measure.title();
+            let object = format!(
+                r#""type":"failed","measure":"{measure}","server":"{server}","reason":{}"#,
+                string(reason)
+            );
+            self.line(&format!("  --  {server}, {measure}: {reason}"), &object)?;
+        }
+        Ok(())
+    }
+
     /// Writes the rates, and what became of the claims; whether all of them hold.
     pub(super) fn result(&mut self, samples: &[Sample], rivals: &[Rival]) -> io::Result<bool> {
         if self.json {
@@ -133,6 +151,9 @@ impl Report<'_> {
     }
 
     fn table(&mut self, measure: Measure, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
+        if samples.iter().all(|sample| sample.measure != measure) {
+            return Ok(());
+        }
         let measure_title = measure.title();
         self.text(&format!(
             "\n{measure_title:<30}{:>8}{:>15}{:>8}{:>13}{:>9}",
@@ -152,8 +173,8 @@ impl Report<'_> {
             let of_c = ratio(samples, measure, name, baseline)
                 .filter(|ratio| name != baseline && ratio.max.is_finite());
             if let Some(Spread { min, median, max }) = of_c {
-                let range = format!("{min:.2}..{max:.2}");
-                text += &format!("{median:>8.2}{range:>13}");
+                let range = format!("{}..{}", short(min), short(max));
+                text += &format!("{:>8}{range:>13}", short(median));
                 object += &format!(
                     r#","of":"{baseline}","ratio":{median:.3},"ratio_min":{min:.3},"ratio_max":{max:.3}"#
                 );
@@ -216,6 +237,11 @@ impl Report<'_> {
     }
 }
 
+/// Three digits or more.
+fn short(ratio: f64) -> String {
+    if ratio < 100.0 { format!("{ratio:.2}") } else { format!("{ratio:.0}") }
+}
+
 fn kernel_says(path: &str) -> String {
     fs::read_to_string(path).map_or_else(|_| "unknown".into(), |text| text.trim().into())
 }
@@ -253,9 +279,12 @@ mod tests {
             sample(C_FORK, 0, 1.0),
             sample(C_FORK, 1, 10.0),
             sample("a", 1, 20.0),
+            sample("b", 1, 5.0),
         ];
         let spread = ratio(&samples, Measure::Bulk, "a", C_FORK).unwrap();
         assert_eq!((spread.min, spread.max), (2.0, 2.0));
+        // "b" failed in the first round: its only sample is not divided by that round's.
+        assert_eq!(ratio(&samples, Measure::Bulk, "b", C_FORK).unwrap().median, 0.5);
         assert!(ratio(&samples, Measure::Bulk, "a", "absent").is_none());
     }
 

@@ -1,16 +1,12 @@
-//! The servers that are compared: how each is built, and started on the CPU that all of them share.
+//! The servers that are compared, and how each is built.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use netcheck::{Need, Process, Run, evidence, need, workspace};
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use netcheck::{Need, Run, need, workspace};
 
 /// The C servers: what those of the same kind are divided by.
 pub(super) const C_FORK: &str = "C fork";
@@ -25,10 +21,16 @@ const STATIC: &str = "-C target-feature=+crt-static -C relocation-model=static";
 /// The forking C server linked -static: what the static builds are divided by.
 const C_STATIC: &str = "C fork, static";
 
-const SOCAT: &str = "socat";
+/// Stands for a free port in the arguments of a server that is told one: it does not say which it
+/// was given, nor when it listens.
+pub(super) const PORT: &str = "{port}";
 
-/// How long a rival may take from its start until it listens.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const SOCAT: &str = "TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,backlog=1024";
+
+const NCAT: [&str; 7] = ["-lkn", "-m", "1100", "-e", "/bin/cat", "127.0.0.1", PORT];
+
+/// Without the look-ups of the client's name and user, which others do not make either.
+const TCPSERVER: [&str; 8] = ["-HRl0", "-c", "1100", "-b", "1024", "127.0.0.1", PORT, "/bin/cat"];
 
 /// A server that can be started any number of times.
 pub(super) struct Rival {
@@ -38,8 +40,8 @@ pub(super) struct Rival {
     pub(super) baseline: &'static str,
     /// How many clients at once it is asked to hold at most.
     pub(super) clients: u16,
-    program: PathBuf,
-    args: Vec<OsString>,
+    pub(super) program: PathBuf,
+    pub(super) args: Vec<OsString>,
 }
 
 /// A program and its arguments.
@@ -58,15 +60,17 @@ enum How {
     C(&'static str, &'static [&'static str]),
     /// A file of `xtask/bench`.
     Python(&'static str),
-    /// What each connection is joined to.
-    Socat(&'static str),
+    /// A program that this machine may have, and its arguments.
+    Installed(&'static str, &'static [&'static str]),
     /// The crate in `xtask/bench`.
     Tokio,
+    /// The file in `xtask/bench`.
+    Go,
 }
 
 /// All of them: the name, what it is divided by, and how many clients it is asked to hold. Several
 /// thousand processes or threads are not what a server is for.
-const FIELD: [(&str, &str, u16, How); 21] = [
+const FIELD: [(&str, &str, u16, How); 24] = [
     ("echo-server", C_FORK, 1, How::Ours(&[])),
     ("forking-echo", C_FORK, 1_000, How::Ours(&["--max-children", "1100"])),
     ("prefork-echo", C_PREFORK, 64, How::Ours(&["--workers", "64"])),
@@ -81,10 +85,13 @@ const FIELD: [(&str, &str, u16, How); 21] = [
     (C_EPOLL, C_EPOLL, 10_000, How::C("epoll_echo", &[])),
     ("C epoll again", C_EPOLL, 10_000, How::C("epoll_echo", &[])),
     ("tokio", C_EPOLL, 10_000, How::Tokio),
+    ("Go", C_EPOLL, 10_000, How::Go),
     ("asyncio", C_EPOLL, 10_000, How::Python("asyncio_echo.py")),
     ("ForkingTCPServer", C_FORK, 40, How::Python("fork_echo.py")),
-    ("socat PIPE", C_FORK, 64, How::Socat("PIPE")),
-    ("socat EXEC:cat", C_FORK, 64, How::Socat("EXEC:cat")),
+    ("socat PIPE", C_FORK, 64, How::Installed("socat", &[SOCAT, "PIPE"])),
+    ("socat EXEC:cat", C_FORK, 64, How::Installed("socat", &[SOCAT, "EXEC:cat"])),
+    ("ncat", C_FORK, 64, How::Installed("ncat", &NCAT)),
+    ("tcpserver", C_FORK, 64, How::Installed("tcpserver", &TCPSERVER)),
     ("forking-echo, static", C_STATIC, 64, How::ForkingEcho("gnu", STATIC)),
     ("forking-echo, musl", C_STATIC, 64, How::ForkingEcho("musl", "")),
     (C_STATIC, C_STATIC, 64, How::C("fork_echo", &["-static"])),
@@ -161,13 +168,20 @@ impl How {
                 need(Need::Python3).map_err(|skip| skip.reason)?;
                 Ok(("python3".into(), vec![source(file).into_os_string()]))
             }
-            How::Socat(address) => {
-                need(Need::Socat).map_err(|skip| skip.reason)?;
-                Ok((SOCAT.into(), vec![address.into()]))
+            How::Installed(program, args) => {
+                on_path(program)?;
+                Ok((program.into(), args.iter().map(OsString::from).collect()))
             }
             How::Tokio => {
                 let manifest = source("tokio_echo/Cargo.toml");
                 Ok((cargo(&manifest, &[&target_dir], "")?, Vec::new()))
+            }
+            How::Go => {
+                on_path("go")?;
+                let program = folder.join("go_echo");
+                let go = Run::program("go").args(["build", "-o"]);
+                output_of(go.arg(&program).arg(source("go_echo.go")))?;
+                Ok((program, Vec::new()))
             }
         }
     }
@@ -214,6 +228,13 @@ fn has_target(triple: &str) -> Result<(), String> {
     if installed { Ok(()) } else { Err(format!("needs rustup target add {triple}")) }
 }
 
+/// Fails unless the program is installed.
+fn on_path(program: &str) -> Result<(), String> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let installed = env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if installed { Ok(()) } else { Err(format!("needs {program}")) }
+}
+
 /// What it prints when it succeeds; as the error, the last line of its complaint.
 fn output_of(run: Run) -> Result<String, String> {
     let command = run.command_line();
@@ -223,65 +244,4 @@ fn output_of(run: Run) -> Result<String, String> {
     }
     let complaint = finished.stderr_text();
     Err(format!("{command}: {}", complaint.trim_end().lines().last().unwrap_or("no message")))
-}
-
-/// A started rival; dropped, it is killed with its children.
-pub(super) struct Started {
-    process: Process,
-    /// Whether its children stay.
-    workers: bool,
-    /// Where it listens.
-    pub(super) address: SocketAddr,
-}
-
-impl Rival {
-    /// Starts it on a free port of 127.0.0.1 and waits until it listens. It and the children that
-    /// it will have run on `cpu` only.
-    ///
-    /// # Errors
-    /// It does not listen within 10 s, or cannot be pinned.
-    pub(super) fn start(&self, cpu: Option<&CpuSet>) -> Result<Started, String> {
-        let run = Run::program(&self.program);
-        // socat does not say when it listens, nor which port it was given: it is told one.
-        let is_socat = self.program == Path::new(SOCAT);
-        let port = if is_socat { free_port().map_err(|why| why.to_string())? } else { 0 };
-        let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,backlog=1024");
-        let run = if is_socat { run.arg(listen) } else { run };
-        let mut process = run.args(&self.args).start();
-        let address = if is_socat {
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
-            let listens = || evidence::is_listening(address).then_some(address);
-            evidence::wait_until(READY_WITHIN, listens)
-        } else {
-            let line = process.next_line(READY_WITHIN);
-            line.and_then(|line| line.strip_prefix("listening on ")?.parse().ok())
-        };
-        let Some(address) = address else {
-            return Err(format!("{} does not listen: {}", self.name, process.stderr()));
-        };
-        if let Some(cpu) = cpu {
-            sched_setaffinity(Pid::from_raw(process.pid()), cpu)
-                .map_err(|why| format!("pin {}: {why}", self.name))?;
-        }
-        Ok(Started { process, workers: self.baseline == C_PREFORK, address })
-    }
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
-}
-
-impl Started {
-    pub(super) fn pid(&self) -> i32 {
-        self.process.pid()
-    }
-
-    /// Waits until its children have ended and are reaped: the next sample must not pay for them.
-    /// A second at most: Python reaps only every half second.
-    pub(super) fn settle(&self) {
-        let childless = || evidence::children(self.process.pid()).is_empty().then_some(());
-        if !self.workers {
-            let _ = evidence::wait_until(Duration::from_secs(1), childless);
-        }
-    }
 }

@@ -1,0 +1,67 @@
+//! A server of the comparison while it runs, on the CPU that all of them share.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use netcheck::{Process, Run, evidence};
+use nix::sched::CpuSet;
+
+use super::rivals::{C_PREFORK, PORT, Rival};
+
+/// How long a rival may take from its start until it listens.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A started rival; dropped, it is killed with its children.
+pub(super) struct Started {
+    process: Process,
+    /// Whether its children stay.
+    workers: bool,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+}
+
+impl Rival {
+    /// Starts it on a free port of 127.0.0.1 and waits until it listens. It runs on `cpu`.
+    ///
+    /// # Errors
+    /// It does not listen within 10 s.
+    pub(super) fn start(&self, cpu: Option<CpuSet>) -> Result<Started, String> {
+        let told = self.args.iter().any(|arg| arg.to_string_lossy().contains(PORT));
+        let port = if told { free_port().map_err(|why| why.to_string())? } else { 0 };
+        let args =
+            self.args.iter().map(|arg| arg.to_string_lossy().replace(PORT, &port.to_string()));
+        let mut process = Run::program(&self.program).args(args).cpus(cpu).start();
+        let address = if told {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let listens = || evidence::is_listening(address).then_some(address);
+            evidence::wait_until(READY_WITHIN, listens)
+        } else {
+            let line = process.next_line(READY_WITHIN);
+            line.and_then(|line| line.strip_prefix("listening on ")?.parse().ok())
+        };
+        let Some(address) = address else {
+            return Err(format!("{} does not listen: {}", self.name, process.stderr()));
+        };
+        Ok(Started { process, workers: self.baseline == C_PREFORK, address })
+    }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+impl Started {
+    pub(super) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Waits until its children have ended and are reaped: the next sample must not pay for them.
+    /// A second at most: Python reaps only every half second.
+    pub(super) fn settle(&self) {
+        let childless = || evidence::children(self.process.pid()).is_empty().then_some(());
+        if !self.workers {
+            let _ = evidence::wait_until(Duration::from_secs(1), childless);
+        }
+    }
+}
