@@ -3,7 +3,8 @@
 //! A machine's speed drifts by more than the differences that matter here. So a round takes one
 //! sample of every server for each measure, one right after the other and in another order each
 //! time; a server is compared with another by their ratio within a round, and the result is the
-//! median of these ratios. The same C server a second time shows how much of a ratio is noise.
+//! median of these ratios. A claim holds or fails where the whole 95 % interval of that median lies on
+//! one side of its limit, and stays open otherwise: more rounds tell. The same C server a second time shows how much of a ratio is noise.
 //! Each round starts every server anew, for the luck of one process, say in where its pages lie,
 //! would else last through the whole run; and warms it up, for a first fork after exec costs more.
 
@@ -11,6 +12,7 @@ mod chart;
 mod measure;
 mod report;
 mod rivals;
+mod spread;
 mod started;
 
 use std::io::{self, Write};
@@ -44,7 +46,8 @@ pub(crate) struct Args {
     /// two rounds of short samples: a look, not a result
     #[argh(switch)]
     quick: bool,
-    /// only the servers whose names contain this, and what they are divided by
+    /// only the servers whose names contain one of these, separated by commas, and what they are
+    /// divided by
     #[argh(option)]
     only: Option<String>,
     /// a folder for a chart of each measure (SVG)
@@ -72,7 +75,7 @@ struct Failed {
     reason: String,
 }
 
-/// Runs the comparison and writes its report; whether every limit holds.
+/// Runs the comparison and writes its report; whether no limit fails.
 ///
 /// # Errors
 /// What was attempted and why it failed: a build of one of ours, the start of a server, an echo

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use netcheck::Run;
 use netcheck::evidence::{
-    children, cpu_time, descendants, descriptor_flags, descriptors, is_listening, listener_owners,
-    minor_faults, rss, state, wait_until, zombies,
+    children, cpu_time, cpu_time_with_children, descendants, descriptor_flags, descriptors,
+    is_listening, listener_owners, minor_faults, rss, state, wait_until, zombies,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -102,6 +102,18 @@ fn a_busy_loop_takes_time_and_a_sleeper_none() {
     let worked = || cpu_time(busy.pid()).filter(|&time| time >= Duration::from_millis(50));
     wait_until(SOON, worked).unwrap();
     assert!(cpu_time(idle.pid()).unwrap() < Duration::from_millis(50));
+}
+
+#[test]
+fn the_time_of_a_dead_child_is_its_parents_once_it_was_waited_for() {
+    // The shell itself has nothing to do but to wait.
+    let work = "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done";
+    let mut shell =
+        Run::program("sh").args(["-c", &format!("({work}); echo done; exec sleep 60")]).start();
+    assert_eq!(shell.next_line(SOON).as_deref(), Some("done"));
+    let (own, all) = (cpu_time(shell.pid()).unwrap(), cpu_time_with_children(shell.pid()).unwrap());
+    assert!(all > 2 * own && all > Duration::from_millis(20), "{own:?} of {all:?}");
+    assert_eq!(cpu_time_with_children(i32::MAX), None);
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 
 use super::measure::Measure;
-use super::report::{Spread, figures};
+use super::report::figures;
 use super::rivals::Rival;
+use super::spread::Spread;
 use super::{Sample, rivals};
 
 /// In pixels: the names, the bars, the figures beside them, and one row.
@@ -76,7 +77,9 @@ fn svg(measure: Measure, bars: &[Bar]) -> String {
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}"><style>{STYLE}</style><text class="title" x="10" y="24">{title}</text><text class="note" x="{:.0}" y="24" text-anchor="end">{better}; the median, and the spread of the rounds</text>"#,
         width - 10.0
     );
-    for (row, Bar { name, class, spread: Spread { min, median, max } }) in bars.iter().enumerate() {
+    for (row, Bar { name, class, spread: Spread { min, median, max, .. } }) in
+        bars.iter().enumerate()
+    {
         let y = TOP + ROW * row as f64;
         let (middle, end) = (y + 8.0, x(*max) + 6.0);
         // Writing to a String can't fail.
@@ -106,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_chart_has_a_bar_for_each_server_as_long_as_its_median() {
-        let spread = |median| Spread { min: median / 2.0, median, max: 2.0 * median };
+        let spread = |median| Spread::of(vec![median / 2.0, median, 2.0 * median]).unwrap();
         let bars = [
             Bar { name: "epoll-echo", class: "ours", spread: spread(50.0) },
             Bar { name: "C epoll", class: "c", spread: spread(25.0) },

@@ -111,12 +111,14 @@ pub(super) struct Field {
     pub(super) echo_load: PathBuf,
 }
 
-/// Builds and finds the rivals whose names contain `only`, and those that they are divided by.
+/// Builds and finds the rivals whose names contain a part of `only`, which commas separate, and those
+/// that they are divided by.
 ///
 /// # Errors
 /// Our own servers, or the client, cannot be built. Any other one is [`Missing`].
 pub(super) fn find(only: &str) -> Result<Field, String> {
-    let chosen = || FIELD.iter().filter(|(name, ..)| name.contains(only));
+    let is_chosen = |name: &str| only.split(',').any(|part| name.contains(part));
+    let chosen = || FIELD.iter().filter(|(name, ..)| is_chosen(name));
     let baselines: Vec<&str> = chosen().map(|(_, baseline, ..)| *baseline).collect();
     if baselines.is_empty() {
         let names: Vec<&str> = FIELD.iter().map(|(name, ..)| *name).collect();
@@ -126,7 +128,7 @@ pub(super) fn find(only: &str) -> Result<Field, String> {
     let folder = folder(&echo_load)?;
     let (mut rivals, mut missing) = (Vec::new(), Vec::new());
     for (name, baseline, clients, how) in &FIELD {
-        if !name.contains(only) && !baselines.contains(name) {
+        if !is_chosen(name) && !baselines.contains(name) {
             continue;
         }
         match how.command(name, &folder) {

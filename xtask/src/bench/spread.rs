@@ -1,0 +1,88 @@
+//! What some figures say, and how sure it is.
+
+/// Smallest, middle and largest of some figures.
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    pub(super) max: f64,
+    /// Where the median of very many would lie, with 95 % at least: nobody can say it of less than six.
+    pub(super) interval: Option<(f64, f64)>,
+}
+
+impl Spread {
+    /// `None` of no figures.
+    pub(super) fn of(mut figures: Vec<f64>) -> Option<Self> {
+        figures.sort_by(f64::total_cmp);
+        let (min, max) = (*figures.first()?, *figures.last()?);
+        let below = figures.get((figures.len() - 1) / 2)?;
+        let above = figures.get(figures.len() / 2)?;
+        let interval = outside(figures.len())
+            .and_then(|cut| Some((*figures.get(cut)?, *figures.get(figures.len() - 1 - cut)?)));
+        Some(Self { min, median: (below + above) / 2.0, max, interval })
+    }
+}
+
+/// How many of the smallest figures, and of the largest, lie outside of the interval of the median.
+/// A figure is below the true median as often as above it, whatever the distribution, so that the number
+/// of those below is binomial: 2.5 % are left on each side. See David and Nagaraja, Order Statistics,
+/// section 7.1.
+fn outside(figures: usize) -> Option<usize> {
+    let mut so_many = 0.5_f64.powi(i32::try_from(figures).ok()?);
+    let (mut at_most, mut below) = (so_many, 0);
+    while at_most <= 0.025 {
+        so_many *= (figures - below) as f64 / (below + 1) as f64;
+        at_most += so_many;
+        below += 1;
+    }
+    below.checked_sub(1)
+}
+
+/// What the samples say of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Holds,
+    /// The limit lies within the interval: more rounds would tell.
+    Open,
+    Fails,
+}
+
+impl Verdict {
+    pub(super) fn of(ratio: &Spread, at_least: f64) -> Self {
+        match ratio.interval {
+            Some((low, _)) if low >= at_least => Self::Holds,
+            Some((_, high)) if high < at_least => Self::Fails,
+            _ => Self::Open,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
+        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
+        assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.5, 4.0));
+        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]).unwrap().median, 2.0);
+        assert!(Spread::of(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn the_interval_of_the_median_is_as_tabulated() {
+        let tabulated = [(6, 0), (8, 0), (9, 1), (10, 1), (12, 2), (20, 5), (25, 7), (50, 17)];
+        for (figures, cut) in tabulated {
+            assert_eq!(outside(figures), Some(cut), "of {figures}");
+        }
+        assert_eq!(outside(5), None);
+    }
+
+    #[test]
+    fn a_claim_fails_only_where_the_whole_interval_does() {
+        let verdict = |figures: [f64; 7]| Verdict::of(&Spread::of(figures.to_vec()).unwrap(), 1.0);
+        assert_eq!(verdict([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6]), Verdict::Holds);
+        assert_eq!(verdict([0.5, 0.6, 0.7, 0.7, 0.8, 0.9, 1.0]), Verdict::Open);
+        assert_eq!(verdict([0.5, 0.6, 0.7, 0.7, 0.8, 0.9, 0.99]), Verdict::Fails);
+        assert_eq!(Verdict::of(&Spread::of(vec![0.5; 5]).unwrap(), 1.0), Verdict::Open);
+    }
+}
