@@ -42,7 +42,11 @@ impl Tree {
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = format!("{prefix}{name}");
             let kind = entry.file_type()?;
-            if kind.is_dir() && name != ".git" && name != "target" {
+            // In a worktree beside the first one, .git is a file.
+            if name == ".git" || name == "target" {
+                continue;
+            }
+            if kind.is_dir() {
                 self.walk(&entry.path(), &format!("{path}/"))?;
             } else if kind.is_file() {
                 // Pictures are kept with their paths, so that links to them lead somewhere.
