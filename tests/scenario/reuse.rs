@@ -1,6 +1,5 @@
 //! A server is started again while its old connections are still remembered.
 
-use std::fs;
 use std::io::Read;
 use std::time::Duration;
 
@@ -22,9 +21,9 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     }
     server.signal(Signal::SIGTERM);
     server.wait(Duration::from_secs(10));
-    let all = || (in_time_wait(port) >= CONNECTIONS).then_some(());
+    let all = || (evidence::in_time_wait(port) >= CONNECTIONS).then_some(());
     let waits = evidence::wait_until(Duration::from_secs(5), all).is_some();
-    let evidence = format!("{} (/proc/net/tcp, state 06)", in_time_wait(port));
+    let evidence = format!("{} (/proc/net/tcp, state 06)", evidence::in_time_wait(port));
     story.check("time-wait", "100 connections are in TIME_WAIT", waits, evidence)?;
 
     let port = port.to_string();
@@ -51,15 +50,4 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let count = matrix.stdout_text().matches("as documented").count();
     let holds = matrix.code() == Some(0) && count > 0;
     story.check("matrix", "this machine keeps every rule", holds, format_args!("{count} rules"))
-}
-
-/// How many connections of the port are in TIME_WAIT.
-fn in_time_wait(port: u16) -> usize {
-    let table = fs::read_to_string("/proc/self/net/tcp").unwrap_or_default();
-    let waits = |line: &&str| {
-        let mut words = line.split_whitespace().skip(1);
-        let local = words.next().unwrap_or_default();
-        local.ends_with(&format!(":{port:04X}")) && words.nth(1) == Some("06")
-    };
-    table.lines().filter(waits).count()
 }

@@ -180,12 +180,15 @@ fn others_ask_our_server_of_datagrams() -> Result<(), Skip> {
     let port = server.address().port().to_string();
     let socat =
         ["-t", "2", "-b", "65507", "-", &format!("UDP:127.0.0.1:{port}")].map(str::to_owned);
-    // It leaves a second after the last datagram.
-    let ncat = ["-u", "-i", "1", "127.0.0.1", &port].map(str::to_owned);
+    // It leaves at the end of its input, before the answer has come: it is given one without an end,
+    // and leaves when nothing has come for a second.
+    let endless = "d=$(mktemp -d) && mkfifo $d/p && exec 3<> $d/p && rm -r $d && cat >&3 && \
+                   exec ncat -u -i 1 127.0.0.1 $0 <&3";
+    let ncat = ["-c", endless, &port].map(str::to_owned);
     let python = ["-c", PYTHON_DATAGRAMS, &port].map(str::to_owned);
     for (tool, program, args, size) in [
         (Need::Socat, "socat", &socat[..], 60_000),
-        (Need::Ncat, "ncat", &ncat[..], 1_000),
+        (Need::Ncat, "sh", &ncat[..], 1_000),
         (Need::Python3, "python3", &python[..], 65_507),
     ] {
         need(tool)?;

@@ -1,6 +1,5 @@
 //! `reuse-addr`, seen from outside: the option of its socket, and a restart under TIME_WAIT.
 
-use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
@@ -56,17 +55,6 @@ fn connections(address: SocketAddr, count: usize) {
     }
 }
 
-/// How many connections of the port are in TIME_WAIT (proc(5), /proc/net/tcp).
-fn in_time_wait(port: u16) -> usize {
-    let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
-    let waits = |line: &&str| {
-        let mut words = line.split_whitespace().skip(1);
-        let local = words.next().unwrap_or_default();
-        local.ends_with(&format!(":{port:04X}")) && words.nth(1) == Some("06")
-    };
-    table.lines().filter(waits).count()
-}
-
 fn stop(server: &Server) {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait(SOON).and_then(|status| status.code()), Some(0));
@@ -78,8 +66,9 @@ fn left_behind(count: usize, more: &[&str]) -> u16 {
     let port = server.address().port();
     connections(server.address(), count);
     stop(&server);
-    let all = || (in_time_wait(port) >= count).then_some(());
-    evidence::wait_until(SOON, all).expect("connections in TIME_WAIT");
+    let all = || (evidence::in_time_wait(port) >= count).then_some(());
+    let waited = evidence::wait_until(SOON, all);
+    assert!(waited.is_some(), "{} of {count} in TIME_WAIT", evidence::in_time_wait(port));
     port
 }
 
@@ -92,7 +81,7 @@ fn a_restart_under_100_connections_in_time_wait_binds_20_times_of_20() -> Result
     }
     // All of it was under TIME_WAIT, which a server without the option still finds.
     let said = refused(Run::new("reuse-addr").arg("--no-reuse"), port);
-    assert!(in_time_wait(port) >= 100, "{said}");
+    assert!(evidence::in_time_wait(port) >= 100, "{said}");
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! `socket-modes`: what it says of the kernel, and what is seen of it from outside.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
@@ -165,21 +164,9 @@ fn connecting(run: Run) -> (Process, SocketAddr) {
     (process, peer)
 }
 
-/// Whether a SYN was sent to that address, and nothing has come back.
-fn syn_sent(peer: SocketAddr) -> bool {
-    /// TCP_SYN_SENT of the kernel's tcp_states.h.
-    const SYN_SENT: &str = "02";
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let port = format!(":{:04X}", peer.port());
-    table.lines().any(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        fields.get(2).is_some_and(|to| to.ends_with(&port)) && fields.get(3) == Some(&SYN_SENT)
-    })
-}
-
 fn a_connect_that_waits_takes_no_processor_time_and_does_not_block() -> Result<(), Skip> {
     let (process, peer) = connecting(run(&["--cancel"]));
-    assert!(syn_sent(peer), "{peer}");
+    assert!(evidence::syn_sent(peer), "{peer}");
     let pid = process.pid();
     let open = evidence::descriptors(pid).into_iter();
     let sockets = open.filter(|(_, target)| target.starts_with("socket:"));
@@ -203,7 +190,7 @@ fn is_cancelled(mut process: Process, peer: SocketAddr, signal: Signal) {
     // What the shell shows as 130 and 143.
     assert_eq!(status.signal(), Some(signal as i32), "{status}");
     assert!(process.stderr().is_empty(), "{}", process.stderr());
-    assert!(!syn_sent(peer), "{peer}");
+    assert!(!evidence::syn_sent(peer), "{peer}");
 }
 
 fn a_connect_is_cancelled_by_a_signal_that_then_ends_the_program() -> Result<(), Skip> {

@@ -2,9 +2,10 @@
 //!
 //! A process can end between two reads, so an absent file is no error: `None`, or an empty list.
 
+mod tables;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,10 @@ use nix::sys::signal::Signal;
 use nix::sys::time::TimeSpec;
 use nix::time::clock_getcpuclockid;
 use nix::unistd::{Pid, SysconfVar, sysconf};
+
+pub use tables::{
+    Datagrams, datagram_sockets, in_time_wait, is_listening, listener_owners, syn_sent,
+};
 
 /// Waits until `found` gives a value, looking every 2 ms; `None` when it has given none by `timeout`.
 /// It looks once more at the end, so a slow machine is not told a stale no.
@@ -207,82 +212,4 @@ pub fn descriptor_flags(pid: i32, fd: i32) -> Option<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
     let octal = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
     i32::from_str_radix(octal.trim(), 8).ok()
-}
-
-/// Whether a TCP socket listens on exactly this address, in our network namespace.
-pub fn is_listening(address: SocketAddr) -> bool {
-    !listening_inodes(address).is_empty()
-}
-
-/// Everyone who has the listener on `address` open: process and descriptor. A forking server's child
-/// that did not close its copy shows here beside its parent.
-pub fn listener_owners(address: SocketAddr) -> Vec<(i32, i32)> {
-    let sockets: Vec<String> =
-        listening_inodes(address).iter().map(|inode| format!("socket:[{inode}]")).collect();
-    let of_process = |pid| {
-        let open = descriptors(pid).into_iter();
-        open.filter(|(_, target)| sockets.contains(target)).map(move |(fd, _)| (pid, fd))
-    };
-    if sockets.is_empty() {
-        return Vec::new();
-    }
-    processes().into_iter().flat_map(of_process).collect()
-}
-
-/// The inodes of the sockets that listen on `address`; several with SO_REUSEPORT.
-fn listening_inodes(address: SocketAddr) -> Vec<String> {
-    /// TCP_LISTEN of the kernel's tcp_states.h.
-    const LISTEN: &str = "0A";
-    let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
-    let text = fs::read_to_string(table).unwrap_or_default();
-    // Thousands of connections in TIME_WAIT stand there too: most lines are not taken apart.
-    let port = format!(":{:04X} ", address.port());
-    let inode = |line: &str| {
-        if !line.contains(&port) {
-            return None;
-        }
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let listens = fields.get(3) == Some(&LISTEN)
-            && socket_address(fields.get(1)?) == Some((address.ip(), address.port()));
-        listens.then(|| fields.get(9).map(|&inode| inode.to_owned()))?
-    };
-    text.lines().filter_map(inode).collect()
-}
-
-/// A UDP socket, as a line of `/proc/net/udp` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Datagrams {
-    /// Memory that its queue of received datagrams takes, in bytes.
-    pub queue: u64,
-    /// Datagrams that found the queue full, or whose checksum was wrong.
-    pub drops: u64,
-}
-
-/// The UDP sockets bound to exactly this address, in our network namespace.
-pub fn datagram_sockets(address: SocketAddr) -> Vec<Datagrams> {
-    let table = if address.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
-    let text = fs::read_to_string(table).unwrap_or_default();
-    let socket = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let own = socket_address(fields.get(1)?)? == (address.ip(), address.port());
-        let (_, queue) = fields.get(4).filter(|_| own)?.split_once(':')?;
-        let queue = u64::from_str_radix(queue, 16).ok()?;
-        Some(Datagrams { queue, drops: fields.last()?.parse().ok()? })
-    };
-    text.lines().filter_map(socket).collect()
-}
-
-/// `0100007F:1F90`: the address in words of 32 bits, each printed as if the machine's byte order were
-/// the network's; the port in plain hexadecimal.
-fn socket_address(text: &str) -> Option<(IpAddr, u16)> {
-    let (address, port) = text.split_once(':')?;
-    let words: Vec<[u8; 4]> = (0..address.len())
-        .step_by(8)
-        .map(|at| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes))
-        .collect::<Option<_>>()?;
-    let address = match *words.as_slice() {
-        [octets] => IpAddr::V4(Ipv4Addr::from(octets)),
-        _ => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(words.concat()).ok()?)),
-    };
-    Some((address, u16::from_str_radix(port, 16).ok()?))
 }

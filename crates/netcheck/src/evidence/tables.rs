@@ -1,0 +1,124 @@
+//! Sockets, as the kernel lists them in `/proc/net` (proc(5)).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{descriptors, processes};
+
+/// Whether a TCP socket listens on exactly this address, in our network namespace.
+pub fn is_listening(address: SocketAddr) -> bool {
+    !listening_inodes(address).is_empty()
+}
+
+/// Everyone who has the listener on `address` open: process and descriptor. A forking server's child
+/// that did not close its copy shows here beside its parent.
+pub fn listener_owners(address: SocketAddr) -> Vec<(i32, i32)> {
+    let sockets: Vec<String> =
+        listening_inodes(address).iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let of_process = |pid| {
+        let open = descriptors(pid).into_iter();
+        open.filter(|(_, target)| sockets.contains(target)).map(move |(fd, _)| (pid, fd))
+    };
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    processes().into_iter().flat_map(of_process).collect()
+}
+
+/// The inodes of the sockets that listen on `address`; several with SO_REUSEPORT.
+fn listening_inodes(address: SocketAddr) -> Vec<String> {
+    /// TCP_LISTEN of the kernel's tcp_states.h.
+    const LISTEN: &str = "0A";
+    let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
+    let text = fs::read_to_string(table).unwrap_or_default();
+    // Thousands of connections in TIME_WAIT stand there too: most lines are not taken apart.
+    let port = format!(":{:04X} ", address.port());
+    let inode = |line: &str| {
+        if !line.contains(&port) {
+            return None;
+        }
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let listens = fields.get(3) == Some(&LISTEN)
+            && socket_address(fields.get(1)?) == Some((address.ip(), address.port()));
+        listens.then(|| fields.get(9).map(|&inode| inode.to_owned()))?
+    };
+    text.lines().filter_map(inode).collect()
+}
+
+/// How many connections of the port are in TIME_WAIT, in our network namespace; IPv4 only.
+pub fn in_time_wait(port: u16) -> usize {
+    /// TCP_TIME_WAIT of the kernel's tcp_states.h.
+    const TIME_WAIT: &str = "06";
+    in_state(TIME_WAIT, port, |local, _| local.port() == port)
+}
+
+/// Whether a SYN was sent to that address, and nothing has come back.
+pub fn syn_sent(peer: SocketAddr) -> bool {
+    /// TCP_SYN_SENT of the kernel's tcp_states.h.
+    const SYN_SENT: &str = "02";
+    in_state(SYN_SENT, peer.port(), |_, to| to == peer) > 0
+}
+
+/// How many sockets are in that state, of those that have the port on one side and are wanted by their
+/// own address and the peer's.
+///
+/// One reading of the table may leave some out and show others twice: each read(2) finds its place again
+/// by counting from the start, and meanwhile sockets come and go. So it is read until nothing is new.
+fn in_state(state: &str, port: u16, wanted: impl Fn(SocketAddr, SocketAddr) -> bool) -> usize {
+    const READINGS: usize = 20;
+    let port = format!(":{port:04X} ");
+    let pair = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let side = |at: usize| Some(SocketAddr::from(socket_address(fields.get(at)?)?));
+        let (local, peer) = (side(1)?, side(2)?);
+        (fields.get(3) == Some(&state) && wanted(local, peer)).then_some((local, peer))
+    };
+    let mut found = BTreeSet::new();
+    for _ in 0..READINGS {
+        let (text, before) = (fs::read_to_string("/proc/net/tcp").unwrap_or_default(), found.len());
+        found.extend(text.lines().filter(|line| line.contains(&port)).filter_map(pair));
+        if found.len() == before {
+            break;
+        }
+    }
+    found.len()
+}
+
+/// A UDP socket, as a line of `/proc/net/udp` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Memory that its queue of received datagrams takes, in bytes.
+    pub queue: u64,
+    /// Datagrams that found the queue full, or whose checksum was wrong.
+    pub drops: u64,
+}
+
+/// The UDP sockets bound to exactly this address, in our network namespace.
+pub fn datagram_sockets(address: SocketAddr) -> Vec<Datagrams> {
+    let table = if address.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
+    let text = fs::read_to_string(table).unwrap_or_default();
+    let socket = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let own = socket_address(fields.get(1)?)? == (address.ip(), address.port());
+        let (_, queue) = fields.get(4).filter(|_| own)?.split_once(':')?;
+        let queue = u64::from_str_radix(queue, 16).ok()?;
+        Some(Datagrams { queue, drops: fields.last()?.parse().ok()? })
+    };
+    text.lines().filter_map(socket).collect()
+}
+
+/// `0100007F:1F90`: the address in words of 32 bits, each printed as if the machine's byte order were
+/// the network's; the port in plain hexadecimal.
+fn socket_address(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.split_once(':')?;
+    let words: Vec<[u8; 4]> = (0..address.len())
+        .step_by(8)
+        .map(|at| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes))
+        .collect::<Option<_>>()?;
+    let address = match *words.as_slice() {
+        [octets] => IpAddr::V4(Ipv4Addr::from(octets)),
+        _ => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(words.concat()).ok()?)),
+    };
+    Some((address, u16::from_str_radix(port, 16).ok()?))
+}
