@@ -1,7 +1,8 @@
 //! Sockets, as the kernel lists them in `/proc/net` (proc(5)).
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{descriptors, processes};
@@ -31,19 +32,18 @@ fn listening_inodes(address: SocketAddr) -> Vec<String> {
     /// TCP_LISTEN of the kernel's tcp_states.h.
     const LISTEN: &str = "0A";
     let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
-    let text = fs::read_to_string(table).unwrap_or_default();
-    // Thousands of connections in TIME_WAIT stand there too: most lines are not taken apart.
-    let port = format!(":{:04X} ", address.port());
-    let inode = |line: &str| {
-        if !line.contains(&port) {
-            return None;
-        }
+    let Ok(table) = File::open(table) else { return Vec::new() };
+    let mut inodes = Vec::new();
+    for line in BufReader::new(table).lines().skip(1).map_while(Result::ok) {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        let listens = fields.get(3) == Some(&LISTEN)
-            && socket_address(fields.get(1)?) == Some((address.ip(), address.port()));
-        listens.then(|| fields.get(9).map(|&inode| inode.to_owned()))?
-    };
-    text.lines().filter_map(inode).collect()
+        // The listeners stand first (proc_net_tcp of the kernel's documentation), and thousands of
+        // connections after them.
+        let [_, local, _, LISTEN, ..] = fields[..] else { break };
+        if socket_address(local) == Some((address.ip(), address.port())) {
+            inodes.extend(fields.get(9).map(|&inode| inode.to_owned()));
+        }
+    }
+    inodes
 }
 
 /// How many connections of the port are in TIME_WAIT, in our network namespace; IPv4 only.
