@@ -173,7 +173,10 @@ pub(crate) fn at_rest(server: &Server) -> Open {
             let sockets = each.filter(|(_, (_, link))| link.starts_with("socket:"));
             sockets.map(|(pid, (fd, _))| (pid, *fd)).collect::<Vec<_>>()
         };
-        sockets(&open).iter().all(|socket| listeners.contains(socket)).then_some(open)
+        let is_quiet = sockets(&open).iter().all(|socket| listeners.contains(socket));
+        // A child that is about to end has closed all that it had, and is still there.
+        let is_whole = open.values().all(|open| !open.is_empty());
+        (is_quiet && is_whole).then_some(open)
     };
     match evidence::wait_until(5 * SECOND, settled) {
         Some(open) => open,

@@ -55,7 +55,7 @@ pub(crate) fn in_time_wait(local: SocketAddr) -> usize {
 /// The sockets whose port is the same, and whose address is, or is every address.
 ///
 /// One reading of a table may leave some out and show others twice: each read(2) finds its place again
-/// by counting from the start, and meanwhile sockets come and go. So it is read until nothing is new.
+/// by counting, and meanwhile sockets come and go. So it is read until nothing is new.
 fn in_the_way(local: SocketAddr) -> Vec<Row> {
     const READINGS: usize = 4;
     let overlap = |row: &Row| {

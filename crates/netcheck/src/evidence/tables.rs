@@ -64,7 +64,7 @@ pub fn syn_sent(peer: SocketAddr) -> bool {
 /// own address and the peer's.
 ///
 /// One reading of the table may leave some out and show others twice: each read(2) finds its place again
-/// by counting from the start, and meanwhile sockets come and go. So it is read until nothing is new.
+/// by counting, and meanwhile sockets come and go. So it is read until nothing is new.
 fn in_state(state: &str, port: u16, wanted: impl Fn(SocketAddr, SocketAddr) -> bool) -> usize {
     const READINGS: usize = 20;
     let port = format!(":{port:04X} ");
