@@ -214,15 +214,17 @@ fn part(range: &[u8], size: u64) -> Option<Wanted> {
     Some(if first < end { Wanted::Part(first, end - first) } else { Wanted::Nothing })
 }
 
-/// Whether the peer's copy is as good, RFC 9110 §13.1.3. We give no entity tags: one that is asked
-/// about is not ours, and the date beside it is then not to be looked at.
+/// Whether the peer's copy is as good, RFC 9110 §13.1.2 and §13.1.3. We give no entity tags: one that
+/// is asked about is not ours, and the date beside it is then not to be looked at; `*` is any file.
 fn is_unchanged(request: &Request, modified: Option<u64>) -> bool {
     let known = || {
         let text = std::str::from_utf8(request.if_modified_since?).ok()?;
         seconds(httpdate::parse_http_date(text).ok()?)
     };
-    request.if_none_match.is_none()
-        && modified.zip(known()).is_some_and(|(modified, known)| modified <= known)
+    match request.if_none_match {
+        Some(tags) => tags == b"*",
+        None => modified.zip(known()).is_some_and(|(modified, known)| modified <= known),
+    }
 }
 
 /// A path as it may stand in a field: all but the plainest characters as `%41`.

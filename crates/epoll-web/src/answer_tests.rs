@@ -64,6 +64,8 @@ fn a_copy_is_as_good_until_the_file_is_newer() {
         assert_eq!([at(Some(THEN)), at(Some(THEN + 1)), at(None)], [true, false, false], "{date}");
         let tagged = Request { if_none_match: Some(b"\"a\""), ..request };
         assert!(!is_unchanged(&tagged, Some(THEN)));
+        let any = Request { if_none_match: Some(b"*"), ..tagged };
+        assert!(is_unchanged(&any, None));
     }
     let nonsense = Request { if_modified_since: Some(b"\xffyesterday"), ..GET };
     assert!(!is_unchanged(&nonsense, Some(THEN)));
