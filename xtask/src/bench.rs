@@ -3,10 +3,11 @@
 //! A machine's speed drifts by more than the differences that matter here. So a round takes one
 //! sample of every server for each measure, one right after the other and in another order each
 //! time; a server is compared with another by their ratio within a round, and the result is the
-//! median of these ratios. The same C server a second time shows how much of a ratio is noise; a claim
-//! holds or fails where the whole 95 % interval of its median lies on one side of the limit, and stays
-//! open otherwise: more rounds tell. Each round starts every server anew, for the luck of one process, say in where its pages lie,
-//! would else last through the whole run; and warms it up, for a first fork after exec costs more.
+//! median of these ratios. The same C server a second time shows how much of a ratio is noise; a
+//! claim holds or fails where the whole 95 % interval of its median lies on one side of the limit,
+//! and stays open otherwise: more rounds tell. Each round starts every server anew, for the luck of
+//! one process, say in where its pages lie, would else last through the whole run; and warms it up,
+//! for a first fork after exec costs more.
 
 mod chart;
 mod measure;
