@@ -63,12 +63,19 @@ fn stop(server: &Server) {
 /// A port with that many connections in TIME_WAIT, and nobody who listens.
 fn left_behind(count: usize, more: &[&str]) -> u16 {
     let server = Server::start("reuse-addr", [&["--port", "0", "-q"], more].concat());
-    let port = server.address().port();
-    connections(server.address(), count);
-    stop(&server);
-    let all = || (evidence::in_time_wait(port) >= count).then_some(());
+    let (address, port) = (server.address(), server.address().port());
+    connections(address, count);
+    // On a busy machine 99 of 100 were seen, and stayed 99: it takes another one then.
+    let all = || {
+        let waits = evidence::in_time_wait(port) >= count;
+        if !waits {
+            connections(address, 1);
+        }
+        waits.then_some(())
+    };
     let waited = evidence::wait_until(SOON, all);
     assert!(waited.is_some(), "{} of {count} in TIME_WAIT", evidence::in_time_wait(port));
+    stop(&server);
     port
 }
 
