@@ -1,6 +1,5 @@
 //! Who holds an address, as far as /proc tells (proc(5)).
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -14,7 +13,6 @@ const TIME_WAIT: u8 = 0x06;
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
     local: SocketAddr,
-    peer: SocketAddr,
     state: u8,
     uid: u32,
     /// 0 for what belongs to no process any more.
@@ -53,42 +51,22 @@ pub(crate) fn in_time_wait(local: SocketAddr) -> usize {
 }
 
 /// The sockets whose port is the same, and whose address is, or is every address.
-///
-/// One reading of a table may leave some out and show others twice: each read(2) finds its place again
-/// by counting, and meanwhile sockets come and go. So it is read until nothing is new.
 fn in_the_way(local: SocketAddr) -> Vec<Row> {
-    const READINGS: usize = 4;
+    let tables = ["tcp", "tcp6"].map(|name| fs::read_to_string(format!("/proc/self/net/{name}")));
+    let rows = tables.iter().flatten().flat_map(|table| table.lines().filter_map(row));
     let overlap = |row: &Row| {
         let (ours, theirs) = (local.ip().to_canonical(), row.local.ip().to_canonical());
         ours == theirs || ours.is_unspecified() || theirs.is_unspecified()
     };
-    let mut found = BTreeMap::new();
-    for _ in 0..READINGS {
-        let before = found.len();
-        for table in ["tcp", "tcp6"] {
-            let table = fs::read_to_string(format!("/proc/self/net/{table}")).unwrap_or_default();
-            let rows = table.lines().filter_map(row);
-            let rows = rows.filter(|row| row.local.port() == local.port() && overlap(row));
-            // Several listeners of one address differ in their inodes, with SO_REUSEPORT.
-            found.extend(rows.map(|row| ((row.local, row.peer, row.inode), row)));
-        }
-        if found.len() == before {
-            break;
-        }
-    }
-    found.into_values().collect()
+    rows.filter(|row| row.local.port() == local.port() && overlap(row)).collect()
 }
 
 /// `0: 0100007F:205A 00000000:0000 0A …`; the first line of the table, with the names, is none.
 fn row(line: &str) -> Option<Row> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let side = |at: usize| {
-        let (address, port) = fields.get(at)?.split_once(':')?;
-        Some(SocketAddr::new(ip(address)?, u16::from_str_radix(port, 16).ok()?))
-    };
+    let (address, port) = fields.get(1)?.split_once(':')?;
     Some(Row {
-        local: side(1)?,
-        peer: side(2)?,
+        local: SocketAddr::new(ip(address)?, u16::from_str_radix(port, 16).ok()?),
         state: u8::from_str_radix(fields.get(3)?, 16).ok()?,
         uid: fields.get(7)?.parse().ok()?,
         inode: fields.get(9)?.parse().ok()?,
@@ -144,8 +122,7 @@ mod tests {
         let line = "   0: 0100007F:205A 00000000:0000 0A 00000000:00000000 00:00000000 00000000 \
                     65534        0 31337 1 0000000000000000 100 0 0 10 0";
         let local = "127.0.0.1:8282".parse().unwrap();
-        let peer = "0.0.0.0:0".parse().unwrap();
-        let expected = Row { local, peer, state: LISTEN, uid: 65_534, inode: 31_337 };
+        let expected = Row { local, state: LISTEN, uid: 65_534, inode: 31_337 };
         if cfg!(target_endian = "little") {
             assert_eq!(row(line), Some(expected));
             let mapped = ip("0000000000000000FFFF00000100007F").unwrap();

@@ -1,6 +1,5 @@
 //! Sockets, as the kernel lists them in `/proc/net` (proc(5)).
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -62,27 +61,16 @@ pub fn syn_sent(peer: SocketAddr) -> bool {
 
 /// How many sockets are in that state, of those that have the port on one side and are wanted by their
 /// own address and the peer's.
-///
-/// One reading of the table may leave some out and show others twice: each read(2) finds its place again
-/// by counting, and meanwhile sockets come and go. So it is read until nothing is new.
 fn in_state(state: &str, port: u16, wanted: impl Fn(SocketAddr, SocketAddr) -> bool) -> usize {
-    const READINGS: usize = 20;
+    let text = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    // There may be thousands: most lines are not taken apart.
     let port = format!(":{port:04X} ");
-    let pair = |line: &str| {
+    let is_wanted = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let side = |at: usize| Some(SocketAddr::from(socket_address(fields.get(at)?)?));
-        let (local, peer) = (side(1)?, side(2)?);
-        (fields.get(3) == Some(&state) && wanted(local, peer)).then_some((local, peer))
+        Some(fields.get(3) == Some(&state) && wanted(side(1)?, side(2)?))
     };
-    let mut found = BTreeSet::new();
-    for _ in 0..READINGS {
-        let (text, before) = (fs::read_to_string("/proc/net/tcp").unwrap_or_default(), found.len());
-        found.extend(text.lines().filter(|line| line.contains(&port)).filter_map(pair));
-        if found.len() == before {
-            break;
-        }
-    }
-    found.len()
+    text.lines().filter(|line| line.contains(&port) && is_wanted(line) == Some(true)).count()
 }
 
 /// A UDP socket, as a line of `/proc/net/udp` has it.
