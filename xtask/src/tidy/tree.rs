@@ -171,7 +171,28 @@ pub(super) fn sample(files: &[(&str, &str)]) -> Tree {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    #[test]
+    fn what_git_and_cargo_keep_for_themselves_is_no_part_of_the_tree() {
+        let root = std::env::temp_dir().join(format!("xtask-tree-{}", std::process::id()));
+        for folder in ["src", "target/debug"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        // A worktree has a file in the place of the folder.
+        for file in [".git", "src/a.rs", "target/debug/a.d", "README.md"] {
+            fs::write(root.join(file), "").unwrap();
+        }
+        let tree = Tree::read(&root);
+        fs::remove_dir_all(&root).unwrap();
+        let paths: Vec<_> = tree.unwrap_or_else(|_| panic!("read")).files;
+        assert_eq!(
+            paths.iter().map(|file| &file.path).collect::<Vec<_>>(),
+            ["README.md", "src/a.rs"]
+        );
+    }
 
     #[test]
     fn code_is_what_the_compiler_runs() {
