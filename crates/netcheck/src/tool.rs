@@ -18,6 +18,10 @@ pub enum Need {
     Socat,
     /// ncat of nmap.
     Ncat,
+    /// tcpserver of ucspi-tcp.
+    Tcpserver,
+    /// The compiler of Go.
+    Go,
     /// Python 3.
     Python3,
     /// curl.
@@ -56,6 +60,8 @@ impl fmt::Display for Need {
             Self::Strace => "strace",
             Self::Socat => "socat",
             Self::Ncat => "ncat",
+            Self::Tcpserver => "tcpserver",
+            Self::Go => "go",
             Self::Python3 => "python3",
             Self::Curl => "curl",
             Self::Jq => "jq",
@@ -109,6 +115,9 @@ fn works(need: Need) -> bool {
         Need::Strace => succeeds("strace -f -o /dev/null true"),
         Need::Socat => succeeds("socat -V"),
         Need::Ncat => succeeds("ncat --version"),
+        // It has nothing to ask for that would end with 0.
+        Need::Tcpserver => succeeds("command -v tcpserver"),
+        Need::Go => succeeds("go version"),
         Need::Python3 => succeeds("python3 --version"),
         Need::Curl => succeeds("curl --version"),
         Need::Jq => succeeds("jq --version"),

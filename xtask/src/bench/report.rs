@@ -70,7 +70,7 @@ impl Report<'_> {
         let window = window.as_millis();
         self.line(
             &format!(
-                "{rounds} rounds, {window} ms a sample, about {estimate:.0} s\n\
+                "rounds: {rounds}, {window} ms a sample, about {estimate:.0} s\n\
                  Linux {kernel}; {pinned}; TCP congestion control {congestion}"
             ),
             &format!(
@@ -203,9 +203,10 @@ impl Report<'_> {
         took: Duration,
     ) -> io::Result<()> {
         let took = took.as_secs();
-        let word = if holds { "no limit fails" } else { "a limit FAILS" };
+        let word =
+            if holds { "no limit fails (open: more rounds would tell)" } else { "a limit FAILS" };
         self.line(
-            &format!("\nbench: {word}, {skipped} servers skipped, {took} s"),
+            &format!("\nbench: {word}, servers skipped: {skipped}, {took} s"),
             &format!(r#""type":"summary","holds":{holds},"skipped":{skipped},"elapsed_s":{took}"#),
         )
     }

@@ -1,5 +1,6 @@
 //! The servers that are compared, and how each is built.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -60,8 +61,8 @@ enum How {
     C(&'static str, &'static [&'static str]),
     /// A file of `xtask/bench`.
     Python(&'static str),
-    /// A program that this machine may have, and its arguments.
-    Installed(&'static str, &'static [&'static str]),
+    /// A program that this machine may have, by its name, and its arguments.
+    Installed(Need, &'static [&'static str]),
     /// The crate in `xtask/bench`.
     Tokio,
     /// The file in `xtask/bench`.
@@ -88,10 +89,10 @@ const FIELD: [(&str, &str, u16, How); 24] = [
     ("Go", C_EPOLL, 10_000, How::Go),
     ("asyncio", C_EPOLL, 10_000, How::Python("asyncio_echo.py")),
     ("ForkingTCPServer", C_FORK, 40, How::Python("fork_echo.py")),
-    ("socat PIPE", C_FORK, 64, How::Installed("socat", &[SOCAT, "PIPE"])),
-    ("socat EXEC:cat", C_FORK, 64, How::Installed("socat", &[SOCAT, "EXEC:cat"])),
-    ("ncat", C_FORK, 64, How::Installed("ncat", &NCAT)),
-    ("tcpserver", C_FORK, 64, How::Installed("tcpserver", &TCPSERVER)),
+    ("socat PIPE", C_FORK, 64, How::Installed(Need::Socat, &[SOCAT, "PIPE"])),
+    ("socat EXEC:cat", C_FORK, 64, How::Installed(Need::Socat, &[SOCAT, "EXEC:cat"])),
+    ("ncat", C_FORK, 64, How::Installed(Need::Ncat, &NCAT)),
+    ("tcpserver", C_FORK, 64, How::Installed(Need::Tcpserver, &TCPSERVER)),
     ("forking-echo, static", C_STATIC, 64, How::ForkingEcho("gnu", STATIC)),
     ("forking-echo, musl", C_STATIC, 64, How::ForkingEcho("musl", "")),
     (C_STATIC, C_STATIC, 64, How::C("fork_echo", &["-static"])),
@@ -111,26 +112,37 @@ pub(super) struct Field {
     pub(super) echo_load: PathBuf,
 }
 
-/// Builds and finds the rivals whose names contain a part of `only`, which commas separate, and those
-/// that they are divided by.
+/// The names that contain a part of `only`, which commas separate, and those that they are divided by;
+/// `None` chooses all.
 ///
 /// # Errors
-/// Our own servers, or the client, cannot be built. Any other one is [`Missing`].
-pub(super) fn find(only: &str) -> Result<Field, String> {
-    let is_chosen = |name: &str| only.split(',').any(|part| name.contains(part));
-    let chosen = || FIELD.iter().filter(|(name, ..)| is_chosen(name));
-    let baselines: Vec<&str> = chosen().map(|(_, baseline, ..)| *baseline).collect();
-    if baselines.is_empty() {
-        let names: Vec<&str> = FIELD.iter().map(|(name, ..)| *name).collect();
-        return Err(format!("--only {only}: in none of the names: {}", names.join("; ")));
+/// One of the parts is in no name.
+fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, String> {
+    let names = || FIELD.iter().map(|(name, ..)| *name);
+    let Some(only) = only else { return Ok(names().collect()) };
+    let mut chosen = BTreeSet::new();
+    for part in only.split(',') {
+        let is_meant = |name: &str| !part.is_empty() && name.contains(part);
+        if !names().any(is_meant) {
+            let names: Vec<&str> = names().collect();
+            return Err(format!("--only: '{part}' is in none of the names: {}", names.join("; ")));
+        }
+        let meant = FIELD.iter().filter(|(name, ..)| is_meant(name));
+        chosen.extend(meant.flat_map(|(name, baseline, ..)| [*name, *baseline]));
     }
+    Ok(chosen)
+}
+
+/// Builds and finds the rivals that [`chosen`] names.
+///
+/// # Errors
+/// What [`chosen`] says. Our own servers, or the client, cannot be built. Any other one is [`Missing`].
+pub(super) fn find(only: Option<&str>) -> Result<Field, String> {
+    let chosen = chosen(only)?;
     let echo_load = build("echo-load", &[], "")?;
     let folder = folder(&echo_load)?;
     let (mut rivals, mut missing) = (Vec::new(), Vec::new());
-    for (name, baseline, clients, how) in &FIELD {
-        if !is_chosen(name) && !baselines.contains(name) {
-            continue;
-        }
+    for (name, baseline, clients, how) in FIELD.iter().filter(|(name, ..)| chosen.contains(name)) {
         match how.command(name, &folder) {
             Ok((program, args)) => {
                 rivals.push(Rival { name, baseline, clients: *clients, program, args });
@@ -171,15 +183,15 @@ impl How {
                 Ok(("python3".into(), vec![source(file).into_os_string()]))
             }
             How::Installed(program, args) => {
-                on_path(program)?;
-                Ok((program.into(), args.iter().map(OsString::from).collect()))
+                need(*program).map_err(|skip| skip.reason)?;
+                Ok((program.to_string().into(), args.iter().map(OsString::from).collect()))
             }
             How::Tokio => {
                 let manifest = source("tokio_echo/Cargo.toml");
                 Ok((cargo(&manifest, &[&target_dir], "")?, Vec::new()))
             }
             How::Go => {
-                on_path("go")?;
+                need(Need::Go).map_err(|skip| skip.reason)?;
                 let program = folder.join("go_echo");
                 let go = Run::program("go").args(["build", "-o"]);
                 output_of(go.arg(&program).arg(source("go_echo.go")))?;
@@ -230,13 +242,6 @@ fn has_target(triple: &str) -> Result<(), String> {
     if installed { Ok(()) } else { Err(format!("needs rustup target add {triple}")) }
 }
 
-/// Fails unless the program is installed.
-fn on_path(program: &str) -> Result<(), String> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let installed = env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    if installed { Ok(()) } else { Err(format!("needs {program}")) }
-}
-
 /// What it prints when it succeeds; as the error, the last line of its complaint.
 fn output_of(run: Run) -> Result<String, String> {
     let command = run.command_line();
@@ -246,4 +251,28 @@ fn output_of(run: Run) -> Result<String, String> {
     }
     let complaint = finished.stderr_text();
     Err(format!("{command}: {}", complaint.trim_end().lines().last().unwrap_or("no message")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_name_chooses_it_and_what_it_is_divided_by() {
+        let names = |only| chosen(Some(only)).unwrap().into_iter().collect::<Vec<_>>();
+        assert_eq!(names("threaded"), [C_THREAD, "threaded-echo"]);
+        assert_eq!(names("Go,threaded,thread"), [C_EPOLL, C_THREAD, "Go", "threaded-echo"]);
+        assert_eq!(chosen(None).unwrap().len(), FIELD.len());
+        for wrong in ["", "threaded,", "threaded,nosuch", "nosuch"] {
+            let why = chosen(Some(wrong)).unwrap_err();
+            assert!(why.starts_with("--only: '") && why.contains("; C epoll again; "), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_any_is_divided_by_is_there() {
+        for (name, baseline, ..) in &FIELD {
+            assert!(FIELD.iter().any(|(other, ..)| other == baseline), "{name}: {baseline}");
+        }
+    }
 }

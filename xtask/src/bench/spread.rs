@@ -27,11 +27,12 @@ impl Spread {
 /// of those below is binomial: 2.5 % are left on each side. See David and Nagaraja, Order Statistics,
 /// section 7.1.
 fn outside(figures: usize) -> Option<usize> {
-    let mut so_many = 0.5_f64.powi(i32::try_from(figures).ok()?);
-    let (mut at_most, mut below) = (so_many, 0);
+    // The probability of just so many, as a logarithm: of a thousand and more figures it would be 0.
+    let mut so_many = figures as f64 * 0.5_f64.ln();
+    let (mut at_most, mut below) = (so_many.exp(), 0);
     while at_most <= 0.025 {
-        so_many *= (figures - below) as f64 / (below + 1) as f64;
-        at_most += so_many;
+        so_many += ((figures - below) as f64 / (below + 1) as f64).ln();
+        at_most += so_many.exp();
         below += 1;
     }
     below.checked_sub(1)
@@ -75,6 +76,9 @@ mod tests {
             assert_eq!(outside(figures), Some(cut), "of {figures}");
         }
         assert_eq!(outside(5), None);
+        // Of many it is the normal distribution's: 1.96 deviations of half the root.
+        let cut = outside(10_000).unwrap();
+        assert!((4_900..=4_903).contains(&cut), "{cut}");
     }
 
     #[test]
