@@ -16,6 +16,7 @@ mod rivals;
 mod spread;
 mod started;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use argh::FromArgs;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
+use crate::output::Failure;
 use measure::{Figure, Load, Measure};
 use report::Report;
 use rivals::{Field, Rival};
@@ -79,15 +81,23 @@ struct Failed {
 /// Runs the comparison and writes its report; whether no limit fails.
 ///
 /// # Errors
-/// What was attempted and why it failed: a build of one of ours, the start of a server, an echo
-/// that is wrong, the writing of the report.
-pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, String> {
+/// A command line that cannot be obeyed; or what was attempted and why it failed: a build of one of
+/// ours, the start of a server, an echo that is wrong, the writing of the report.
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
+    if args.rounds == Some(0) {
+        return Err(Failure::Usage("--rounds 0: at least one is needed".to_owned()));
+    }
+    let chosen = rivals::chosen(args.only.as_deref()).map_err(Failure::Usage)?;
+    compare(args, &chosen, out).map_err(Failure::Broken)
+}
+
+fn compare(args: &Args, chosen: &BTreeSet<&str>, out: &mut dyn Write) -> Result<bool, String> {
     let (rounds, millis) = if args.quick { (2, 60) } else { (10, 300) };
-    let (rounds, window) = (args.rounds.unwrap_or(rounds).max(1), Duration::from_millis(millis));
+    let (rounds, window) = (args.rounds.unwrap_or(rounds), Duration::from_millis(millis));
     let mut report = Report { out, json: args.json };
     let unwritten = |why: io::Error| format!("write the report: {why}");
 
-    let Field { rivals, missing, echo_load } = rivals::find(args.only.as_deref())?;
+    let Field { rivals, missing, echo_load } = rivals::find(chosen)?;
     let pins = Pins::new();
     let a_round = (rivals.len() * Measure::RATES.len()) as f64 * (window + A_SAMPLE).as_secs_f64();
     let estimate = f64::from(rounds) * (a_round + STARTS.as_secs_f64());
@@ -201,5 +211,23 @@ impl Pins {
         servers.set(first).ok()?;
         load.set(second).ok()?;
         Some(Self { servers, load, text: format!("servers on CPU {first}, load on CPU {second}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_obeyed_is_refused_before_anything_is_built() {
+        let args = |only: Option<&str>, rounds| {
+            let only = only.map(str::to_owned);
+            Args { rounds, quick: true, only, charts: None, json: false }
+        };
+        for wrong in [args(Some("nosuch"), None), args(None, Some(0))] {
+            let mut said = Vec::new();
+            assert!(matches!(run(&wrong, &mut said), Err(Failure::Usage(_))));
+            assert!(said.is_empty());
+        }
     }
 }

@@ -81,7 +81,7 @@ fn run(command: &Command, out: &mut Output) -> Result<bool, Failure> {
         Command::New(args) => new::run(args, out),
         Command::Tidy(args) => tidy::run(args, out),
         Command::Each(args) => each::run(args, out),
-        Command::Bench(args) => bench::run(args, out).map_err(Failure::Broken),
+        Command::Bench(args) => bench::run(args, out),
         Command::Ci(args) => ci::run(args, out),
     }
 }

@@ -117,7 +117,7 @@ pub(super) struct Field {
 ///
 /// # Errors
 /// One of the parts is in no name.
-fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, String> {
+pub(super) fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, String> {
     let names = || FIELD.iter().map(|(name, ..)| *name);
     let Some(only) = only else { return Ok(names().collect()) };
     let mut chosen = BTreeSet::new();
@@ -133,12 +133,11 @@ fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, String> {
     Ok(chosen)
 }
 
-/// Builds and finds the rivals that [`chosen`] names.
+/// Builds and finds these rivals.
 ///
 /// # Errors
-/// What [`chosen`] says. Our own servers, or the client, cannot be built. Any other one is [`Missing`].
-pub(super) fn find(only: Option<&str>) -> Result<Field, String> {
-    let chosen = chosen(only)?;
+/// Our own servers, or the client, cannot be built. Any other one is [`Missing`].
+pub(super) fn find(chosen: &BTreeSet<&str>) -> Result<Field, String> {
     let echo_load = build("echo-load", &[], "")?;
     let folder = folder(&echo_load)?;
     let (mut rivals, mut missing) = (Vec::new(), Vec::new());
