@@ -16,7 +16,10 @@ use crate::output::{Failure, Output, cargo};
 const SAMPLE: &str = "echo-server";
 
 /// The installed server is meant for small machines: more than this is a dependency too many.
-const MOST_BYTES: u64 = 1_000_000;
+const MOST_BYTES: usize = 1_000_000;
+
+/// The library that a program would have to load for the unwinding of panics.
+const UNWINDER: &[u8] = b"libgcc_s.so";
 
 /// What someone downloads and builds before the first recipe runs, itself and netcore included.
 const MOST_CRATES: usize = 25;
@@ -142,8 +145,13 @@ fn installed(options: &[&str]) -> Result<Verdict, Failure> {
             false => Verdict::Fails(what),
         });
     }
-    let bytes = size(&root.0.join("bin").join(SAMPLE))?;
-    let crates = normal_dependencies()?;
+    let path = root.0.join("bin").join(SAMPLE);
+    let program = std::fs::read(&path);
+    let program = program.map_err(Failure::at(format_args!("read {}", path.display())))?;
+    if program.windows(UNWINDER.len()).any(|bytes| bytes == UNWINDER) {
+        return Ok(Verdict::Fails(format!("{SAMPLE} loads libgcc_s; netcore links that in")));
+    }
+    let (bytes, crates) = (program.len(), normal_dependencies()?);
     let note = format!("{} KB, {crates} crates", bytes / 1000);
     Ok(match bytes < MOST_BYTES && crates <= MOST_CRATES {
         true => Verdict::Holds(note),
@@ -152,12 +160,6 @@ fn installed(options: &[&str]) -> Result<Verdict, Failure> {
             MOST_BYTES / 1000
         )),
     })
-}
-
-/// The size of a file in bytes.
-fn size(path: &Path) -> Result<u64, Failure> {
-    let metadata = path.metadata();
-    Ok(metadata.map_err(Failure::at(format_args!("look at {}", path.display())))?.len())
 }
 
 /// How many crates the sample's binary is made of, build-time macros included, itself included.

@@ -14,6 +14,14 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
+// The standard library unwinds with libgcc_s.so, a library to find, to map and to relocate at each
+// start, and mappings that each fork copies: of what sntp-client takes for one answer, a twelfth. This
+// is the same code to be linked in, next to libc, which every C compiler for this target brings with it.
+// Where the linker comes by it only after the shared one (GNU ld, without LTO), all is as before.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
+#[link(name = "gcc_eh", kind = "static", modifiers = "-bundle")]
+unsafe extern "C" {}
+
 /// Ends this process at once (`_exit(2)`): no destructor, no atexit handler, no flush of buffers
 /// that belong to the parent. A forked child leaves this way.
 pub fn exit_now(status: i32) -> ! {
