@@ -32,8 +32,8 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let listed = listed(epoll.pid());
     story.check_eq(
         "list",
-        "the kernel keeps epoll's list: the clients, the listener, the signals",
-        IDLE + 2,
+        "the kernel keeps epoll's list: the clients, the listener, the signals, the timer",
+        IDLE + 3,
         listed,
         format_args!("{listed} lines of /proc/{}/fdinfo", epoll.pid()),
     )?;

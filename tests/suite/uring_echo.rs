@@ -54,9 +54,9 @@ fn long_messages_come_in_long_pieces() -> Result<(), Skip> {
 
 fn a_list_that_is_full_costs_that_client_only() -> Result<(), Skip> {
     need(Need::Strace)?;
-    // The first two are for the signals and the listener.
+    // The first three are for the signals, the listener and the timer.
     let run = Run::new("epoll-echo").args(["--port", "0"]);
-    let (run, _trace) = run.traced(&["trace=epoll_ctl", "inject=epoll_ctl:error=ENOSPC:when=4"]);
+    let (run, _trace) = run.traced(&["trace=epoll_ctl", "inject=epoll_ctl:error=ENOSPC:when=5"]);
     let server = Server::start_run(run);
     let first = served(server.address()).unwrap();
     let refused = peer::exchange(server.address(), b"second");

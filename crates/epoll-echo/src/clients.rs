@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 
 use netcore::conversation::{Conversation, Idle, Step};
@@ -25,6 +25,11 @@ pub(crate) struct Clients<'a> {
 impl<'a> Clients<'a> {
     pub(crate) fn new(epoll: Epoll, edge: bool, limits: Limits) -> Self {
         Clients { epoll, edge, limits, all: Slab::new(), ready: VecDeque::new() }
+    }
+
+    /// Whoever is not done goes on after a look at the others; without, there is nothing to do.
+    pub(crate) fn timeout(&self) -> EpollTimeout {
+        if self.ready.is_empty() { EpollTimeout::NONE } else { EpollTimeout::ZERO }
     }
 
     /// What the kernel is to report of a client. Edge-triggered that never has to be changed.

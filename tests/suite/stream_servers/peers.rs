@@ -12,6 +12,7 @@ use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share, memory};
 pub(super) const CHECKS: Checks = checks![
     any:
         a_silent_client_is_closed_after_the_idle_timeout,
+        a_silent_client_costs_no_time,
         a_client_that_never_reads_is_closed_after_the_idle_timeout,
         a_client_that_never_reads_costs_no_time,
         a_client_that_drips_is_not_idle,
@@ -38,6 +39,15 @@ fn a_silent_client_is_closed_after_the_idle_timeout(kind: &Kind) -> Result<(), S
     let why = |log: &str| log.contains("idle for 200ms");
     assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
     serves_the_next(&server);
+    Ok(())
+}
+
+fn a_silent_client_costs_no_time(kind: &Kind) -> Result<(), Skip> {
+    // A server with all clients in one thread looks at them ten times in that time: so it has looked.
+    let server = kind.start(&["--idle-timeout", "2s"]);
+    let _silent = served(server.address()).unwrap();
+    let share = cpu_share(&server, Duration::from_millis(500));
+    assert!(share < 0.05, "{:.0} % of a core", share * 100.0);
     Ok(())
 }
 
