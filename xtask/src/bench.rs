@@ -8,6 +8,11 @@
 //! and stays open otherwise: more rounds tell. Each round starts every server anew, for the luck of
 //! one process, say in where its pages lie, would else last through the whole run; and warms it up,
 //! for a first fork after exec costs more.
+//!
+//! On two CPUs, connections and messages are limited by the load as often as by the server, and to
+//! wake a server that sleeps costs the load more than to wake one that is busy: a server that needs
+//! less is not always the one that is seen to do more. On one (`--one-cpu`) the pace is what a message
+//! costs at both ends together, each of them waits without leaving it, and the spread is a third.
 
 mod chart;
 mod measure;
@@ -49,6 +54,9 @@ pub(crate) struct Args {
     /// two rounds of short samples: a look, not a result
     #[argh(switch)]
     quick: bool,
+    /// server and load on the same CPU, which then shows what a message costs both together
+    #[argh(switch)]
+    one_cpu: bool,
     /// only the servers whose names contain one of these, separated by commas, and what they are
     /// divided by
     #[argh(option)]
@@ -98,7 +106,7 @@ fn compare(args: &Args, chosen: &BTreeSet<&str>, out: &mut dyn Write) -> Result<
     let unwritten = |why: io::Error| format!("write the report: {why}");
 
     let Field { rivals, missing, echo_load } = rivals::find(chosen)?;
-    let pins = Pins::new();
+    let pins = Pins::new(args.one_cpu);
     let a_round = (rivals.len() * Measure::RATES.len()) as f64 * (window + A_SAMPLE).as_secs_f64();
     let estimate = f64::from(rounds) * (a_round + STARTS.as_secs_f64());
     report.opening(rounds, window, estimate, pins.as_ref()).map_err(unwritten)?;
@@ -202,11 +210,13 @@ struct Pins {
 }
 
 impl Pins {
-    /// The first two CPUs that this process may use; `None` when there is only one.
-    fn new() -> Option<Self> {
+    /// The first two CPUs that this process may use, or the first alone; `None` when there are not as
+    /// many.
+    fn new(one: bool) -> Option<Self> {
         let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
         let mut cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
-        let (first, second) = (cpus.next()?, cpus.next()?);
+        let first = cpus.next()?;
+        let second = if one { first } else { cpus.next()? };
         let (mut servers, mut load) = (CpuSet::new(), CpuSet::new());
         servers.set(first).ok()?;
         load.set(second).ok()?;
@@ -222,7 +232,7 @@ mod tests {
     fn what_cannot_be_obeyed_is_refused_before_anything_is_built() {
         let args = |only: Option<&str>, rounds| {
             let only = only.map(str::to_owned);
-            Args { rounds, quick: true, only, charts: None, json: false }
+            Args { rounds, quick: true, one_cpu: false, only, charts: None, json: false }
         };
         for wrong in [args(Some("nosuch"), None), args(None, Some(0))] {
             let mut said = Vec::new();
