@@ -44,6 +44,7 @@
 
 mod args;
 mod clients;
+mod timer;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -60,11 +61,11 @@ use netcore::log::{self, Log};
 use netcore::output::Output;
 use netcore::resolve::first_address;
 use netcore::signal::{Signal, Signals};
-use netcore::timer::Timer;
 use netcore::{cli, recipe};
 
 use args::Args;
 use clients::Clients;
+use timer::Timer;
 
 /// What an event says of whom it is about: a client's place in the list, or one of these.
 const SIGNALS: u64 = u64::MAX;

@@ -17,7 +17,6 @@
 //! | [`resolve`] | names to addresses and back, within a deadline, with the resolver's own errors |
 //! | [`connect`] | a client's connection, over every address of a name |
 //! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
-//! | [`timer`] | a deadline that is waited for as a descriptor |
 //! | [`listener`] | a listening socket, and what to do about each error of `accept` |
 //! | [`limits`] | how many clients at once, and of one address |
 //! | [`echo`] | the service itself, for servers with a process or a thread for each client |
@@ -58,7 +57,6 @@ pub mod stamped;
 pub mod sys;
 pub mod text;
 pub mod time;
-pub mod timer;
 mod within;
 
 // What the fuzz target checks from outside is checked by a test from inside, in the same words.
