@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use netcheck::{Halt, Scenario, Server, Signal, Story, peer};
 
+pub mod chronyd;
+
 #[path = "scenario/buffers.rs"]
 mod buffers;
 #[path = "scenario/chat.rs"]

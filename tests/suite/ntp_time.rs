@@ -261,10 +261,10 @@ fn a_signal_ends_it() -> Result<(), Skip> {
 
 fn chronyd_is_believed_and_outvotes_a_falseticker() -> Result<(), Skip> {
     need(Need::Chronyd)?;
-    let (server, address, _folder) = crate::sntp_client::chronyd_server();
+    let server = scenarios::chronyd::serve().unwrap();
     let others = responders(&["0", "3s"]);
-    let finished = ask(&others, &["--json", "--timeout", "5s", &address.to_string()]);
-    let said = server.stderr();
+    let finished = ask(&others, &["--json", "--timeout", "5s", &server.address.to_string()]);
+    let said = server.process.stderr();
     let answer = answer(&finished);
     is_off_by(&answer, 0);
     assert_eq!(

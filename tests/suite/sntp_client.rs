@@ -16,8 +16,6 @@ use serde_json::Value;
 
 use crate::{tests, topic};
 
-pub(crate) use chronyd::serve as chronyd_server;
-
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = topic(
         "sntp_client",

@@ -15,6 +15,7 @@
 //! costs at both ends together, each of them waits without leaving it, and the spread is a third.
 
 mod chart;
+pub(crate) mod clock;
 mod measure;
 mod report;
 mod rivals;

@@ -1,4 +1,5 @@
-//! The workspace's own commands: `cargo xtask scenario`, `list`, `new`, `tidy`, `each`, `bench`, `ci`.
+//! The workspace's own commands: `cargo xtask scenario`, `list`, `new`, `tidy`, `each`, `bench`,
+//! `bench-clock`, `ci`.
 //!
 //! One file a command; this one parses, matches and runs. A command ends with 0 (done, everything
 //! holds), 1 (a check failed) or 2 (usage), so that a script can tell the three apart.
@@ -35,6 +36,7 @@ enum Command {
     Tidy(tidy::Args),
     Each(each::Args),
     Bench(bench::Args),
+    BenchClock(bench::clock::Args),
     Ci(ci::Args),
 }
 
@@ -82,6 +84,7 @@ fn run(command: &Command, out: &mut Output) -> Result<bool, Failure> {
         Command::Tidy(args) => tidy::run(args, out),
         Command::Each(args) => each::run(args, out),
         Command::Bench(args) => bench::run(args, out),
+        Command::BenchClock(args) => bench::clock::run(args, out),
         Command::Ci(args) => ci::run(args, out),
     }
 }

@@ -178,11 +178,7 @@ impl Report<'_> {
 
     /// A claim, what became of it, the median ratio and its interval.
     fn check(&mut self, statement: &str, verdict: Verdict, ratio: &Spread) -> io::Result<()> {
-        let word = match verdict {
-            Verdict::Holds => "ok",
-            Verdict::Open => "open",
-            Verdict::Fails => "FALSE",
-        };
+        let word = verdict.word();
         let median = ratio.median;
         let mut text = format!("  {word:<6}{statement:<74}{median:>5.2}");
         let mut object = format!(

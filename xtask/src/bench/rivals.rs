@@ -156,7 +156,6 @@ pub(super) fn find(chosen: &BTreeSet<&str>) -> Result<Field, String> {
 impl How {
     /// Builds it, or finds out what it needs.
     fn command(&self, name: &str, folder: &Path) -> Result<Command, String> {
-        let source = |file: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(file);
         // A folder of their own: with other flags in the same one, each build would undo the last.
         let target_dir = format!("--target-dir={}", folder.display());
         match self {
@@ -200,19 +199,24 @@ impl How {
     }
 }
 
+/// A file of `xtask/bench`.
+pub(super) fn source(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(file)
+}
+
 fn ours(program: PathBuf, options: &[&str]) -> Command {
     let args = ["-q", "--port", "0", "--backlog", "1024"].iter().chain(options);
     (program, args.map(OsString::from).collect())
 }
 
 /// Builds a package of the workspace in the release profile.
-fn build(package: &str, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
+pub(super) fn build(package: &str, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
     let manifest = workspace().join("Cargo.toml");
     cargo(&manifest, &[&["--package", package], options].concat(), rustflags)
 }
 
 /// The path of what was built is the one that cargo reports.
-fn cargo(manifest: &Path, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
+pub(super) fn cargo(manifest: &Path, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
     let cargo = Run::program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "--quiet", "--locked", "--manifest-path"])
         .arg(manifest)
@@ -226,7 +230,7 @@ fn cargo(manifest: &Path, options: &[&str], rustflags: &str) -> Result<PathBuf, 
 }
 
 /// The folder for what is built only to be measured.
-fn folder(program: &Path) -> Result<PathBuf, String> {
+pub(super) fn folder(program: &Path) -> Result<PathBuf, String> {
     let target =
         program.ancestors().nth(2).ok_or("cargo's binary lies outside of a target folder")?;
     let folder = target.join("bench");

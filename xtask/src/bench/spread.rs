@@ -48,6 +48,15 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
+    /// How a report calls it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "ok",
+            Self::Open => "open",
+            Self::Fails => "FALSE",
+        }
+    }
+
     pub(super) fn of(ratio: &Spread, at_least: f64) -> Self {
         match ratio.interval {
             Some((low, _)) if low >= at_least => Self::Holds,
