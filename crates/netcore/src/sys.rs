@@ -15,7 +15,7 @@ use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 // The standard library unwinds with libgcc_s.so, a library to find, to map and to relocate at each
-// start, and mappings that each fork copies: of what sntp-client takes for one answer, a twelfth. This
+// start, and mappings that each fork copies: of what sntp-client takes for one answer, a fourteenth. This
 // is the same code to be linked in, next to libc, which every C compiler for this target brings with it.
 // Where the linker comes by it only after the shared one (GNU ld, without LTO), all is as before.
 #[cfg(all(target_os = "linux", target_env = "gnu", not(target_feature = "crt-static")))]
