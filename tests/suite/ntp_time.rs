@@ -2,6 +2,7 @@
 
 mod check;
 mod names;
+mod others;
 mod servers;
 mod vote;
 
@@ -10,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Trial;
-use netcheck::{Finished, Need, Run, Server, Signal, Skip, bin, need};
+use netcheck::{Finished, Run, Server, Signal, Skip, bin};
 use serde_json::Value;
 
 use crate::{tests, topic};
@@ -28,10 +29,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             what_cannot_be_together_costs_no_question,
             a_stream_that_is_full_or_closed_is_survived,
             a_signal_ends_it,
-            chronyd_is_believed_and_outvotes_a_falseticker,
         ],
     );
-    for part in [servers::trials, names::trials, vote::trials, check::trials] {
+    for part in [servers::trials, names::trials, vote::trials, check::trials, others::trials] {
         trials.extend(part());
     }
     trials
@@ -256,22 +256,5 @@ fn a_signal_ends_it() -> Result<(), Skip> {
         let status = client.wait(SOON).expect("it ends");
         assert_eq!(status.signal(), Some(signal as i32));
     }
-    Ok(())
-}
-
-fn chronyd_is_believed_and_outvotes_a_falseticker() -> Result<(), Skip> {
-    need(Need::Chronyd)?;
-    let server = scenarios::chronyd::serve().unwrap();
-    let others = responders(&["0", "3s"]);
-    let finished = ask(&others, &["--json", "--timeout", "5s", &server.address.to_string()]);
-    let said = server.process.stderr();
-    let answer = answer(&finished);
-    is_off_by(&answer, 0);
-    assert_eq!(
-        answer["falsetickers"],
-        serde_json::json!([others[1].address().to_string()]),
-        "{said}"
-    );
-    assert_eq!(number(&answer, "agree"), 2, "{answer}");
     Ok(())
 }

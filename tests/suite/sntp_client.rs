@@ -3,6 +3,7 @@
 mod chronyd;
 mod eras;
 mod liars;
+mod ntpsec;
 mod ways;
 
 use std::net::{SocketAddr, UdpSocket};
@@ -12,9 +13,11 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use netcheck::{Finished, Need, Run, Server, Signal, Skip, bin, evidence, need};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{tests, topic};
+
+pub(crate) use ntpsec::serve as ntpd_server;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = topic(
@@ -35,7 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_signal_ends_it,
         ],
     );
-    for part in [liars::trials, eras::trials, ways::trials, chronyd::trials] {
+    for part in [liars::trials, eras::trials, ways::trials, chronyd::trials, ntpsec::trials] {
         trials.extend(part());
     }
     trials
@@ -53,9 +56,24 @@ fn client(server: SocketAddr, args: &[&str]) -> Finished {
 
 /// The answer as JSON.
 fn answer(server: SocketAddr, args: &[&str]) -> Value {
-    let finished = client(server, &[&["--json"], args].concat());
+    parsed(&client(server, &[&["--json"], args].concat()))
+}
+
+/// What a client that was told `--json` printed.
+fn parsed(finished: &Finished) -> Value {
     assert_eq!(finished.code(), Some(0), "{finished:?}");
     serde_json::from_slice(&finished.stdout).expect("JSON")
+}
+
+/// The answer of a server that has this machine's clock: its offset is within the bound.
+fn is_exact(answer: &Value, stratum: u8) {
+    assert_eq!(
+        (&answer["stratum"], &answer["rejected"]),
+        (&stratum.into(), &json!({})),
+        "{answer}"
+    );
+    let (offset, bound) = (number(answer, "offset_ns"), number(answer, "bound_ns"));
+    assert!(offset.abs() <= bound && number(answer, "delay_ns") > 0, "{answer}");
 }
 
 fn number(answer: &Value, key: &str) -> i64 {

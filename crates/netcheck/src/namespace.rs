@@ -10,6 +10,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getgid, getuid};
 
 use crate::dns;
+use crate::process::Process;
+use crate::run::Run;
 use crate::sys;
 
 /// Moves this process, which must have one thread, into namespaces of its own: users (it is root
@@ -35,4 +37,17 @@ pub fn enter(etc: &Path) -> io::Result<()> {
     }
     sys::bring_loopback_up()?;
     dns::serve()
+}
+
+impl Run {
+    /// Runs it with the users and the network of `process`, which [`Run::inside`] has given its own and
+    /// which has shown since that it has them. Takes [`crate::Need::Nsenter`]; its arguments are given
+    /// before.
+    #[must_use]
+    pub fn beside(self, process: &Process) -> Self {
+        let target = format!("--target={}", process.pid());
+        // As who it is: setting groups, as nsenter(1) would, is denied there.
+        let args = [&*target, "--user", "--net", "--preserve-credentials"];
+        self.wrapped("nsenter", args.map(Into::into).to_vec())
+    }
 }

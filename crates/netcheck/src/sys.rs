@@ -101,6 +101,11 @@ pub(crate) struct BeforeExec {
     pub(crate) outlive_harness: bool,
 }
 
+/// Has what `command` starts killed when this thread ends, as all that the harness starts.
+pub fn end_with_this_thread(command: &mut Command) {
+    BeforeExec::default().install(command);
+}
+
 impl BeforeExec {
     /// Has `command` do all this in the child.
     #[expect(unsafe_code, reason = "code between fork and exec")]

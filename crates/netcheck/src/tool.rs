@@ -30,12 +30,16 @@ pub enum Need {
     Jq,
     /// chronyd, a server and client of the time.
     Chronyd,
+    /// The ntpd of NTPsec; the classic one has other directives for its limits.
+    Ntpd,
     /// A C compiler.
     Cc,
     /// unshare(1) into a user and a network namespace.
     UserNamespace,
     /// The same with files of /etc replaced: [`Run::inside`].
     OwnNames,
+    /// nsenter(1), to enter the namespaces of a process: [`Run::beside`].
+    Nsenter,
     /// getent.
     Getent,
     /// A services file that knows http and ntp: a machine with only Rust may have none.
@@ -66,9 +70,11 @@ impl fmt::Display for Need {
             Self::Curl => "curl",
             Self::Jq => "jq",
             Self::Chronyd => "chronyd",
+            Self::Ntpd => "ntpd of NTPsec",
             Self::Cc => "cc",
             Self::UserNamespace => "user namespaces",
             Self::OwnNames => "user namespaces, and the files of tests/etc in /etc",
+            Self::Nsenter => "nsenter",
             Self::Getent => "getent",
             Self::Services => "http and ntp in /etc/services",
             Self::Nginx => "nginx",
@@ -122,9 +128,11 @@ fn works(need: Need) -> bool {
         Need::Curl => succeeds("curl --version"),
         Need::Jq => succeeds("jq --version"),
         Need::Chronyd => succeeds("chronyd --version"),
+        Need::Ntpd => succeeds("ntpd --version | grep -q ntpsec"),
         Need::Cc => succeeds("cc --version"),
         Need::UserNamespace => succeeds("unshare --user --map-root-user --net true"),
         Need::OwnNames => Run::program("true").inside("tests/etc").finish().status.success(),
+        Need::Nsenter => succeeds("nsenter --version"),
         Need::Getent => succeeds("getent services 80/tcp"),
         Need::Nginx => succeeds("nginx -v"),
         Need::Services => {

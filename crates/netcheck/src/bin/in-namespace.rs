@@ -15,7 +15,10 @@ fn main() -> ExitCode {
     if let Err(why) = netcheck::namespace::enter(Path::new(etc)) {
         return failed(&why.to_string());
     }
-    match Command::new(program).args(arguments).status() {
+    let mut command = Command::new(program);
+    // When the harness is killed, this process is too, and the program would be left.
+    netcheck::sys::end_with_this_thread(&mut command);
+    match command.args(arguments).status() {
         // As a shell counts: 128 and the signal.
         Ok(status) => match status.code().or(status.signal().map(|signal| 128 + signal)) {
             Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
