@@ -20,7 +20,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     for _ in 0..CONNECTIONS {
         connection()?;
     }
-    // On a busy machine 99 of 100 were seen, and stayed 99: it takes another one then.
+    // One that came from the port of an earlier one has its place: it takes another one then.
     let all = || {
         let waits = evidence::in_time_wait(port) >= CONNECTIONS;
         (waits || connection().is_err()).then_some(())

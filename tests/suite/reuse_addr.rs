@@ -65,7 +65,7 @@ fn left_behind(count: usize, more: &[&str]) -> u16 {
     let server = Server::start("reuse-addr", [&["--port", "0", "-q"], more].concat());
     let (address, port) = (server.address(), server.address().port());
     connections(address, count);
-    // On a busy machine 99 of 100 were seen, and stayed 99: it takes another one then.
+    // One that came from the port of an earlier one has its place: it takes another one then.
     let all = || {
         let waits = evidence::in_time_wait(port) >= count;
         if !waits {

@@ -38,8 +38,8 @@
 //! - SO_REUSEPORT lets several sockets of one user listen, each of which has it, and the kernel
 //!   spreads connections among them. With SO_REUSEADDR any user may take the datagrams of a UDP
 //!   socket that has set it too.
-//! - A peer that says FIN first (`echo-client` with nothing to send) has the TIME_WAIT itself. One
-//!   that has sent what nobody reads gets RST, and nobody has it.
+//! - A peer that says FIN first has the TIME_WAIT itself. Nobody has it after RST, for bytes that were
+//!   not read, nor once the peer comes from the same port again: its SYN ends the wait (RFC 6191).
 //! - The Python original prints the option before and after, on a socket that it throws away, and
 //!   serves on another, which is never closed.
 //!
