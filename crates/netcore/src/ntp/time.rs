@@ -109,7 +109,7 @@ impl Timestamp {
     /// The instant within 68 years of `pivot` that has these bits. Which era it lies in they do not
     /// say; something else must know the time that well.
     #[must_use]
-    pub(crate) fn near(self, pivot: Utc) -> Utc {
+    pub fn near(self, pivot: Utc) -> Utc {
         let pivot = ((pivot.0 + UNIX) << 32).div_euclid(SECOND);
         let units = pivot + i128::from(self.since(Timestamp(low_64(pivot))));
         // 2^-32 s are 0.23 ns: rounded to the nearest nanosecond, not cut.

@@ -109,11 +109,6 @@ fn judge(seed: u64) -> BTreeMap<&'static str, u32> {
 }
 
 #[test]
-fn the_honest_answer_is_believed() {
-    assert_eq!(check(&[0; END]), "accepted");
-}
-
-#[test]
 fn ten_million_datagrams_break_nothing_and_reach_each_reason() {
     let reached: Vec<_> = std::thread::scope(|scope| {
         [1, 2]
