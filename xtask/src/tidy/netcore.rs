@@ -5,13 +5,18 @@ use super::tree::{Finding, Tree};
 
 /// The shared crate grows by what two recipes need, never by what one might: an item without a
 /// user is deleted or `pub(crate)`; with a single one it is noted, as it may belong in that recipe.
-/// A type counts as used where it is named in the signature of an item that is.
+/// A type counts as used where it is named in the signature of an item that is. The fuzz target is a
+/// user where there is no other: what it takes has to be public.
 pub(super) fn every_public_item_has_a_user(tree: &Tree) -> Vec<Finding> {
     let recipes: Vec<(&str, String)> = users(tree);
+    let fuzz = code_below(tree, "crates/netcore/fuzz/");
     let mut items = items(tree);
     for item in &mut items {
         let by = recipes.iter().filter(|(_, text)| has_word(text, &item.name));
         item.users = by.map(|(recipe, _)| (*recipe).to_owned()).collect();
+        if item.users.is_empty() && has_word(&fuzz, &item.name) {
+            item.users.push("fuzz".to_owned());
+        }
     }
     // Signatures name types whose own signatures name types: until nothing is added.
     loop {
@@ -58,17 +63,19 @@ struct Item {
     users: Vec<String>,
 }
 
-/// The recipes' names, each with the text of all its files but for the comments. Literals stay:
-/// argh's defaults are code in a string, `default = "Host::LOOPBACK"`.
+/// The recipes' names, each with the text of all its files.
 fn users(tree: &Tree) -> Vec<(&str, String)> {
-    let text_of = |name: &str| {
-        let folder = format!("crates/{name}/src/");
-        let files = tree.ending(".rs").filter(|file| file.path.starts_with(&folder));
-        let lines = files.flat_map(|file| file.text.lines());
-        let code = lines.filter(|line| !line.trim_start().starts_with("//"));
-        code.collect::<Vec<_>>().join("\n")
-    };
+    let text_of = |name: &str| code_below(tree, &format!("crates/{name}/src/"));
     tree.recipes().map(|(name, _)| (name, text_of(name))).collect()
+}
+
+/// The text of all files of a folder but for the comments. Literals stay: argh's defaults are code in
+/// a string, `default = "Host::LOOPBACK"`.
+fn code_below(tree: &Tree, folder: &str) -> String {
+    let files = tree.ending(".rs").filter(|file| file.path.starts_with(folder));
+    let lines = files.flat_map(|file| file.text.lines());
+    let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+    code.collect::<Vec<_>>().join("\n")
 }
 
 fn items(tree: &Tree) -> Vec<Item> {
@@ -145,6 +152,7 @@ impl Log {
         &self,
     ) -> Peer { Hidden }
     pub const fn lonely() {}
+    pub const fn fuzzed() {}
     pub(crate) fn inner() {}
 }
 pub struct Peer;
@@ -160,6 +168,7 @@ mod tests { pub fn helper() {} }
             ("crates/netcore/src/lib.rs", LIB),
             ("crates/a/src/main.rs", "// lonely\nfn main() { Log::new().opened() }"),
             ("crates/b/src/main.rs", ""),
+            ("crates/netcore/fuzz/check.rs", "fn check() { fuzzed() }"),
             ("crates/b/src/other.rs", "use netcore::{Log, Level};"),
         ]));
         let (notes, errors): (Vec<_>, Vec<_>) = found.iter().partition(|finding| finding.note);
@@ -168,13 +177,14 @@ mod tests { pub fn helper() {} }
         };
         let errors = shown(&errors).join("\n");
         assert!(errors.contains("lib.rs:7: no recipe uses `lonely`"), "{errors}");
-        assert!(errors.contains("lib.rs:11: no recipe uses `Hidden`"), "{errors}");
+        assert!(errors.contains("lib.rs:12: no recipe uses `Hidden`"), "{errors}");
         assert_eq!(errors.lines().count(), 2, "{errors}");
         // `opened` by itself; `Peer` because `opened` returns it. `Level` has a user of its own.
         let notes = shown(&notes).join("\n");
         assert!(notes.contains("only a uses `opened`") && notes.contains("only a uses `Peer`"));
         assert!(notes.contains("only b uses `Level`"), "{notes}");
-        assert_eq!(notes.lines().count(), 3, "{notes}");
+        assert!(notes.contains("only fuzz uses `fuzzed`"), "{notes}");
+        assert_eq!(notes.lines().count(), 4, "{notes}");
     }
 
     #[test]
