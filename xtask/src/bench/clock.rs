@@ -1,7 +1,9 @@
 //! `cargo xtask bench-clock`: how far off the answers of sntp-client are, and how long one takes.
 //!
 //! They are asked of a chronyd that serves this machine's own clock: whatever an answer says is its
-//! error. A round asks each client once, in another order each time, as a process of its own.
+//! error. A round asks each client, as a process of its own, twice, and the second time counts: the
+//! first one finds what its neighbour has left in the caches, and a neighbour may be Python. Each has
+//! each neighbour equally often.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -84,16 +86,32 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
         say(out, format_args!("  --  {name} skipped: {reason}"))?;
     }
     for round in 0..args.rounds {
-        let first = usize::try_from(round).unwrap_or(0) % clients.len();
-        let (others, begin) = clients.split_at_mut(first);
-        for client in begin.iter_mut().chain(others) {
-            if client.name != CHRONYD || round < CHRONYD_ROUNDS {
+        for index in order(round, clients.len()) {
+            let Some(client) = clients.get_mut(index) else { continue };
+            if client.name != CHRONYD {
                 client.ask().map_err(Failure::Broken)?;
+            }
+            if client.name != CHRONYD || round < CHRONYD_ROUNDS {
+                let answer = client.ask().map_err(Failure::Broken)?;
+                client.answers.push(answer);
             }
         }
     }
     table(&clients, out)?;
     claims(&clients, args.busy, out)
+}
+
+/// The turns of a round: each of the orders that there are comes once before one comes again.
+fn order(round: u32, count: usize) -> Vec<usize> {
+    let mut rest: Vec<usize> = (0..count).collect();
+    let mut number = usize::try_from(round).unwrap_or(0);
+    let mut order = Vec::new();
+    while !rest.is_empty() {
+        let next = number % rest.len();
+        number /= rest.len();
+        order.push(rest.remove(next));
+    }
+    order
 }
 
 /// Builds ours, and finds those of the others that this machine has.
@@ -120,8 +138,8 @@ fn find(server: &Chronyd) -> Result<(Vec<Client>, Vec<Missing>), String> {
     ];
     for other in others {
         // Whoever gives no answer now would give none later.
-        match other.and_then(|mut client| match client.ask() {
-            Ok(()) => Ok(Client { answers: Vec::new(), ..client }),
+        match other.and_then(|client| match client.ask() {
+            Ok(_) => Ok(client),
             Err(why) => Err((client.name, why)),
         }) {
             Ok(client) => clients.push(client),
@@ -133,7 +151,7 @@ fn find(server: &Chronyd) -> Result<(Vec<Client>, Vec<Missing>), String> {
 
 impl Client {
     /// Asks once.
-    fn ask(&mut self) -> Result<(), String> {
+    fn ask(&self) -> Result<Answer, String> {
         let begun = Instant::now();
         let output = Command::new(&self.program).args(&self.args).output();
         let took = begun.elapsed().as_secs_f64() * 1e6;
@@ -143,10 +161,7 @@ impl Client {
         match offset(if self.name == CHRONYD { &complaint } else { &said })
             .filter(|_| output.status.success())
         {
-            Some(offset) => {
-                self.answers.push(Answer { off: offset.abs() * 1e6, took });
-                Ok(())
-            }
+            Some(offset) => Ok(Answer { off: offset.abs() * 1e6, took }),
             None => {
                 let last = complaint.lines().last().unwrap_or("it says no offset");
                 Err(format!("{}: {last}", self.name))
@@ -264,6 +279,7 @@ fn say(out: &mut dyn Write, line: impl Display) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn an_offset_is_read_as_each_of_them_tells_it() {
@@ -274,6 +290,14 @@ mod tests {
         assert_eq!(offset(chronyd), Some(1.500_021));
         assert_eq!(offset(""), None);
         assert_eq!(offset("Traceback (most recent call last):"), None);
+    }
+
+    #[test]
+    fn each_order_comes_once_before_one_comes_again() {
+        let orders: BTreeSet<Vec<usize>> = (0..24).map(|round| order(round, 4)).collect();
+        assert_eq!(orders.len(), 24);
+        assert!(orders.iter().all(|order| order.iter().sum::<usize>() == 6));
+        assert_eq!((order(24, 4), order(0, 0)), (order(0, 4), vec![]));
     }
 
     #[test]
