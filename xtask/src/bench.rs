@@ -12,7 +12,7 @@
 //! On two CPUs, connections and messages are limited by the load as often as by the server, and to
 //! wake a server that sleeps costs the load more than to wake one that is busy: a server that needs
 //! less is not always the one that is seen to do more. On one (`--one-cpu`) the pace is what a message
-//! costs at both ends together, each of them waits without leaving it, and the spread is a third.
+//! costs both ends together, and nobody has to be woken on another one.
 
 mod chart;
 pub(crate) mod clock;
