@@ -17,6 +17,7 @@
 mod chart;
 pub(crate) mod clock;
 mod measure;
+mod order;
 mod report;
 mod rivals;
 mod spread;

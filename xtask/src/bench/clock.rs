@@ -16,6 +16,7 @@ use argh::FromArgs;
 use netcheck::{Need, Process, Run, Skip, need};
 use scenarios::chronyd::{self, Chronyd};
 
+use super::order::order;
 use super::rivals::{Missing, build, cargo, folder, source};
 use super::spread::{Spread, Verdict};
 use crate::output::Failure;
@@ -99,19 +100,6 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
     }
     table(&clients, out)?;
     claims(&clients, args.busy, out)
-}
-
-/// The turns of a round: each of the orders that there are comes once before one comes again.
-fn order(round: u32, count: usize) -> Vec<usize> {
-    let mut rest: Vec<usize> = (0..count).collect();
-    let mut number = usize::try_from(round).unwrap_or(0);
-    let mut order = Vec::new();
-    while !rest.is_empty() {
-        let next = number % rest.len();
-        number /= rest.len();
-        order.push(rest.remove(next));
-    }
-    order
 }
 
 /// Builds ours, and finds those of the others that this machine has.
@@ -279,7 +267,6 @@ fn say(out: &mut dyn Write, line: impl Display) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn an_offset_is_read_as_each_of_them_tells_it() {
@@ -290,14 +277,6 @@ mod tests {
         assert_eq!(offset(chronyd), Some(1.500_021));
         assert_eq!(offset(""), None);
         assert_eq!(offset("Traceback (most recent call last):"), None);
-    }
-
-    #[test]
-    fn each_order_comes_once_before_one_comes_again() {
-        let orders: BTreeSet<Vec<usize>> = (0..24).map(|round| order(round, 4)).collect();
-        assert_eq!(orders.len(), 24);
-        assert!(orders.iter().all(|order| order.iter().sum::<usize>() == 6));
-        assert_eq!((order(24, 4), order(0, 0)), (order(0, 4), vec![]));
     }
 
     #[test]
