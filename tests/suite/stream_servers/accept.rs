@@ -117,7 +117,12 @@ fn an_accept_that_fails_for_want_of_something_is_tried_again(kind: &Kind) -> Res
     for errno in ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"] {
         // Also the accept with the reserve descriptor fails, which closes the connection else.
         let server = failing(kind, errno, 4);
-        assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello", "{errno}");
+        let served = || peer::exchange(server.address(), b"hello").ok();
+        let served = || served().filter(|reply| reply == b"hello").map(drop);
+        // A worker that accepts without asking first fails by itself in its first 50 ms: of the four
+        // an odd number may be left for us, and then its reserve refuses one.
+        let within = if kind.has_workers() { 10 * SECOND } else { Duration::ZERO };
+        evidence::wait_until(within, served).unwrap_or_else(|| panic!("{errno}"));
         let once = |log: &str| log.matches(errno).count() == 1;
         assert!(server.wait_stderr(once, 5 * SECOND), "{}", server.stderr());
     }
