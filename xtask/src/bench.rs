@@ -231,6 +231,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_cpu_is_shared_and_two_are_not() {
+        let Pins { servers, load, .. } = Pins::new(true).unwrap();
+        assert_eq!(servers, load);
+        assert!(Pins::new(false).is_none_or(|Pins { servers, load, .. }| servers != load));
+    }
+
+    #[test]
     fn what_cannot_be_obeyed_is_refused_before_anything_is_built() {
         let args = |only: Option<&str>, rounds| {
             let only = only.map(str::to_owned);

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use argh::FromArgs;
+use netcheck::{Need, need};
 
 use crate::output::{Failure, Output, cargo};
 
@@ -55,6 +56,11 @@ const STEPS: &[Step] = &[
     ("install without the lockfile", || installed(&[])),
     // One server without a limit: the bench still works, whatever the machine's pace is today.
     ("bench", || checked(xtask("bench")?.args(["--quick", "--rounds", "1", "--only", "threaded"]))),
+    // One answer of each client says that it works, and no more.
+    ("bench-clock", || match need(Need::Chronyd) {
+        Ok(()) => checked(xtask("bench-clock")?.args(["--rounds", "1"])),
+        Err(_) => Ok(Verdict::Skipped("needs chronyd")),
+    }),
     ("deny", denied),
 ];
 
