@@ -142,6 +142,11 @@ impl Kind {
         self.calls.iter().any(|call| call == "accept")
     }
 
+    /// Its clients and the reserve of its listener compete for the same descriptors.
+    fn accepts_into_one_process(&self) -> bool {
+        self.calls_accept() && self.serves_from_one_process()
+    }
+
     /// A bad listener ends the process that has it: of workers only one.
     fn accepts_itself(&self) -> bool {
         self.calls_accept() && !self.has_workers()

@@ -53,7 +53,8 @@ impl Drop for TraceFile {
 
 impl Run {
     /// The same under strace, children too. `expressions` are those of its option `-e`:
-    /// `trace=accept4,close`, `inject=accept4:error=EMFILE:when=3..5` (counted a process).
+    /// `trace=accept4,close`, `inject=accept4:error=EMFILE:when=3..5` (counted a process). A path
+    /// stands for the calls that are about it only.
     ///
     /// The process id stays the program's own: with `-D` strace is not its parent.
     pub fn traced(self, expressions: &[&str]) -> (Self, TraceFile) {
@@ -62,7 +63,8 @@ impl Run {
         let mut args: Vec<_> = ["-D", "-f", "-a", "1", "-s", "256", "-o"].map(Into::into).into();
         args.push(file.path.clone().into_os_string());
         for expression in expressions {
-            args.extend(["-e".into(), expression.into()]);
+            let option = if expression.starts_with('/') { "-P" } else { "-e" };
+            args.extend([option.into(), expression.into()]);
         }
         args.push("--".into());
         (self.wrapped("strace", args), file)

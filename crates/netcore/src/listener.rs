@@ -1,6 +1,7 @@
 //! A listening socket, and what to do about each error of `accept`.
 
 use std::fs::File;
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -62,7 +63,8 @@ pub struct Listener {
     socket: Socket,
     /// A descriptor to spend. With none left, accept fails, and a pending connection keeps the
     /// listener ready: the server would spin. Closing this one makes room to accept the
-    /// connection and close it, which tells the client, and takes it off the queue.
+    /// connection and close it, which tells the client, and takes it off the queue. `None` while
+    /// somebody else has it.
     reserve: Option<File>,
     /// Connections that were shed so far, and when the log last said so.
     shed: u64,
@@ -86,7 +88,7 @@ impl Listener {
     /// # Errors
     /// That of open(2) for the reserve.
     pub fn blocking(socket: Socket) -> Result<Listener, Error> {
-        let reserve = File::open("/dev/null").attempt("open /dev/null")?;
+        let reserve = open_reserve().attempt("open /dev/null")?;
         Ok(Listener { socket, reserve: Some(reserve), shed: 0, logged: None })
     }
 
@@ -104,6 +106,11 @@ impl Listener {
     /// # Errors
     /// Only an error of the listener itself (EBADF, EINVAL, …), which no waiting mends.
     pub fn accept(&mut self, log: &Log) -> Result<Option<(Socket, SocketAddr)>, Error> {
+        // Another thread may have opened a file between its close and its open, or libc in a thread
+        // (malloc reads how many processors there are). It is taken back before a client gets it.
+        if self.reserve.is_none() {
+            self.reserve = open_reserve().ok();
+        }
         let error = match self.socket.accept() {
             Ok((stream, peer)) => {
                 return Ok(peer.as_socket().map(|peer| (stream, plain(peer))));
@@ -148,7 +155,7 @@ impl Listener {
                 drop(stream);
                 true
             });
-        self.reserve = File::open("/dev/null").ok();
+        self.reserve = open_reserve().ok();
         self.shed += u64::from(refused);
         if self.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
             let (why, shed) = (errno(why), self.shed);
@@ -160,6 +167,10 @@ impl Listener {
             let _ = poll(&mut [], PollTimeout::from(REST));
         }
     }
+}
+
+fn open_reserve() -> io::Result<File> {
+    File::open("/dev/null")
 }
 
 impl AsFd for Listener {

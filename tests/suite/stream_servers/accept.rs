@@ -1,5 +1,7 @@
 //! Too few descriptors, and an accept that fails.
 
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use netcheck::{Need, Run, Server, Skip, evidence, need, peer};
@@ -11,6 +13,8 @@ pub(super) const CHECKS: Checks = checks![
     accepts_itself:
         without_a_descriptor_left_load_is_shed_without_spinning,
         an_accept_that_fails_for_the_listener_ends_the_server;
+    accepts_into_one_process:
+        a_reserve_that_somebody_else_has_got_is_taken_back;
     calls_accept:
         an_accept_that_fails_for_the_connection_is_passed_over,
         an_accept_that_fails_for_want_of_something_is_tried_again;
@@ -74,6 +78,25 @@ fn without_a_descriptor_left_load_is_shed_without_spinning(kind: &Kind) -> Resul
     full_service_within_200_ms(&server, 200);
     let after = at_rest(&server);
     assert_eq!(after, descriptors, "the descriptors of the start");
+    Ok(())
+}
+
+fn a_reserve_that_somebody_else_has_got_is_taken_back(kind: &Kind) -> Result<(), Skip> {
+    need(Need::Strace)?;
+    // It is opened at the start; the second time is after the first refusal, where a thread may be
+    // quicker. Which one that is nobody knows: here it is as if there had been one.
+    let inject = "inject=openat:error=EMFILE:when=2";
+    let run = kind.run("0").args(["--backlog", "256"]).limit_nofile(32);
+    let (run, _trace) = run.traced(&["trace=openat", "/dev/null", inject]);
+    let server = Server::start_run(run);
+    let held = peer::hold(server.address(), 200).unwrap();
+    held.iter().for_each(|client| client.set_nonblocking(true).unwrap());
+    let waits = |client: &&TcpStream| {
+        client.peek(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    // Those that got a descriptor; the others were told that they will not.
+    let few = || (held.iter().filter(waits).count() < 32).then_some(());
+    assert!(evidence::wait_until(10 * SECOND, few).is_some(), "{}", server.stderr());
     Ok(())
 }
 
