@@ -77,7 +77,7 @@ struct Section<'a> {
 }
 
 /// The `//!` lines at the top of a file, without that mark.
-fn header(file: &File) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn header(file: &File) -> impl Iterator<Item = (usize, &str)> {
     file.lines()
         .map_while(|(number, line)| Some((number, line.strip_prefix("//!")?)))
         .map(|(number, text)| (number, text.strip_prefix(' ').unwrap_or(text)))
