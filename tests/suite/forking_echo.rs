@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use netcheck::{Need, Run, Server, Signal, Skip, evidence, need, peer};
 use scenarios::served;
 
-use crate::{tests, topic};
+use crate::{kill, tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
     topic(
@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         tests![
             parent_and_child_each_close_what_is_not_theirs,
             a_child_has_the_signals_of_a_fresh_process,
+            a_child_takes_memory_for_what_it_receives_only,
             twenty_children_killed_harm_nobody,
             a_stopped_child_is_killed_at_the_end,
             ctrl_c_in_a_terminal_lets_the_children_finish,
@@ -80,18 +81,32 @@ fn a_child_has_the_signals_of_a_fresh_process() -> Result<(), Skip> {
     Ok(())
 }
 
+fn a_child_takes_memory_for_what_it_receives_only() -> Result<(), Skip> {
+    let server = start(&[]);
+    let mut client = served(server.address()).unwrap();
+    let child = evidence::children(server.pid())[0];
+    let before = evidence::anonymous(child).unwrap();
+    // Of a stopped child the kernel queues what comes, and one recv takes all of it.
+    kill(child, "STOP");
+    let message = [b'x'; 40 * 1024];
+    client.write_all(&message).unwrap();
+    kill(child, "CONT");
+    client.read_exact(&mut [0; 40 * 1024]).unwrap();
+    // Pages that the parent had touched would have been there since the fork.
+    let after = evidence::anonymous(child).unwrap();
+    assert!(after >= before + 32 * 1024, "{before} bytes, then {after}");
+    Ok(())
+}
+
 fn twenty_children_killed_harm_nobody() -> Result<(), Skip> {
     let server = start(&["--max-children", "30"]);
     let mut survivor = served(server.address()).unwrap();
     let own = evidence::children(server.pid());
     let mut victims: Vec<TcpStream> = (0..20).map(|_| served(server.address()).unwrap()).collect();
-    let children =
-        evidence::children(server.pid()).into_iter().filter(|child| !own.contains(child));
-    let script: String = children
-        .enumerate()
-        .map(|(n, child)| format!("kill -{} {child};", if n % 2 == 0 { "SEGV" } else { "KILL" }))
-        .collect();
-    assert!(Run::program("sh").args(["-c", &script]).finish().status.success());
+    let children = evidence::children(server.pid());
+    for (n, child) in children.into_iter().filter(|child| !own.contains(child)).enumerate() {
+        kill(child, if n % 2 == 0 { "SEGV" } else { "KILL" });
+    }
     for victim in &mut victims {
         assert_eq!(victim.read(&mut [0; 1]).unwrap_or(0), 0, "the kernel closed its connection");
     }
@@ -111,8 +126,7 @@ fn a_stopped_child_is_killed_at_the_end() -> Result<(), Skip> {
     let server = start(&["--grace", "50ms"]);
     let _client = served(server.address()).unwrap();
     let child = evidence::children(server.pid())[0];
-    let stop = format!("kill -STOP {child}");
-    assert!(Run::program("sh").args(["-c", &stop]).finish().status.success());
+    kill(child, "STOP");
     server.signal(Signal::SIGTERM);
     // It obeys neither the grace nor SIGTERM; SIGKILL follows a second later.
     let status = server.wait(10 * SECOND).expect("it ends");
@@ -126,8 +140,7 @@ fn ctrl_c_in_a_terminal_lets_the_children_finish() -> Result<(), Skip> {
     let server = start(&["--grace", "30s"]);
     let mut client = served(server.address()).unwrap();
     // The terminal sends SIGINT to the whole foreground group; the harness gave it one of its own.
-    let group = format!("kill -INT -{}", server.pid());
-    assert!(Run::program("sh").args(["-c", &group]).finish().status.success());
+    kill(-server.pid(), "INT");
     let closed = || (!evidence::is_listening(server.address())).then_some(());
     evidence::wait_until(2 * SECOND, closed).expect("the listener is closed");
     answers(&mut client);
@@ -164,8 +177,7 @@ fn it_works_as_process_1() -> Result<(), Skip> {
     let none = || evidence::children(process_1).is_empty().then_some(());
     evidence::wait_until(5 * SECOND, none).expect("all are reaped");
     // Process 1 gets no signal that it does not ask for.
-    let term = format!("kill -TERM {process_1}");
-    assert!(Run::program("sh").args(["-c", &term]).finish().status.success());
+    kill(process_1, "TERM");
     assert_eq!(outside.wait(10 * SECOND).and_then(|status| status.code()), Some(0));
     assert!(outside.stderr().contains("forked 10, reaped 10"), "{}", outside.stderr());
     Ok(())

@@ -47,7 +47,7 @@ use std::num::NonZero;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use netcheck::{Need, Skip, Voice, need, require_all};
+use netcheck::{Need, Run, Skip, Voice, need, require_all};
 
 fn main() -> ExitCode {
     netcheck::sys::give_memory_back();
@@ -124,6 +124,12 @@ fn trial(name: String, body: impl FnOnce() -> Result<(), Skip> + Send + 'static)
         }
         Err(skip) => Ok(Completion::ignored_with(skip.reason)),
     })
+}
+
+/// Signals a process that a server started, or with a minus a whole group: the shell has `kill` built in.
+fn kill(pid: i32, signal: &str) {
+    let line = format!("kill -{signal} {pid}");
+    assert!(Run::program("sh").args(["-c", &line]).finish().status.success(), "{line}");
 }
 
 /// `tests![first, second]`: each function with its name.

@@ -5,10 +5,10 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use netcheck::{Run, Server, Signal, Skip, evidence, peer};
+use netcheck::{Server, Signal, Skip, evidence, peer};
 use scenarios::served;
 
-use crate::{tests, topic};
+use crate::{kill, tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
     topic(
@@ -43,11 +43,6 @@ fn all(server: &Server, count: usize) -> Vec<i32> {
         alive.then_some(workers)
     };
     evidence::wait_until(10 * SECOND, all).expect("all workers")
-}
-
-fn kill(pid: i32, signal: &str) {
-    let line = format!("kill -{signal} {pid}");
-    assert!(Run::program("sh").args(["-c", &line]).finish().status.success());
 }
 
 fn a_dead_worker_is_started_again_and_harms_nobody() -> Result<(), Skip> {

@@ -44,7 +44,6 @@ pub(crate) fn pause(duration: Duration) {
 struct Stat {
     state: char,
     parent: i32,
-    minor_faults: u64,
     /// User and system time in clock ticks.
     ticks: u64,
     /// The same of all children that it has waited for, and of theirs.
@@ -61,7 +60,6 @@ fn stat(pid: i32) -> Option<Stat> {
     Some(Stat {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
-        minor_faults: number(10)?,
         ticks: number(14)? + number(15)?,
         ticks_of_children: number(16)? + number(17)?,
     })
@@ -140,11 +138,6 @@ fn of_ticks(ticks: u64) -> Option<Duration> {
     Some(Duration::from_nanos(ticks * nanos_a_tick))
 }
 
-/// How many times it touched a page that was not mapped yet, without any disk being read.
-pub fn minor_faults(pid: i32) -> Option<u64> {
-    stat(pid).map(|stat| stat.minor_faults)
-}
-
 /// A field of `/proc/PID/status`, without its unit.
 fn status(pid: i32, field: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -164,8 +157,19 @@ pub fn rss(pid: i32) -> Option<u64> {
 
 /// The memory that it occupies, in bytes; what it shares with others is divided among them.
 pub fn pss(pid: i32) -> Option<u64> {
+    mapped(pid, "Pss:")
+}
+
+/// The memory in bytes that stands behind no file: what it wrote to, and what its parent had written
+/// to before the fork, which they share until one of them writes again.
+pub fn anonymous(pid: i32) -> Option<u64> {
+    mapped(pid, "Anonymous:")
+}
+
+/// A sum over all mappings in bytes, which the kernel counts when it is asked (proc_pid_smaps(5)).
+fn mapped(pid: i32, field: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use netcheck::Run;
 use netcheck::evidence::{
-    children, cpu_time, cpu_time_with_children, descendants, descriptor_flags, descriptors,
-    is_listening, listener_owners, minor_faults, rss, state, wait_until, zombies,
+    anonymous, children, cpu_time, cpu_time_with_children, descendants, descriptor_flags,
+    descriptors, is_listening, listener_owners, pss, rss, state, wait_until, zombies,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -121,7 +121,11 @@ fn the_time_of_a_dead_child_is_its_parents_once_it_was_waited_for() {
 #[test]
 fn memory_is_counted() {
     assert!(rss(me()).unwrap() > 100_000);
-    assert!(minor_faults(me()).unwrap() > 0);
+    assert!(pss(me()).unwrap() > 100_000);
+    // The other tests of this process take and give back less.
+    let before = anonymous(me()).unwrap();
+    let touched = vec![1_u8; 16 << 20];
+    assert!(anonymous(me()).unwrap() > before + (8 << 20), "{}", touched.len());
 }
 
 #[test]
