@@ -25,6 +25,8 @@
 //! # What can go wrong
 //! - A descriptor is a number, and free again once it is closed: the next `accept` gets the same.
 //!   Whoever shuts down a connection of another thread has to know that it still is that one.
+//! - Libraries open files in any thread: glibc's malloc asks once how many processors there are. So
+//!   the descriptor that was closed to make room may be gone before it is needed: ask again.
 //! - Threads that nobody joins keep their stacks, detached ones nobody can wait for: the process
 //!   ends, and cuts their replies off.
 //! - `EAGAIN` from `pthread_create`: too many threads. That client is closed, the server goes on.
