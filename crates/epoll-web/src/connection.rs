@@ -19,9 +19,10 @@ use crate::sending::Sending;
 use crate::status::Status;
 
 /// How long, until we next look around, and for how many bytes a peer may go on sending once its
-/// last answer is under way.
+/// last answer is under way. It is no fault of the peer's to have much on its way before it can hear
+/// the answer: as much as the buffers of both ends hold (tcp_wmem and tcp_rmem, 4 and 32 MiB).
 const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1 << 20;
+const LINGER_BYTES: usize = 64 << 20;
 
 pub(crate) struct Connection<'a> {
     stream: Socket,
