@@ -1,22 +1,16 @@
 //! A child's life: one connection, with plain calls that block, since it has nothing else to do.
 
-use std::sync::Mutex;
-
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid};
 use socket2::Socket;
 
-use netcore::echo::{BUFFER, echo};
+use netcore::echo::{Buffer, echo};
 use netcore::log::Record;
 use netcore::signal::Signals;
 use netcore::sys::exit_now;
 
 use crate::Args;
-
-/// Not on the heap, where `calloc` may take memory that it has to write zeros to, but in `.bss`: nobody
-/// has touched these pages, so `fork` has none to copy, and a child touches what it fills.
-static RECEIVED: Mutex<[u8; BUFFER]> = Mutex::new([0; BUFFER]);
 
 /// Serves the connection and ends the process. It leaves with `_exit`: `exit` would run what the
 /// parent registered, and write once more what the parent had buffered.
@@ -25,6 +19,7 @@ pub(crate) fn serve_and_exit(
     signals: &Signals,
     stream: &Socket,
     mut record: Record,
+    buffer: &mut Buffer,
     args: &Args,
 ) -> ! {
     // A killed parent can't end its children: the kernel sends them SIGTERM in its place. If it
@@ -33,10 +28,8 @@ pub(crate) fn serve_and_exit(
     if orphan || signals.unblock().is_err() {
         exit_now(1);
     }
-    // There is one thread, so nobody holds it.
-    let Ok(mut buffer) = RECEIVED.lock() else { exit_now(1) };
     let prefix = args.show_pid.then(|| format!("{}: ", getpid()));
-    let end = echo(stream, &mut *buffer, prefix, args.idle_timeout, &mut record);
+    let end = echo(stream, buffer, prefix, args.idle_timeout, &mut record);
     record.close(end);
     exit_now(0)
 }

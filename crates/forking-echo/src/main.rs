@@ -49,7 +49,7 @@ use nix::poll::PollFlags;
 use nix::unistd::{ForkResult, fork, getpid};
 
 use netcore::addr::Host;
-use netcore::echo::inherit_timeouts;
+use netcore::echo::{Buffer, inherit_timeouts};
 use netcore::error::Error;
 use netcore::family::Family;
 use netcore::listener::{Listener, listen};
@@ -127,6 +127,8 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     log::ready(&listener, args.json, &pid, out)?;
 
     let mut children = Children::new(log, args.max_children, args.max_per_source);
+    // The parent never touches these pages, so fork copies none; a child touches what it fills.
+    let mut buffer = Buffer::untouched();
     loop {
         // A full server looks at signals only: the next clients wait in the kernel's queue.
         let accepting = args.when_full == WhenFull::Refuse || !children.limits.is_full();
@@ -149,7 +151,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
                         // Else the address stays taken while this child lives, and new clients
                         // connect to a queue that nobody empties.
                         drop(listener);
-                        child::serve_and_exit(parent, &signals, &stream, record, args)
+                        child::serve_and_exit(parent, &signals, &stream, record, &mut buffer, args)
                     }
                     Ok(ForkResult::Parent { child }) => {
                         children.born(child, peer);

@@ -1,15 +1,19 @@
 //! The service itself, for servers that have a process or a thread for each client: plain calls
 //! that block, and that SO_RCVTIMEO and SO_SNDTIMEO end. The recipe `echo-server` explains it.
 
+mod sys;
+
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, send};
 use socket2::Socket;
 
 use crate::error::{Attempt, Error, errno};
 use crate::log::Record;
 use crate::time::Timeout;
+
+pub use sys::Buffer;
 
 /// Bytes that one `recv` takes at most.
 pub const BUFFER: usize = 64 * 1024;
@@ -30,22 +34,21 @@ pub fn inherit_timeouts(listener: &Socket, idle: Timeout) -> Result<(), Error> {
 /// The reason to end before the FIN, as the log says it.
 pub fn echo(
     stream: &Socket,
-    buffer: &mut [u8],
+    buffer: &mut Buffer,
     prefix: Option<String>,
     idle: Timeout,
     record: &mut Record,
 ) -> Result<(), String> {
     let mut prefix = prefix;
     loop {
-        let received = match recv(stream.as_raw_fd(), buffer, MsgFlags::empty()) {
-            Ok(0) => return Ok(()),
-            Ok(received) => received,
+        let bytes = match buffer.recv(stream) {
+            Ok([]) => return Ok(()),
+            Ok(bytes) => bytes,
             Err(Errno::EINTR) => continue,
             // What SO_RCVTIMEO ends a call with.
             Err(Errno::EAGAIN) => return Err(format!("idle for {idle}")),
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
-        let bytes = buffer.get(..received).unwrap_or_default();
         record.received(bytes);
         if let Some(prefix) = prefix.take() {
             send_all(stream, prefix.as_bytes(), idle, record)?;

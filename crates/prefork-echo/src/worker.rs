@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid};
 use socket2::Socket;
 
-use netcore::echo::{BUFFER, echo};
+use netcore::echo::{Buffer, echo};
 use netcore::listener::Listener;
 use netcore::log::Log;
 use netcore::signal::Signals;
@@ -34,7 +34,7 @@ pub(crate) fn serve_and_exit(
     let listener = listeners.swap_remove(own);
     drop(listeners);
     let Ok(mut listener) = Listener::blocking(listener) else { exit_now(1) };
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = Buffer::untouched();
     loop {
         let (stream, peer) = match listener.accept(&log) {
             Ok(Some(connection)) => connection,

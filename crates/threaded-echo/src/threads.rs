@@ -16,7 +16,7 @@ use nix::poll::PollFlags;
 use nix::unistd::{gettid, pipe2};
 use socket2::Socket;
 
-use netcore::echo::{BUFFER, echo};
+use netcore::echo::{Buffer, echo};
 use netcore::error::{Attempt, Error};
 use netcore::limits::Limits;
 use netcore::log::Log;
@@ -64,7 +64,7 @@ impl AsFd for Ends {
 pub(crate) fn serve_one(stream: Arc<Socket>, peer: SocketAddr, log: Log, ends: &Ends, args: &Args) {
     let mut record = log.open(peer);
     let prefix = args.show_tid.then(|| format!("{}: ", gettid()));
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = Buffer::untouched();
     let end = echo(&stream, &mut buffer, prefix, args.idle_timeout, &mut record);
     record.close(ends.why(end));
     // The one descriptor of the connection: nobody else has to close it.

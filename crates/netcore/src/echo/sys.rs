@@ -1,0 +1,36 @@
+//! `recv` into memory that nobody has touched: what std, socket2 and nix do not wrap safely.
+#![expect(unsafe_code, reason = "whether memory was written to is not known to the compiler")]
+
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+use std::slice;
+
+use nix::errno::Errno;
+use socket2::Socket;
+
+use super::BUFFER;
+
+/// Room for what one `recv` takes. Nothing was written to it, not even zeros: a page that nobody has
+/// touched is none, which `fork` does not copy, and of which a process or thread has as many as it fills.
+pub struct Buffer(Box<[MaybeUninit<u8>]>);
+
+impl Buffer {
+    /// [`BUFFER`] bytes, none of them touched.
+    #[must_use]
+    pub fn untouched() -> Buffer {
+        Buffer(Box::new_uninit_slice(BUFFER))
+    }
+
+    /// What has come (recv(2)); nothing, at the end of the stream.
+    ///
+    /// # Errors
+    /// Those of recv(2).
+    pub fn recv(&mut self, stream: &Socket) -> nix::Result<&[u8]> {
+        let room: *mut u8 = self.0.as_mut_ptr().cast();
+        // SAFETY: `room` is writable for its length; the kernel does not mind what was in it.
+        let count = unsafe { libc::recv(stream.as_raw_fd(), room.cast(), self.0.len(), 0) };
+        let count = usize::try_from(Errno::result(count)?).unwrap_or_default();
+        // SAFETY: the kernel has written these bytes, and whoever has them holds our `&mut`.
+        Ok(unsafe { slice::from_raw_parts(room, count) })
+    }
+}
