@@ -72,8 +72,9 @@ fn drip(client: &TcpStream) {
 fn a_head_that_drips_is_told_408() -> Result<(), Skip> {
     let web = Web::start(&["--idle-timeout", "400ms"]);
     let mut client = web.served();
-    client.write_all(b"GET /page.html HTTP/1.1\r\nA: ").unwrap();
+    // Before its first byte: the server's time may have begun by when the write returns.
     let begun = Instant::now();
+    client.write_all(b"GET /page.html HTTP/1.1\r\nA: ").unwrap();
     let answer = std::thread::scope(|scope| {
         let dripping = client.try_clone().unwrap();
         scope.spawn(move || drip(&dripping));
