@@ -26,9 +26,10 @@ impl Buffer {
     /// # Errors
     /// Those of recv(2).
     pub fn recv(&mut self, stream: &Socket) -> nix::Result<&[u8]> {
-        let room: *mut u8 = self.0.as_mut_ptr().cast();
+        // The length first: to look at the box again would end the right to write through `room`.
+        let (length, room) = (self.0.len(), self.0.as_mut_ptr().cast::<u8>());
         // SAFETY: `room` is writable for its length; the kernel does not mind what was in it.
-        let count = unsafe { libc::recv(stream.as_raw_fd(), room.cast(), self.0.len(), 0) };
+        let count = unsafe { libc::recv(stream.as_raw_fd(), room.cast(), length, 0) };
         let count = usize::try_from(Errno::result(count)?).unwrap_or_default();
         // SAFETY: the kernel has written these bytes, and whoever has them holds our `&mut`.
         Ok(unsafe { slice::from_raw_parts(room, count) })
