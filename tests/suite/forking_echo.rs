@@ -86,15 +86,19 @@ fn a_child_takes_memory_for_what_it_receives_only() -> Result<(), Skip> {
     let mut client = served(server.address()).unwrap();
     let child = evidence::children(server.pid())[0];
     let before = evidence::anonymous(child).unwrap();
-    // Of a stopped child the kernel queues what comes, and one recv takes all of it.
-    kill(child, "STOP");
-    let message = [b'x'; 40 * 1024];
-    client.write_all(&message).unwrap();
-    kill(child, "CONT");
-    client.read_exact(&mut [0; 40 * 1024]).unwrap();
-    // Pages that the parent had touched would have been there since the fork.
-    let after = evidence::anonymous(child).unwrap();
-    assert!(after >= before + 32 * 1024, "{before} bytes, then {after}");
+    let stopped = || (evidence::state(child) == Some('T')).then_some(());
+    // Of a stopped child the kernel queues what comes, and one recv takes all of it; less, where some
+    // was still on its way. Pages that the parent had touched would have been there since the fork.
+    let grows = || {
+        kill(child, "STOP");
+        evidence::wait_until(5 * SECOND, stopped).expect("it obeys SIGSTOP");
+        client.write_all(&[b'x'; 40 * 1024]).unwrap();
+        kill(child, "CONT");
+        client.read_exact(&mut [0; 40 * 1024]).unwrap();
+        (evidence::anonymous(child)? >= before + 32 * 1024).then_some(())
+    };
+    evidence::wait_until(5 * SECOND, grows)
+        .expect("a child touches what it fills, and no more before");
     Ok(())
 }
 
