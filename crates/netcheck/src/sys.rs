@@ -159,12 +159,20 @@ fn set(number: Signal, action: SigHandler) -> io::Result<()> {
     Ok(())
 }
 
+nix::ioctl_write_ptr_bad!(
+    /// Sets the flags of the interface that the request names. A request's number is an unsigned
+    /// long for glibc and an int for musl: nix knows which.
+    set_interface_flags,
+    libc::SIOCSIFFLAGS,
+    libc::ifreq
+);
+
 /// Sets the loopback interface of this network namespace up: in a new one it is down. See
 /// netdevice(7), SIOCSIFFLAGS.
 ///
 /// # Errors
 /// EPERM without CAP_NET_ADMIN in the namespace.
-#[expect(unsafe_code, reason = "an ioctl that nix does not wrap")]
+#[expect(unsafe_code, reason = "nix cannot know what an ioctl reads")]
 pub(crate) fn bring_loopback_up() -> io::Result<()> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
     // SAFETY: ifreq is integers, pointers and arrays of them, for which all zeros is a value.
@@ -174,8 +182,8 @@ pub(crate) fn bring_loopback_up() -> io::Result<()> {
     }
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP).unwrap_or_default();
     // SAFETY: the descriptor is open, and the kernel reads an ifreq for this request.
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    unsafe { set_interface_flags(socket.as_raw_fd(), &raw const request) }?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub enum Need {
     Ntpd,
     /// A C compiler.
     Cc,
+    /// The same with musl in place of glibc.
+    MuslGcc,
     /// unshare(1) into a user and a network namespace.
     UserNamespace,
     /// The same with files of /etc replaced: [`Run::inside`].
@@ -72,6 +74,7 @@ impl fmt::Display for Need {
             Self::Chronyd => "chronyd",
             Self::Ntpd => "ntpd of NTPsec",
             Self::Cc => "cc",
+            Self::MuslGcc => "musl-gcc",
             Self::UserNamespace => "user namespaces",
             Self::OwnNames => "user namespaces, and the files of tests/etc in /etc",
             Self::Nsenter => "nsenter",
@@ -130,6 +133,7 @@ fn works(need: Need) -> bool {
         Need::Chronyd => succeeds("chronyd --version"),
         Need::Ntpd => succeeds("ntpd --version | grep -q ntpsec"),
         Need::Cc => succeeds("cc --version"),
+        Need::MuslGcc => succeeds("musl-gcc --version"),
         Need::UserNamespace => succeeds("unshare --user --map-root-user --net true"),
         Need::OwnNames => Run::program("true").inside("tests/etc").finish().status.success(),
         Need::Nsenter => succeeds("nsenter --version"),
