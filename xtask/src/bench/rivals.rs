@@ -19,8 +19,9 @@ pub(super) const C_EPOLL: &str = "C epoll";
 /// that each fork has then to copy.
 const STATIC: &str = "-C target-feature=+crt-static -C relocation-model=static";
 
-/// The forking C server linked -static: what the static builds are divided by.
+/// The forking C server linked -static, with glibc and with musl: what the static builds are divided by.
 const C_STATIC: &str = "C fork, static";
+const C_MUSL: &str = "C fork, musl";
 
 /// Stands for a free port in the arguments of a server that is told one: it does not say which it
 /// was given, nor when it listens.
@@ -57,8 +58,8 @@ enum How {
     Ours(&'static [&'static str]),
     /// forking-echo for another target, with these flags.
     ForkingEcho(&'static str, &'static str),
-    /// A file of `xtask/bench`, linked so.
-    C(&'static str, &'static [&'static str]),
+    /// A file of `xtask/bench`, by this compiler, linked so.
+    C(Need, &'static str, &'static [&'static str]),
     /// A file of `xtask/bench`.
     Python(&'static str),
     /// A program that this machine may have, by its name, and its arguments.
@@ -71,7 +72,7 @@ enum How {
 
 /// All of them: the name, what it is divided by, and how many clients it is asked to hold. Several
 /// thousand processes or threads are not what a server is for.
-const FIELD: [(&str, &str, u16, How); 24] = [
+const FIELD: [(&str, &str, u16, How); 25] = [
     ("echo-server", C_FORK, 1, How::Ours(&[])),
     ("forking-echo", C_FORK, 1_000, How::Ours(&["--max-children", "1100"])),
     ("prefork-echo", C_PREFORK, 64, How::Ours(&["--workers", "64"])),
@@ -80,11 +81,11 @@ const FIELD: [(&str, &str, u16, How); 24] = [
     ("epoll-echo", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000"])),
     ("epoll-echo --edge", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000", "--edge"])),
     ("uring-echo", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000"])),
-    (C_FORK, C_FORK, 1_000, How::C("fork_echo", &[])),
-    (C_PREFORK, C_PREFORK, 64, How::C("prefork_echo", &[])),
-    (C_THREAD, C_THREAD, 1_000, How::C("thread_echo", &[])),
-    (C_EPOLL, C_EPOLL, 10_000, How::C("epoll_echo", &[])),
-    ("C epoll again", C_EPOLL, 10_000, How::C("epoll_echo", &[])),
+    (C_FORK, C_FORK, 1_000, How::C(Need::Cc, "fork_echo", &[])),
+    (C_PREFORK, C_PREFORK, 64, How::C(Need::Cc, "prefork_echo", &[])),
+    (C_THREAD, C_THREAD, 1_000, How::C(Need::Cc, "thread_echo", &[])),
+    (C_EPOLL, C_EPOLL, 10_000, How::C(Need::Cc, "epoll_echo", &[])),
+    ("C epoll again", C_EPOLL, 10_000, How::C(Need::Cc, "epoll_echo", &[])),
     ("tokio", C_EPOLL, 10_000, How::Tokio),
     ("Go", C_EPOLL, 10_000, How::Go),
     ("asyncio", C_EPOLL, 10_000, How::Python("asyncio_echo.py")),
@@ -94,8 +95,9 @@ const FIELD: [(&str, &str, u16, How); 24] = [
     ("ncat", C_FORK, 64, How::Installed(Need::Ncat, &NCAT)),
     ("tcpserver", C_FORK, 64, How::Installed(Need::Tcpserver, &TCPSERVER)),
     ("forking-echo, static", C_STATIC, 64, How::ForkingEcho("gnu", STATIC)),
-    ("forking-echo, musl", C_STATIC, 64, How::ForkingEcho("musl", "")),
-    (C_STATIC, C_STATIC, 64, How::C("fork_echo", &["-static"])),
+    ("forking-echo, musl", C_MUSL, 64, How::ForkingEcho("musl", STATIC)),
+    (C_STATIC, C_STATIC, 64, How::C(Need::Cc, "fork_echo", &["-static"])),
+    (C_MUSL, C_MUSL, 64, How::C(Need::MuslGcc, "fork_echo", &["-static"])),
 ];
 
 /// Whether it is one of ours, in whatever build.
@@ -169,10 +171,11 @@ impl How {
                 let options = ["--target", &triple, &target_dir];
                 Ok(ours(build("forking-echo", &options, rustflags)?, &["--max-children", "1100"]))
             }
-            How::C(file, linkage) => {
-                need(Need::Cc).map_err(|skip| skip.reason)?;
-                let program = folder.join(format!("{file}{}", linkage.concat()));
-                let cc = Run::program("cc").args(["-O2", "-pthread"]).args(*linkage);
+            How::C(compiler, file, linkage) => {
+                need(*compiler).map_err(|skip| skip.reason)?;
+                let program = folder.join(format!("{file}-{compiler}{}", linkage.concat()));
+                let cc =
+                    Run::program(compiler.to_string()).args(["-O2", "-pthread"]).args(*linkage);
                 output_of(cc.arg("-o").arg(&program).arg(source(&format!("{file}.c"))))?;
                 Ok((program, Vec::new()))
             }
