@@ -5,9 +5,8 @@
 //! child serves this one with plain calls that block. Both have then to close what is not theirs.
 //! The parent reaps the children that ended; SIGCHLD says that there are some, not how many.
 //! Fork costs what the address space costs. Seen with `cargo xtask bench`: as many connections a
-//! second as the same server in C; 1.1 to 1.2 times as many from a static build (C: 1.3 to 1.5), and
-//! 1.1 to 1.3 from one with musl (C: 1.4 to 1.8). `fork` leaves out the page tables of mapped files:
-//! a child maps the code that it runs anew, 64 KiB a fault, and the C program with musl has no more.
+//! second as the same server in C; 1.1 to 1.2 times as many from a static build (C: 1.3 to 1.5),
+//! 1.1 to 1.3 with musl (C: 1.4 to 1.8). A child maps the code that it runs anew, 64 KiB a fault.
 //!
 //! # System calls
 //! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → (`accept` → `fork`)*, in the child
@@ -30,8 +29,7 @@
 //! - One `waitpid` for each SIGCHLD: signals merge, and zombies stay. Reap until none is left.
 //! - SIGCHLD ignored by whoever started us: the kernel reaps, and `waitpid` fails with `ECHILD`.
 //! - `EAGAIN` from `fork`: too many processes. That client is closed, the server goes on.
-//! - A service manager that signals every process of the group ends the children with the parent:
-//!   let it signal the parent only (systemd: `KillMode=mixed`).
+//! - A service manager may signal the children too: tell it not to (systemd: `KillMode=mixed`).
 //!
 //! # Next
 //! `echo-server` is this program without the fork; `forking-client` is the other end.
