@@ -6,7 +6,7 @@
 //! The parent reaps the children that ended; SIGCHLD says that there are some, not how many.
 //! Fork costs what the address space costs. Seen with `cargo xtask bench`: as many connections a
 //! second as the same server in C; 1.1 to 1.2 times as many from a static build (C: 1.3 to 1.5),
-//! 1.1 to 1.3 with musl (C: 1.4 to 1.8). A child maps the code that it runs anew, 64 KiB a fault.
+//! 1.1 to 1.3 with musl (C: 1.4 to 1.8). A child maps its code anew, up to 64 KiB a fault.
 //!
 //! # System calls
 //! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → (`accept` → `fork`)*, in the child
