@@ -20,7 +20,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let silent = SilentListener::start();
     let finished = story.run(request(silent.address().port(), &["--timeout", "300ms"]));
     let statement = "where nobody answers, only a deadline ends it: 75";
-    fails(story, "silent", statement, &finished, (75, "connect", "nothing for 300ms"))?;
+    fails(story, "silent", statement, &finished, (75, "connect", "timed out after 300ms"))?;
     story.check(
         "deadline",
         "it waited for as long as it was asked to",

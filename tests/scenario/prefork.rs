@@ -49,7 +49,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let said = story.run(clients()).stdout_text();
     let pids = served_by(&said);
     let right = again.is_some_and(|again| pids.iter().eq(again.iter()));
-    story.check("served-again", "and two clients are served", right, format_args!("{pids:?}"))?;
+    story.check("served-again", "two clients are served", right, format_args!("{pids:?}"))?;
     ends(story, &server)?;
     let none = story.keep || evidence::children(pid).is_empty();
     story.check("none-left", "no worker is left", none, format_args!("/proc/{pid}/task"))

@@ -60,7 +60,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     // They are still there when the grace is over: their threads wait in recv.
     ends(story, &server)?;
     drop(clients);
-    let cut = server.stderr().matches("the grace after the stop is over").count();
+    let cut = server.stderr().matches("grace period expired").count();
     let evidence = format!("{cut} lines of its log say so");
     story.check(
         "cut",

@@ -112,7 +112,7 @@ fn a_silent_server_is_a_timeout() -> Result<(), Skip> {
     let address = server(|mut stream| {
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let words = "(5 bytes still to come): nothing for 200ms";
+    let words = "(5 bytes still to come): timed out after 200ms";
     fails(&client(address, &["--timeout", "200ms", "hello"]), 75, words);
     Ok(())
 }

@@ -212,7 +212,7 @@ fn a_silent_name_server_does_not_hold_up_the_rest() -> Result<(), Skip> {
     let finished = named("silent.test", "--timeout 200ms")?;
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     let shown = finished.stdout_text();
-    let nothing = "\n  nothing: resolve silent.test: nothing for 200ms\ninterfaces\n  1 lo ";
+    let nothing = "\n  nothing: resolve silent.test: timed out after 200ms\ninterfaces\n  1 lo ";
     assert!(shown.contains(nothing), "{shown}");
     // The resolver would ask twice, for five seconds each.
     assert!(begun.elapsed() < Duration::from_secs(5));

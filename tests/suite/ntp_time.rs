@@ -201,7 +201,7 @@ fn json_has_an_object_for_each_server_and_one_for_the_answer() -> Result<(), Ski
     assert_eq!(votes[..3], ["truechimer", "truechimer", "none"]);
     assert_eq!(objects[0]["rejected"]["mode"], 7, "{}", objects[0]);
     assert_eq!((&objects[0]["stratum"], &objects[0]["reference_id"]), (&1.into(), &"LOCL".into()));
-    assert_eq!(objects[2]["error"], format!("ask {silent}, 2 times: nothing for 200ms"));
+    assert_eq!(objects[2]["error"], format!("ask {silent}, 2 times: timed out after 200ms"));
     let answer = answer(&finished);
     assert_eq!((number(&answer, "answered"), number(&answer, "agree")), (2, 2));
     is_off_by(&answer, 1_000);

@@ -51,7 +51,7 @@ fn a_dead_worker_is_started_again_and_harms_nobody() -> Result<(), Skip> {
     let own = client.1;
     let other = workers.into_iter().find(|pid| *pid != own).unwrap();
     kill(other, "SEGV");
-    let said = format!("lost: process {other} was ended by SIGSEGV");
+    let said = format!("lost: process {other} was killed by SIGSEGV");
     assert!(server.wait_stderr(|log| log.contains(&said), 5 * SECOND), "{}", server.stderr());
     client.0.write_all(b"still").unwrap();
     client.0.read_exact(&mut [0; 5]).unwrap();

@@ -129,7 +129,7 @@ fn each_answer_of_the_name_server_has_its_symbol_and_its_exit_code() -> Result<(
 fn a_name_server_that_is_silent_costs_no_more_than_the_timeout() -> Result<(), Skip> {
     let finished = inside("--timeout 300ms silent.test")?;
     said(&finished, 75, "");
-    assert_eq!(finished.stderr_text(), "remote-ip: resolve silent.test: nothing for 300ms\n");
+    assert_eq!(finished.stderr_text(), "remote-ip: resolve silent.test: timed out after 300ms\n");
     assert!(finished.elapsed >= Duration::from_millis(300), "{:?}", finished.elapsed);
     // The resolver's own patience is 5 s, twice.
     assert!(finished.elapsed < Duration::from_secs(5), "{:?}", finished.elapsed);
@@ -199,7 +199,7 @@ fn a_client_reads_names_with_the_same_resolver() -> Result<(), Skip> {
         let line = ["--port", "7", "--timeout", "300ms", "--host", "silent.test"];
         let finished = Run::new(name).args(line).inside(ETC).finish();
         said(&finished, 75, "");
-        let error = format!("{name}: resolve silent.test: nothing for 300ms\n");
+        let error = format!("{name}: resolve silent.test: timed out after 300ms\n");
         assert_eq!(finished.stderr_text(), error);
     }
     Ok(())

@@ -154,7 +154,7 @@ fn each_try_has_its_own_port_and_nonce() -> Result<(), Skip> {
         ports.push(peer.port());
         nonces.push(bytes[40..48].to_vec());
     }
-    let after = format!("ask {address}, 4 times: nothing for 50ms");
+    let after = format!("ask {address}, 4 times: timed out after 50ms");
     fails(&client.join().unwrap(), 75, &after);
     for list in [&mut nonces, &mut ports.iter().map(|port| port.to_be_bytes().to_vec()).collect()] {
         list.sort_unstable();

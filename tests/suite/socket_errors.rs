@@ -97,7 +97,7 @@ fn nobody_who_listens_is_69_in_stage_connect() -> Result<(), Skip> {
 fn a_full_backlog_is_75_in_stage_connect() -> Result<(), Skip> {
     let silent = peer::SilentListener::start();
     let finished = client(silent.address(), &["--timeout", "300ms"]).finish();
-    let words = format!("connect to {}: nothing for 300ms", silent.address());
+    let words = format!("connect to {}: timed out after 300ms", silent.address());
     fails(&finished, 75, "connect", &words);
     assert!(finished.elapsed >= Duration::from_millis(300));
     Ok(())
@@ -106,7 +106,7 @@ fn a_full_backlog_is_75_in_stage_connect() -> Result<(), Skip> {
 fn a_server_that_accepts_and_stays_silent_is_75_in_stage_receive() -> Result<(), Skip> {
     let address = server(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
     let finished = client(address, &["--timeout", "300ms"]).finish();
-    fails(&finished, 75, "receive", "(the header, 0 bytes so far): nothing for 300ms");
+    fails(&finished, 75, "receive", "(the header, 0 bytes so far): timed out after 300ms");
     assert!(finished.elapsed >= Duration::from_millis(300));
     Ok(())
 }

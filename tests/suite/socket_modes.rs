@@ -215,8 +215,10 @@ fn a_connect_that_nobody_cancels_ends_with_its_timeout() -> Result<(), Skip> {
     assert_eq!(finished.code(), Some(75), "{finished:?}");
     assert!(finished.elapsed >= Duration::from_millis(300), "{:?}", finished.elapsed);
     let connecting: Value = serde_json::from_slice(&finished.stdout).unwrap();
-    let said =
-        format!("socket-modes: connect to 127.0.0.1:{}: nothing for 300ms\n", connecting["port"]);
+    let said = format!(
+        "socket-modes: connect to 127.0.0.1:{}: timed out after 300ms\n",
+        connecting["port"]
+    );
     assert_eq!(finished.stderr_text(), said);
     Ok(())
 }

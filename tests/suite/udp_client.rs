@@ -121,7 +121,7 @@ fn a_retry_waits_twice_as_long_as_the_one_before() -> Result<(), Skip> {
     let status = client.wait(SOON).expect("it ends");
     assert_eq!(status.code(), Some(75), "{}", client.stderr());
     let said = client.stderr();
-    assert!(said.contains("(4 datagrams sent): nothing for 2s"), "{said}");
+    assert!(said.contains("(4 datagrams sent): timed out after 2s"), "{said}");
     silent.set_nonblocking(true).unwrap();
     assert!(silent.recv_from(&mut [0; 10]).is_err(), "a fifth");
     Ok(())

@@ -49,7 +49,7 @@ use netcore::connect::connect;
 use netcore::error::Error;
 use netcore::output::Output;
 use netcore::port::Port;
-use netcore::resolve::{Family, addresses};
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
 }
 
 fn talk(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let family = Family::from_switches(args.ipv4, args.ipv6)?;
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let (stream, peer) =
         connect(&addresses(&args.host, args.port.0, family, args.timeout)?, args.timeout)?;
     Talk::new(stream, peer, args.timeout, &args.name, args.json).run(out)

@@ -14,7 +14,7 @@ use socket2::Socket;
 use netcore::chat::{Frames, LONGEST_TOLD, Told, frame};
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::signal::timeout_until;
+use netcore::poll::timeout_until;
 use netcore::text::{Json, escape};
 use netcore::time::Timeout;
 

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// longest silence of a peer (1h), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(3600)")]
     pub(crate) idle_timeout: Timeout,
-    /// time that clients get to finish once we are asked to stop (5s)
+    /// time that clients have to finish after SIGTERM (5s)
     #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
     pub(crate) grace: Span,
     /// messages that those who join are told of what was said before (0)

@@ -94,7 +94,7 @@ impl Room<'_> {
         }
         if self.idle.is_due(now) {
             let open = self.all.iter().filter(|(_, client)| client.end.is_none());
-            let why = |one: &Client| self.idle.silence(one.last, one.is_owed(), now);
+            let why = |one: &Client| self.idle.expired(one.last, one.is_owed(), now);
             let idle = open.filter_map(|(key, client)| Some((key, why(client)?)));
             let idle: Vec<(usize, String)> = idle.collect();
             idle.into_iter().for_each(|(key, why)| self.end(key, Why::Closed(why), now));

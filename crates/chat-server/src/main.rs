@@ -59,14 +59,15 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use netcore::conversation::Stop;
 use netcore::error::{Attempt, Error};
-use netcore::limits::descriptors_for;
+use netcore::limits::raise_rlimit_nofile;
 use netcore::listener::{Listener, listen_with};
 use netcore::log::{self, Log};
 use netcore::output::Output;
+use netcore::poll::timeout_until;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals, timeout_until};
+use netcore::signal::{Signal, Signals};
+use netcore::stop::Stop;
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -92,12 +93,12 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
-    descriptors_for(args.max_clients);
+    raise_rlimit_nofile(args.max_clients);
 
     let listener = Listener::new(listen_with(local, args.backlog.into(), |listener| {
         listener.set_send_buffer_size(SEND_BUFFER).attempt("setsockopt SO_SNDBUF")
     })?)?;
-    log::ready(&listener, args.json, "", out)?;
+    log::ready(listener.local()?, args.json, "", out)?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
     epoll.add(&signals, report(SIGNALS, true)).attempt("epoll_ctl")?;
@@ -108,7 +109,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut events = vec![EpollEvent::empty(); EVENTS];
     let mut buffer = vec![0; BUFFER];
     while stop.listener.is_some() || !room.is_empty() {
-        let deadline = stop.deadline(&room.idle).into_iter().chain(room.deadline()).min();
+        let deadline = stop.deadline(room.idle.next).into_iter().chain(room.deadline()).min();
         let is_busy = !room.ready.is_empty();
         let timeout = if is_busy { EpollTimeout::ZERO } else { timeout_until(deadline) };
         let count = match room.epoll.wait(&mut events, timeout) {
@@ -130,7 +131,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             room.let_in(listener, now)?;
         }
         let was_open = stop.listener.is_some();
-        if let Some(why) = stop.is_over(signal, now)? {
+        if signal {
+            stop.next_signal(now)?;
+        }
+        if let Some(why) = stop.is_over(now) {
             room.cut_off(why);
             break;
         }

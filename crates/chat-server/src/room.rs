@@ -11,8 +11,8 @@ use nix::sys::epoll::{Epoll, EpollEvent};
 use slab::Slab;
 
 use netcore::chat::{Told, name};
-use netcore::conversation::Idle;
 use netcore::error::{Error, errno};
+use netcore::idle::Idle;
 use netcore::limits::Limits;
 use netcore::listener::Listener;
 use netcore::log::Log;

@@ -18,7 +18,7 @@ use socket2::Socket;
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
 use netcore::pattern::first_difference;
-use netcore::signal::timeout_until;
+use netcore::poll::timeout_until;
 use netcore::text::escape;
 use netcore::time::Timeout;
 

@@ -49,9 +49,9 @@ use netcore::error::Error;
 use netcore::number::{at_least_one, whole};
 use netcore::output::Output;
 use netcore::pattern::pattern;
+use netcore::poll::timeout_until;
 use netcore::port::Port;
-use netcore::resolve::{Family, addresses};
-use netcore::signal::timeout_until;
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::time::{Span, Timeout};
 use netcore::{cli, recipe};
 
@@ -118,7 +118,7 @@ fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
     if sources.into_iter().filter(|given| *given).count() > 1 || args.stdin && args.count != 1 {
         return Err(Error::Usage("--stdin, --size, messages: one of them, --stdin once".into()));
     }
-    let family = Family::from_switches(args.ipv4, args.ipv6)?;
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let (stream, peer) =
         connect(&addresses(&args.host, args.port.0, family, args.timeout)?, args.timeout)?;
     let mut echo = Echo::new(stream, peer, args.timeout);

@@ -62,7 +62,7 @@ use netcore::error::{Attempt, Error};
 use netcore::number::{at_least_one, whole};
 use netcore::output::Output;
 use netcore::port::Port;
-use netcore::resolve::{Family, addresses};
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::signal::{Signal, Signals};
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
@@ -129,7 +129,7 @@ fn main() -> ExitCode {
 
 fn measure(args: &Args, out: &mut Output) -> Result<(), Error> {
     let plan = Plan::of(args)?;
-    let family = Family::from_switches(args.ipv4, args.ipv6)?;
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let found = addresses(&args.host, args.port.0, family, args.timeout)?;
     plan::allow_descriptors(args.connections)?;
     // One of the addresses answers first, and is the one that is measured.

@@ -79,7 +79,7 @@ struct Args {
     /// longest silence of a peer (60s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
     idle_timeout: Timeout,
-    /// time that clients get to finish once we are asked to stop (5s)
+    /// time that clients have to finish after SIGTERM (5s)
     #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
     grace: Span,
     /// serve one connection and end
@@ -116,7 +116,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
     socket.listen(args.backlog.into()).attempt(format_args!("listen on {local}"))?;
     let listener = Listener::new(socket)?;
-    log::ready(&listener, args.json, "", out)?;
+    log::ready(listener.local()?, args.json, "", out)?;
 
     let mut waits = Waits::new(signals, listener, args.idle_timeout, args.grace.0);
     let mut buffer = vec![0; BUFFER];

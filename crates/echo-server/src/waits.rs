@@ -53,10 +53,12 @@ impl Waits {
             match woken.map_err(|error| error.to_string())? {
                 Woken::Ready => return Ok(()),
                 Woken::Deadline if self.end.is_some() && deadline == self.end => {
-                    return Err("the grace after the stop is over".to_owned());
+                    return Err("grace period expired".to_owned());
                 }
-                Woken::Deadline => return Err(format!("idle for {}", self.idle)),
-                Woken::Signal(_) if self.end.is_some() => return Err("stopped twice".to_owned()),
+                Woken::Deadline => return Err(format!("timed out after {}", self.idle)),
+                Woken::Signal(_) if self.end.is_some() => {
+                    return Err("second SIGTERM or SIGINT".to_owned());
+                }
                 Woken::Signal(_) => {
                     self.listener = None;
                     self.end = Instant::now().checked_add(self.grace);

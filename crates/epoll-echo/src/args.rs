@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// longest silence of a peer (60s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
     pub(crate) idle_timeout: Timeout,
-    /// time that clients get to finish once we are asked to stop (5s)
+    /// time that clients have to finish after SIGTERM (5s)
     #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
     pub(crate) grace: Span,
     /// be told once of what there is to do, and not as long as there is

@@ -6,8 +6,9 @@ use std::time::Instant;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 
-use netcore::conversation::{Conversation, Idle, Step};
+use netcore::conversation::{Conversation, Step};
 use netcore::error::errno;
+use netcore::idle::Idle;
 use netcore::limits::Limits;
 
 /// Steps that a client has before the others have their turn, where it is not told of the rest.
@@ -79,7 +80,7 @@ impl<'a> Clients<'a> {
     /// Ends those on whose connection nothing went for too long.
     pub(crate) fn end_idle(&mut self, idle: &Idle, now: Instant) {
         self.all.retain(|_, client| {
-            let ended = idle.ends(client, now);
+            let ended = client.end_if_idle(idle, now);
             if ended {
                 self.limits.leave(client.peer());
             }

@@ -52,15 +52,17 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use netcore::conversation::{Conversation, Idle, Stop};
+use netcore::conversation::Conversation;
 use netcore::echo::BUFFER;
 use netcore::error::{Attempt, Error};
-use netcore::limits::{Limits, descriptors_for};
+use netcore::idle::Idle;
+use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::output::Output;
 use netcore::resolve::first_address;
 use netcore::signal::{Signal, Signals};
+use netcore::stop::Stop;
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -83,10 +85,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
-    descriptors_for(args.max_clients);
+    raise_rlimit_nofile(args.max_clients);
 
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
-    log::ready(&listener, args.json, "", out)?;
+    log::ready(listener.local()?, args.json, "", out)?;
 
     let timer = Timer::new()?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
@@ -100,7 +102,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut clients = Clients::new(epoll, args.edge, limits);
     let mut events = vec![EpollEvent::empty(); EVENTS];
     let mut buffer = vec![0; BUFFER];
-    timer.ring_at(stop.deadline(&idle))?;
+    timer.ring_at(stop.deadline(idle.next))?;
     while stop.listener.is_some() || !clients.all.is_empty() {
         let count = match clients.epoll.wait(&mut events, clients.timeout()) {
             Err(Errno::EINTR) => continue,
@@ -134,12 +136,15 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
                 clients.epoll.modify(listener, &mut event).attempt("epoll_ctl")?;
             }
         }
-        if let Some(why) = stop.is_over(signal, now)? {
+        if signal {
+            stop.next_signal(now)?;
+        }
+        if let Some(why) = stop.is_over(now) {
             clients.all.iter_mut().for_each(|(_, client)| client.end(why));
             break;
         }
         if rang || signal {
-            timer.ring_at(stop.deadline(&idle))?;
+            timer.ring_at(stop.deadline(idle.next))?;
         }
     }
     Ok(())

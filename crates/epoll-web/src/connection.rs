@@ -210,11 +210,11 @@ impl<'a> Connection<'a> {
             return Step::Blocked;
         }
         if self.answer.is_some() {
-            self.cut(site, &format!("nothing read for {timeout}"))
+            self.cut(site, &format!("send timed out after {timeout}"))
         } else if self.leaving.is_some() {
             self.over(Ok(()))
         } else if self.received.is_empty() {
-            self.over(Err(format!("idle for {timeout}")))
+            self.over(Err(format!("timed out after {timeout}")))
         } else {
             self.received.clear();
             let answer = site.refuse(Status::TOO_SLOW);

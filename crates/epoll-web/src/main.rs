@@ -60,15 +60,17 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use netcore::conversation::{Idle, Stop};
 use netcore::echo::BUFFER;
 use netcore::error::{Attempt, Error};
-use netcore::limits::{Limits, descriptors_for};
+use netcore::idle::Idle;
+use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::output::Output;
+use netcore::poll::timeout_until;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals, timeout_until};
+use netcore::signal::{Signal, Signals};
+use netcore::stop::Stop;
 use netcore::{cli, recipe};
 
 use answer::{Clock, Site};
@@ -94,10 +96,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let local = first_address(&args.host, args.port.0)?;
     let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
     // A client may have a file as well.
-    descriptors_for(args.max_clients.saturating_mul(2));
+    raise_rlimit_nofile(args.max_clients.saturating_mul(2));
 
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
-    log::ready(&listener, args.json, "", out)?;
+    log::ready(listener.local()?, args.json, "", out)?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
     epoll.add(&signals, report(SIGNALS, true)).attempt("epoll_ctl")?;
@@ -112,7 +114,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut buffer = vec![0; BUFFER];
     while stop.listener.is_some() || !clients.all.is_empty() {
         let timeout = match clients.ready.is_empty() {
-            true => timeout_until(stop.deadline(&idle)),
+            true => timeout_until(stop.deadline(idle.next)),
             false => EpollTimeout::ZERO,
         };
         let count = match clients.epoll.wait(&mut events, timeout) {
@@ -145,12 +147,12 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
                 clients.epoll.modify(listener, &mut event).attempt("epoll_ctl")?;
             }
         }
-        if let Some(why) = stop.is_over(signal, now)? {
+        if signal && stop.next_signal(now)?.is_some() {
+            clients.stop(&mut buffer, now);
+        }
+        if let Some(why) = stop.is_over(now) {
             clients.all.iter_mut().for_each(|(_, client)| client.end(why));
             break;
-        }
-        if signal {
-            clients.stop(&mut buffer, now);
         }
     }
     Ok(())

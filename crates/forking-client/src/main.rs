@@ -49,7 +49,7 @@ use netcore::error::Error;
 use netcore::number::at_least_one;
 use netcore::output::Output;
 use netcore::port::Port;
-use netcore::resolve::{Family, addresses};
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::text::Json;
 use netcore::time::{Span, Timeout, millis};
 use netcore::{cli, recipe};
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let family = Family::from_switches(args.ipv4, args.ipv6)?;
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let found = addresses(&args.host, args.port.0, family, args.timeout)?;
     // All connect before any sends: the threads below have nothing to wait for but each other.
     let mut clients = Vec::new();

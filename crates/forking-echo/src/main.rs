@@ -1,16 +1,18 @@
 //! Echo what each peer sends, a process for each connection.
 //!
 //! # What it shows
-//! `fork` copies the process, descriptors included: the parent waits for the next client while a
-//! child serves this one with plain calls that block. Both have then to close what is not theirs.
-//! The parent reaps the children that ended; SIGCHLD says that there are some, not how many.
-//! Fork costs what the address space costs. Seen with `cargo xtask bench`: as many connections a
-//! second as the same server in C; 1.1 to 1.2 times as many from a static build (C: 1.3 to 1.5),
-//! 1.1 to 1.3 with musl (C: 1.4 to 1.8). A child maps its code anew, up to 64 KiB a fault.
+//! `fork` copies the process, descriptors included. The parent waits for the next client; the child
+//! serves this one, with calls that block, since it has nothing else to do. Each has a copy of both
+//! sockets and closes the one that it does not need: the child the listener, the parent the
+//! connection. A child that ends is a zombie until the parent has called `waitpid` for it. SIGCHLD
+//! says that some have ended, not how many.
+//! `fork` copies page tables, and the child faults its pages in again: the cost of a connection
+//! grows with the address space, and a static build, which has fewer mappings, pays less.
 //!
 //! # System calls
-//! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → (`accept` → `fork`)*, in the child
-//! `close` → (`recv` → `send`)* → `_exit`, in the parent `close` → `waitpid`
+//! In `netcore::listener::listen`: `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen`
+//! (`accept` → `fork`)*, in the child `close` → (`recv` → `send`)* → `_exit`, in the parent
+//! `close` → `waitpid`
 //!
 //! # Try it
 //! ```console
@@ -23,148 +25,211 @@
 //! ```
 //!
 //! # What can go wrong
-//! - The parent keeps the connection: the client never sees the end of the stream.
-//! - The child keeps the listener: once the parent is gone, a restart fails with `EADDRINUSE`, and
-//!   new clients connect to a socket that nobody accepts from.
-//! - One `waitpid` for each SIGCHLD: signals merge, and zombies stay. Reap until none is left.
-//! - SIGCHLD ignored by whoever started us: the kernel reaps, and `waitpid` fails with `ECHILD`.
-//! - `EAGAIN` from `fork`: too many processes. That client is closed, the server goes on.
+//! - The parent keeps the connection open: the client never sees the end of the stream.
+//! - The child keeps the listener open: once the parent has ended, a restart fails with
+//!   `EADDRINUSE`, and new clients connect to a socket that no process accepts from.
+//! - One `waitpid` for each SIGCHLD: signals merge, and zombies stay. Call it until none is left.
+//! - The program was started with SIGCHLD ignored: the kernel reaps, and `waitpid` fails with
+//!   `ECHILD`. So its action is set to the default first.
+//! - `EAGAIN` from `fork`: the limit of processes is reached. That client is closed, the server
+//!   serves the others.
 //! - A service manager may signal the children too: tell it not to (systemd: `KillMode=mixed`).
 //!
 //! # Next
-//! `echo-server` is this program without the fork; `forking-client` is the other end.
+//! `echo-server` is this program without the fork; `threaded-echo` has a thread in place of the
+//! process; `prefork-echo` forks before the clients come. `forking-client` is the other end.
 //!
 //! # Source
 //! fork(2), waitpid(2), signalfd(2), prctl(2); UNP §5.8 to §5.10, TLPI §60.3; the Python
 //! cookbook's recipe 2.1, ForkingMixIn.
 
-mod child;
-mod children;
+mod args;
+mod report;
 
-use std::os::fd::AsFd;
+use std::mem::take;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
 use nix::poll::PollFlags;
+use nix::sys::signal::kill;
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, getpid};
+use socket2::Socket;
 
-use netcore::addr::Host;
-use netcore::echo::{Buffer, inherit_timeouts};
-use netcore::error::Error;
-use netcore::family::Family;
+use netcore::echo::Buffer;
+use netcore::error::{Attempt, Error, errno};
 use netcore::listener::{Listener, listen};
-use netcore::log::{self, Log};
-use netcore::number::{at_least_one, whole};
+use netcore::log::{self, Log, Record};
 use netcore::output::Output;
-use netcore::port::ListenPort;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals, Woken, set_for_children};
-use netcore::time::{Span, Timeout};
+use netcore::signal::Signal::{SIGCHLD, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
+use netcore::signal::{Signal, Signals, Woken, sigaction_for_children};
+use netcore::sys::_exit;
+use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
-use children::{Children, WhenFull};
+use args::{Args, WhenFull};
+use report::Children;
 
-/// Echo what each peer sends, a process for each connection.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777 --show-pid")]
-#[argh(example = "{command_name} --port 0 --max-children 8 --when-full refuse")]
-struct Args {
-    /// port to listen on: a number, a service name, or 0 for any that is free
-    #[argh(option, short = 'p')]
-    port: ListenPort,
-    /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
-    #[argh(option, default = "Host::LOOPBACK")]
-    host: Host,
-    /// connections that the kernel may queue (5)
-    #[argh(option, arg_name = "n", default = "5", from_str_fn(whole))]
-    backlog: u16,
-    /// children at once (40)
-    #[argh(option, arg_name = "n", default = "40", from_str_fn(at_least_one))]
-    max_children: usize,
-    /// more clients: wait in the queue, or refuse them (wait)
-    #[argh(option, arg_name = "what", default = "WhenFull::Wait")]
-    when_full: WhenFull,
-    /// clients at once of one address (no limit)
-    #[argh(option, arg_name = "n", default = "usize::MAX", from_str_fn(at_least_one))]
-    max_per_source: usize,
-    /// longest silence of a peer (60s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
-    idle_timeout: Timeout,
-    /// time that clients get to finish once we are asked to stop (5s)
-    #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
-    grace: Span,
-    /// begin each reply with the pid of its process
-    #[argh(switch)]
-    show_pid: bool,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// log nothing
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-    /// log what each peer sends, escaped
-    #[argh(switch, short = 'v')]
-    verbose: bool,
-}
+/// How long a child has to end after SIGTERM, before it is sent SIGKILL.
+const TERM_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 68 71 74 75 77), serve)
+    cli::run(&recipe!(0 2 68 71 74 75 77, alias "--max-children" = "--max-clients"), serve)
 }
 
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    // Caught before there is a child, so that none can end unseen.
-    let caught = [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1];
-    let signals = Signals::catch(&caught)?;
-    set_for_children()?;
+    // Blocked before there is a child, so that SIGCHLD of the first is not lost.
+    let signals = Signals::catch(&[SIGCHLD, SIGINT, SIGTERM, SIGUSR1])?;
+    sigaction_for_children()?;
 
-    let socket = listen(local, args.backlog.into())?;
-    inherit_timeouts(&socket, args.idle_timeout)?;
+    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
+    socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
+    socket.set_write_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_SNDTIMEO")?;
     let mut listener = Listener::new(socket)?;
+    let mut children = Children::new(log, args.max_clients, args.max_per_source);
+    // The parent never writes to these pages, so fork copies none; a child touches what it fills.
+    let mut buffer = Buffer::untouched();
     let parent = getpid();
     let pid = if args.show_pid { format!(", pid {parent}") } else { String::new() };
-    log::ready(&listener, args.json, &pid, out)?;
+    log::ready(listener.local()?, args.json, &pid, out)?;
 
-    let mut children = Children::new(log, args.max_children, args.max_per_source);
-    // The parent never touches these pages, so fork copies none; a child touches what it fills.
-    let mut buffer = Buffer::untouched();
     loop {
-        // A full server looks at signals only: the next clients wait in the kernel's queue.
+        // A full server waits for signals only: new clients wait in the kernel's queue.
         let accepting = args.when_full == WhenFull::Refuse || !children.limits.is_full();
         match signals.wait(accepting.then(|| listener.as_fd()), PollFlags::POLLIN, None)? {
-            Woken::Signal(Signal::SIGCHLD) => children.reap()?,
-            Woken::Signal(Signal::SIGUSR1) => children.report(),
+            Woken::Signal(SIGCHLD) => reap(&mut children)?,
+            Woken::Signal(SIGUSR1) => children.report(),
             Woken::Signal(_) => break,
             Woken::Deadline => {}
             Woken::Ready => {
                 let Some((stream, peer)) = listener.accept(&log)? else { continue };
                 if !children.limits.admit(peer) {
-                    continue; // Dropping the stream closes it.
+                    continue; // the drop of `stream` closes it
                 }
-                let record = log.open(peer);
-                // SAFETY: this process has one thread, so no lock is held by another, and nothing
-                // is buffered that both would write: the child may do all that the parent may.
+                let mut record = log.open(peer);
+                // SAFETY: this process has one thread, so no other holds a lock, and nothing is
+                // buffered that both would write: the child may do all that the parent may.
                 #[expect(unsafe_code, reason = "fork is what this recipe shows")]
                 match unsafe { fork() } {
                     Ok(ForkResult::Child) => {
-                        // Else the address stays taken while this child lives, and new clients
-                        // connect to a queue that nobody empties.
+                        // Otherwise the address stays taken while this child lives.
                         drop(listener);
-                        child::serve_and_exit(parent, &signals, &stream, record, &mut buffer, args)
+                        if signals.unblock_with_pdeathsig(parent).is_err() {
+                            _exit(1);
+                        }
+                        let prefix =
+                            if args.show_pid { format!("{}: ", getpid()) } else { String::new() };
+                        let end =
+                            echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record);
+                        record.close(end);
+                        // Not `exit`: it would flush what the parent had buffered.
+                        _exit(0)
                     }
                     Ok(ForkResult::Parent { child }) => {
-                        children.born(child, peer);
-                        // Else the client never sees the end of the stream: the connection is
-                        // closed when its last descriptor is.
+                        children.forked(child, peer);
+                        // Otherwise the client never sees the end of the stream: the connection
+                        // is closed when its last descriptor is.
                         drop(stream);
                     }
-                    Err(why) => children.not_born(record, peer, why),
+                    Err(why) => children.fork_failed(record, peer, why),
                 }
             }
         }
     }
-    // From here on the kernel refuses new clients.
-    drop(listener);
-    children.drain(&signals, args.grace.0)
+    drop(listener); // from here on the kernel refuses new clients
+    drain(&signals, &mut children, args.grace.0)
+}
+
+/// Sends back what the peer sends, until its FIN. The error is the reason to end before it.
+#[expect(clippy::indexing_slicing, reason = "send returns at most the length that it was given")]
+fn echo(
+    stream: &Socket,
+    buffer: &mut Buffer,
+    mut prefix: &str,
+    idle: Timeout,
+    record: &mut Record,
+) -> Result<(), String> {
+    loop {
+        let received = match buffer.recv(stream) {
+            Ok([]) => return Ok(()), // FIN: the peer has sent all that it wanted to send
+            Ok(received) => received,
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => return Err(format!("timed out after {idle}")), // SO_RCVTIMEO
+            Err(why) => return Err(format!("recv: {}", errno(why))),
+        };
+        record.received(received);
+        for mut rest in [take(&mut prefix).as_bytes(), received] {
+            // The kernel takes what it has room for, which may be less than there is.
+            while !rest.is_empty() {
+                // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+                match send(stream.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
+                    Ok(sent) => {
+                        record.sent(sent);
+                        rest = &rest[sent..];
+                    }
+                    Err(Errno::EINTR) => {}
+                    // SO_SNDTIMEO
+                    Err(Errno::EAGAIN) => return Err(format!("send timed out after {idle}")),
+                    Err(why) => return Err(format!("send: {}", errno(why))),
+                }
+            }
+        }
+    }
+}
+
+/// Waits for every child that has ended: fifty that end together may be a single SIGCHLD.
+fn reap(children: &mut Children) -> Result<(), Error> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            // None that has ended, or none at all.
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
+            Ok(status) => children.reaped(status),
+            Err(Errno::EINTR) => {}
+            Err(why) => return Err(why).attempt("waitpid"),
+        }
+    }
+}
+
+/// Lets the children finish, and ends those that have not when the grace period expires. A second
+/// SIGTERM or SIGINT kills them at once.
+fn drain(signals: &Signals, children: &mut Children, grace: Duration) -> Result<(), Error> {
+    let second_signal = wait_for_all(signals, children, grace)?;
+    children.ending = true;
+    if !second_signal {
+        send_to_all(children, SIGTERM);
+        wait_for_all(signals, children, TERM_TIMEOUT)?;
+    }
+    // A stopped process obeys no other signal.
+    send_to_all(children, SIGKILL);
+    wait_for_all(signals, children, TERM_TIMEOUT)?;
+    children.report();
+    Ok(())
+}
+
+/// Waits until no child is left or the time is over; true if SIGTERM or SIGINT cut it short.
+fn wait_for_all(signals: &Signals, children: &mut Children, time: Duration) -> Result<bool, Error> {
+    let deadline = Instant::now().checked_add(time);
+    while children.alive().next().is_some() {
+        match signals.wait(None, PollFlags::empty(), deadline)? {
+            Woken::Signal(SIGCHLD) => reap(children)?,
+            Woken::Signal(SIGUSR1) => children.report(),
+            Woken::Signal(_) => return Ok(true),
+            Woken::Ready | Woken::Deadline => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+fn send_to_all(children: &Children, signal: Signal) {
+    for child in children.alive() {
+        // It cannot be another process's pid: a child that was not reaped keeps its own.
+        let _ = kill(child, signal);
+    }
 }

@@ -28,7 +28,7 @@ fn is_of_a_link(ip: Ipv6Addr) -> bool {
 }
 
 /// Without port and brackets; the zone by the name that ip(8) shows.
-pub(crate) fn plain(address: SocketAddr) -> String {
+pub(crate) fn without_port(address: SocketAddr) -> String {
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => {
             let index = v6.scope_id();
@@ -56,7 +56,7 @@ mod tests {
         for (index, shown) in [(0, "fe80::1"), (1, "fe80::1%lo"), (u32::MAX, "fe80::1%4294967295")]
         {
             let address = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 0, index);
-            assert_eq!(plain(address.into()), shown);
+            assert_eq!(without_port(address.into()), shown);
         }
     }
 
@@ -74,7 +74,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_shown_is_read_again(ip: IpAddr) {
-            let peer = plain(SocketAddr::new(ip, 9)).parse().unwrap();
+            let peer = without_port(SocketAddr::new(ip, 9)).parse().unwrap();
             if let Ok(address) = literal(&peer, 9) {
                 prop_assert_eq!(address, SocketAddr::new(ip, 9));
             }

@@ -57,7 +57,7 @@ use netcore::text::{Json, escape};
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
-use address::{family_of, literal, plain};
+use address::{family_of, literal, without_port};
 use interface::Interface;
 use resolved::Resolved;
 
@@ -121,7 +121,7 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
 /// and a route: no packet is sent before the first `send`.
 fn route_to(peer: SocketAddr) -> Result<SocketAddr, Error> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None).attempt("socket")?;
-    socket.connect(&peer.into()).attempt(format_args!("route to {}", plain(peer)))?;
+    socket.connect(&peer.into()).attempt(format_args!("route to {}", without_port(peer)))?;
     let local = socket.local_addr().attempt("getsockname")?.as_socket();
     local.ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")
 }
@@ -142,7 +142,7 @@ fn primary() -> Result<SocketAddr, Error> {
 }
 
 fn say_source(source: SocketAddr, args: &Args, out: &mut Output) -> Result<(), Error> {
-    let source = plain(source);
+    let source = without_port(source);
     if args.json {
         return out.line(Json::new("source").text("address", &source));
     }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 
 use netcore::addr::Host;
 use netcore::error::Error;
-use netcore::resolve::{Family, Found, Late, Reason, look_up};
+use netcore::resolve::{AddressFamily, Found, OnTimeout, Reason, look_up};
 use netcore::text::Json;
 use netcore::time::Timeout;
 
-use crate::address::plain;
+use crate::address::without_port;
 
 /// What came of looking up the name.
 pub(crate) enum Resolved {
@@ -26,7 +26,7 @@ impl Resolved {
             Ok(host) => host,
             Err(why) => return Resolved::NoHost(why),
         };
-        match look_up(&host, 0, Family::Any, timeout, Late::End) {
+        match look_up(&host, 0, AddressFamily::Any, timeout, OnTimeout::AbandonThread) {
             Ok(found) => Resolved::Found(found),
             // The name is an address with a zone that this machine has not.
             Err(Error::Usage(why)) => Resolved::NoHost(why),
@@ -45,7 +45,7 @@ impl Resolved {
             text += &format!("  canonical {canonical}\n");
         }
         for address in &found.addresses {
-            text += &format!("  {}\n", plain(*address));
+            text += &format!("  {}\n", without_port(*address));
         }
         if only_loopback(&found.addresses) {
             text += "  which is loopback only: no other machine reaches this one so\n";
@@ -62,7 +62,7 @@ impl Resolved {
                 return json.texts("addresses", &[]).text("error", &error.to_string());
             }
         };
-        let addresses: Vec<String> = found.addresses.iter().copied().map(plain).collect();
+        let addresses: Vec<String> = found.addresses.iter().copied().map(without_port).collect();
         let loopback_only = only_loopback(&found.addresses);
         let json = json.texts("addresses", &addresses).flag("loopback_only", loopback_only);
         match &found.canonical {

@@ -1,14 +1,14 @@
 //! What must hold of every datagram and of every clock. The fuzz target and the seeded test of
-//! `netcore::ntp::accept` run this same function.
+//! `netcore::ntp::validate` run this same function.
 //!
 //! The rules are written down a second time here, on the bare bytes: a mistake in one place shows.
 
 use std::net::SocketAddr;
 
 use netcore::ntp::Sample;
-use netcore::ntp::accept::{Refusal, Request, accept};
 use netcore::ntp::packet::{Packet, SERVER, Short};
 use netcore::ntp::time::{Timestamp, Utc};
+use netcore::ntp::validate::{Refusal, Request, validate};
 
 /// What the request's transmit field held, and what that of the one before it did.
 pub(crate) const NONCE: u64 = 0x0123_4567_89ab_cdef;
@@ -66,7 +66,7 @@ pub(crate) fn check(changes: &[u8]) -> &'static str {
     arithmetic([sent, pivot, pivot, arrived], &packet);
     arithmetic([pivot, arrived, sent, sent], &packet);
     let rules = from == server && datagram.len() <= 1_500 && is_lawful(&datagram);
-    match accept(&request, from, &datagram, arrived, pivot) {
+    match validate(&request, from, &datagram, arrived, pivot) {
         Ok(sample) => {
             assert!(rules, "accepted: {packet:?}");
             assert_eq!((sample.t1, sample.t4, &sample.packet), (sent, arrived, &packet));
@@ -132,7 +132,7 @@ fn refused(
     arrived: Utc,
     pivot: Utc,
 ) -> &'static str {
-    let reason = accept(request, from, datagram, arrived, pivot).expect_err("no packet");
+    let reason = validate(request, from, datagram, arrived, pivot).expect_err("no packet");
     assert!(matches!(reason, Refusal::Address | Refusal::Port | Refusal::Short), "{reason}");
     reason.name()
 }

@@ -188,7 +188,7 @@ pub fn socket_address(told: &SockaddrStorage) -> Option<SocketAddr> {
 
 /// An address as a person knows it: the IPv4 peer of a dual-stack socket as IPv4.
 #[must_use]
-pub fn plain(address: SocketAddr) -> SocketAddr {
+pub fn unmap_ipv4(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
             SocketAddr::new(address.ip().to_canonical(), address.port())

@@ -91,8 +91,8 @@ fn what_is_no_host_is_refused() {
 #[test]
 fn an_ipv4_peer_of_a_dual_stack_socket_is_shown_as_ipv4() {
     let mapped = "[::ffff:192.0.2.1]:80".parse().unwrap();
-    assert_eq!(plain(mapped).to_string(), "192.0.2.1:80");
-    assert_eq!(plain("[::1]:80".parse().unwrap()).to_string(), "[::1]:80");
+    assert_eq!(unmap_ipv4(mapped).to_string(), "192.0.2.1:80");
+    assert_eq!(unmap_ipv4("[::1]:80".parse().unwrap()).to_string(), "[::1]:80");
 }
 
 proptest! {

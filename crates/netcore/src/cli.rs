@@ -11,32 +11,25 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
 
 use crate::error::Error;
 use crate::help;
+pub use crate::help::Recipe;
 use crate::output::Output;
 use crate::text::escape;
 
-/// What the frame knows of a recipe; [`recipe!`](crate::recipe) makes it.
-pub struct Recipe {
-    /// The name of the program.
-    pub name: &'static str,
-    /// Its version.
-    pub version: &'static str,
-    /// The text of its main.rs, whose header is the lesson that `--explain` prints.
-    pub source: &'static str,
-    /// The exit codes that it can end with, for `--help`; each with what it means here, where that
-    /// is not (only) what it means everywhere.
-    pub exit_codes: &'static [(u8, &'static str)],
-}
-
 /// A [`Recipe`](crate::cli::Recipe) of the calling crate, with the exit codes that it can end with:
-/// `recipe!(0 2 71)`, or `recipe!(0 2="usage; or the moon is full" 71)`.
+/// `recipe!(0 2 71)`, or `recipe!(0 2="usage; or the state is critical" 71)`. An option that had
+/// another name keeps it, `alias "--old" = "--new"`; one that is now another program's is refused with
+/// the name of that program, `moved "--option" = "program"`.
 #[macro_export]
 macro_rules! recipe {
-    ($($code:literal $(= $meaning:literal)?)+) => {
+    ($($code:literal $(= $meaning:literal)?)+
+     $(, alias $old:literal = $new:literal)* $(, moved $option:literal = $program:literal)*) => {
         $crate::cli::Recipe {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             source: include_str!("main.rs"),
             exit_codes: &[$(($code, concat!($($meaning)?))),+],
+            aliases: &[$(($old, $new)),*],
+            moved: &[$(($option, $program)),*],
         }
     };
 }
@@ -86,7 +79,7 @@ fn read<A: FromArgs + ArgsInfo>(
         let shown = escape(word.as_encoded_bytes());
         words.push(word.into_string().map_err(|_| format!("{shown}: not UTF-8"))?);
     }
-    let line = match normalise(info.flags, words)? {
+    let line = match normalise(recipe, info.flags, words)? {
         Line::Help => return Ok(Asked::Print(help::text(recipe, &info))),
         Line::Version => return Ok(Asked::Print(format!("{} {}", recipe.name, recipe.version))),
         Line::Explain => return Ok(Asked::Print(help::header(recipe.source))),
@@ -109,7 +102,7 @@ enum Line {
 
 /// Splits `--port=80`, `-p80` and `-vv`, finds `--help` and its kin, and moves the positional
 /// arguments behind a `--`, where argh takes neither `help` nor `-5` for anything else.
-fn normalise(flags: &[FlagInfo<'_>], argv: Vec<String>) -> Result<Line, String> {
+fn normalise(recipe: &Recipe, flags: &[FlagInfo<'_>], argv: Vec<String>) -> Result<Line, String> {
     let (mut options, mut positionals) = (Vec::new(), vec!["--".to_owned()]);
     let mut argv = argv.into_iter();
     while let Some(word) = argv.next() {
@@ -129,7 +122,12 @@ fn normalise(flags: &[FlagInfo<'_>], argv: Vec<String>) -> Result<Line, String> 
                 _ => {}
             }
             let option = format!("--{name}");
-            let flag = flags.iter().find(|flag| flag.long == option);
+            if let Some((_, program)) = recipe.moved.iter().find(|(moved, _)| *moved == option) {
+                return Err(format!("{option}: the program {program} has this option now"));
+            }
+            let alias = recipe.aliases.iter().find(|(alias, _)| *alias == option);
+            let known = alias.map_or(option.as_str(), |(_, known)| known);
+            let flag = flags.iter().find(|flag| flag.long == known);
             let flag =
                 flag.ok_or_else(|| format!("{}: no such option", escape(option.as_bytes())))?;
             push(&mut options, flag, &option, joined, &mut argv)?;

@@ -30,6 +30,8 @@ const RECIPE: Recipe = Recipe {
     version: "1.2.3",
     source: "//! The title.\n//!\n//! # What it shows\nuse std;\n//! no more",
     exit_codes: &[(0, ""), (2, "usage, as they say")],
+    aliases: &[("--title", "--name")],
+    moved: &[("--split", "another")],
 };
 
 fn ask(argv: &[&str]) -> Result<Asked<Args>, String> {
@@ -108,6 +110,15 @@ fn a_usage_error_names_the_option_the_value_and_what_is_accepted() {
         refused(&["--port", "\x1b': "]),
         "--port \\u{1b}': : write a whole number from 0 to 65535"
     );
+}
+
+#[test]
+fn a_former_name_is_an_alias_and_an_option_that_moved_names_its_program() {
+    for argv in [["-p1", "--title=x"], ["-p1", "--name=x"]] {
+        assert_eq!(args(&argv).name.as_deref(), Some("x"));
+    }
+    assert!(printed(&["--help"]).contains("a name [--title]\n"));
+    assert_eq!(refused(&["--split", "3"]), "--split: the program another has this option now");
 }
 
 #[test]

@@ -10,11 +10,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags};
 use socket2::{Domain, Socket, Type};
 
 use crate::error::{Attempt, Error};
-use crate::signal::timeout_until;
+use crate::poll::poll_until;
 use crate::time::Timeout;
 
 /// The head start of an address over the next one (RFC 8305 §5, "Connection Attempt Delay").
@@ -59,10 +59,7 @@ pub fn connect(addresses: &[SocketAddr], timeout: Timeout) -> Result<(Socket, So
             .iter()
             .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLOUT))
             .collect();
-        match poll(&mut fds, timeout_until(until)) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno).attempt("poll"),
-        }
+        poll_until(&mut fds, until).attempt("poll")?;
         let done: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
         let mut done = done.into_iter();
         let (decided, waiting): (Vec<_>, Vec<_>) =

@@ -3,17 +3,15 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::Socket;
 
-use crate::error::{Error, errno};
-use crate::listener::Listener;
+use crate::error::errno;
+use crate::idle::Idle;
 use crate::log::Record;
-use crate::signal::Signals;
-use crate::time::Timeout;
 
 /// One client's connection.
 pub struct Conversation<'a> {
@@ -122,6 +120,12 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// Ends it if it was silent for too long; whether it did.
+    pub fn end_if_idle(&mut self, idle: &Idle, now: Instant) -> bool {
+        let why = idle.expired(self.last, self.is_sending(), now);
+        why.map(|why| self.end(&why)).is_some()
+    }
+
     /// Ends it for a reason of the server's; the socket is closed when it is dropped.
     pub fn end(&mut self, why: &str) {
         self.over(Err(why.to_owned()));
@@ -138,100 +142,5 @@ impl<'a> Conversation<'a> {
 impl AsFd for Conversation<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
-    }
-}
-
-/// Finds the conversations that are idle, in a look at all of them now and then: a timer for each
-/// would have to be set again for each message.
-pub struct Idle {
-    timeout: Timeout,
-    /// When to look next.
-    pub next: Option<Instant>,
-}
-
-impl Idle {
-    /// Between two looks a tenth of the time-out passes: nobody is closed too early, nor later than
-    /// by that.
-    const LOOKS: u32 = 10;
-
-    /// Nobody is idle yet.
-    #[must_use]
-    pub fn new(timeout: Timeout) -> Self {
-        let mut idle = Self { timeout, next: None };
-        idle.again(Instant::now());
-        idle
-    }
-
-    /// Whether it is time to look; then the time of the next look is set.
-    pub fn is_due(&mut self, now: Instant) -> bool {
-        let due = self.next.is_some_and(|next| next <= now);
-        if due {
-            self.again(now);
-        }
-        due
-    }
-
-    fn again(&mut self, now: Instant) {
-        let pause = self.timeout.duration().map(|time| time / Self::LOOKS);
-        let pause = pause.map(|pause| pause.max(Duration::from_millis(1)));
-        self.next = pause.and_then(|pause| now.checked_add(pause));
-    }
-
-    /// Ends a conversation on which nothing went for so long; whether it did.
-    pub fn ends(&self, conversation: &mut Conversation, now: Instant) -> bool {
-        let why = self.silence(conversation.last, conversation.is_sending(), now);
-        why.map(|why| conversation.end(&why)).is_some()
-    }
-
-    /// The reason to end a conversation on which bytes last went at `last`, if that is too long ago.
-    #[must_use]
-    pub fn silence(&self, last: Instant, sending: bool, now: Instant) -> Option<String> {
-        let silent = now.saturating_duration_since(last);
-        let over = self.timeout.duration().is_some_and(|longest| silent >= longest);
-        let what = if sending { "nothing read" } else { "idle" };
-        over.then(|| format!("{what} for {}", self.timeout))
-    }
-}
-
-/// What ends the server: the first SIGTERM or SIGINT closes the listener and begins the grace of
-/// the clients, the second ends it.
-pub struct Stop {
-    /// To wait for.
-    pub signals: Signals,
-    /// `None` once no more connections are wanted. To drop it is to close it: the kernel then
-    /// refuses, where an open listener that nobody accepts from would let new clients hang.
-    pub listener: Option<Listener>,
-    grace: Duration,
-    /// The end of the grace, once we were asked to stop.
-    end: Option<Instant>,
-}
-
-impl Stop {
-    /// A server that was not asked to stop yet.
-    #[must_use]
-    pub fn new(signals: Signals, listener: Listener, grace: Duration) -> Self {
-        Self { signals, listener: Some(listener), grace, end: None }
-    }
-
-    /// When the server has to look around although nothing is ready.
-    #[must_use]
-    pub fn deadline(&self, idle: &Idle) -> Option<Instant> {
-        idle.next.into_iter().chain(self.end).min()
-    }
-
-    /// Takes the signal if there is one, and looks at the clock. The reason, once it is time to cut
-    /// off those that are still there.
-    ///
-    /// # Errors
-    /// The error of read(2) on the descriptor of the signals.
-    pub fn is_over(&mut self, signal: bool, now: Instant) -> Result<Option<&str>, Error> {
-        let signal = signal && self.signals.next()?.is_some();
-        if signal {
-            let Some(listener) = self.listener.take() else { return Ok(Some("stopped twice")) };
-            listener.close()?;
-            self.end = now.checked_add(self.grace);
-        }
-        let over = self.end.is_some_and(|end| end <= now);
-        Ok(over.then_some("the grace after the stop is over"))
     }
 }

@@ -46,7 +46,7 @@ pub fn echo(
             Ok(bytes) => bytes,
             Err(Errno::EINTR) => continue,
             // What SO_RCVTIMEO ends a call with.
-            Err(Errno::EAGAIN) => return Err(format!("idle for {idle}")),
+            Err(Errno::EAGAIN) => return Err(format!("timed out after {idle}")),
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
         record.received(bytes);
@@ -71,7 +71,7 @@ fn send_all(
                 rest = rest.get(sent..).unwrap_or_default();
             }
             Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => return Err(format!("nothing read for {idle}")),
+            Err(Errno::EAGAIN) => return Err(format!("send timed out after {idle}")),
             Err(why) => return Err(format!("send: {}", errno(why))),
         }
     }

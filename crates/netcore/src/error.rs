@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::resolve::Reason;
+pub use crate::errno::errno;
+use crate::gai_error::Reason;
 use crate::time;
 
 /// Why a program ends without its answer.
@@ -17,7 +18,7 @@ use crate::time;
 pub enum Error {
     /// The command line is wrong; nothing was opened and nothing was sent.
     Usage(String),
-    /// The question was understood, and the answer is no.
+    /// negative result.
     No(String),
     /// A system call failed.
     Os {
@@ -84,13 +85,13 @@ pub enum Error {
 /// Every exit code of the cookbook and its meaning; each `--help` lists those that it can return.
 pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (0, "done; a server: it was asked to stop, and its clients were served"),
-    (1, "the answer is no"),
+    (1, "negative result"),
     (2, "usage"),
     (3, "a monitoring plug-in could not find out"),
     (65, "the peer sent what the protocol does not allow"),
     (68, "the host name does not exist"),
     (69, "refused, unreachable, or cut off by the peer"),
-    (71, "the system said no (EADDRINUSE, EMFILE, fork)"),
+    (71, "a system call failed (EADDRINUSE, EMFILE, fork)"),
     (74, "reading or writing a file or a standard stream failed"),
     (75, "try again later (a timeout, a resolver that is busy)"),
     (77, "permission denied (a port below 1024)"),
@@ -162,7 +163,7 @@ impl fmt::Display for Error {
             | Error::Denied { peer, why }
             | Error::Later { peer, why } => write!(f, "{peer}: {why}"),
             Error::Timeout { attempt, after } => {
-                write!(f, "{attempt}: nothing for {}", time::exact(*after))
+                write!(f, "{attempt}: timed out after {}", time::exact(*after))
             }
             Error::File { path, source } => write!(f, "read {path}: {}", errno(*source)),
             Error::Output(error) => write!(f, "write to standard output: {}", io_errno(error)),
@@ -172,12 +173,6 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// An errno as people search for it: `Connection refused (ECONNREFUSED)`.
-#[must_use]
-pub fn errno(errno: Errno) -> String {
-    format!("{} ({errno:?})", errno.desc())
-}
 
 /// The same for an error of std, which carries the errno where it came from a system call.
 fn io_errno(error: &io::Error) -> String {

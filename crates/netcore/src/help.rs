@@ -2,7 +2,6 @@
 
 use argh::{CommandInfoWithArgs, FlagInfoKind, Optionality};
 
-use crate::cli::Recipe;
 use crate::error::EXIT_CODES;
 
 /// The width of a terminal that nobody made wider.
@@ -10,6 +9,23 @@ const WIDTH: usize = 80;
 
 /// Where the descriptions of options begin.
 const COLUMN: usize = 28;
+
+/// What the frame knows of a recipe; [`recipe!`](crate::recipe) makes it.
+pub struct Recipe {
+    /// The name of the program.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The text of its main.rs, whose header is the lesson that `--explain` prints.
+    pub source: &'static str,
+    /// The exit codes that it can end with, for `--help`; each with what it means here, where that
+    /// is not (only) what it means everywhere.
+    pub exit_codes: &'static [(u8, &'static str)],
+    /// Former names of options, each with its name of today.
+    pub aliases: &'static [(&'static str, &'static str)],
+    /// Options that another program has now, each with the name of that program.
+    pub moved: &'static [(&'static str, &'static str)],
+}
 
 /// The lesson of a recipe: the `//!` lines that its main.rs begins with.
 pub(crate) fn header(source: &str) -> String {
@@ -48,7 +64,10 @@ pub(crate) fn text(recipe: &Recipe, info: &CommandInfoWithArgs) -> String {
             FlagInfoKind::Switch => String::new(),
             FlagInfoKind::Option { arg_name } => format!(" <{arg_name}>"),
         };
-        wrap(&mut text, &format!("  {short}{}{value}", flag.long), COLUMN, flag.description);
+        let alias = recipe.aliases.iter().find(|(_, known)| *known == flag.long);
+        let alias = alias.map_or_else(String::new, |(alias, _)| format!(" [{alias}]"));
+        let description = format!("{}{alias}", flag.description);
+        wrap(&mut text, &format!("  {short}{}{value}", flag.long), COLUMN, &description);
     }
     wrap(&mut text, "  -h, --help", COLUMN, "print this and exit");
     wrap(&mut text, "  -V, --version", COLUMN, "print the version and exit");

@@ -18,14 +18,15 @@
 //! | [`connect`] | a client's connection, over every address of a name |
 //! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
 //! | [`listener`] | a listening socket, and what to do about each error of `accept` |
+//! | [`poll`] | poll(2) until a deadline |
+//! | [`stop`], [`idle`] | when a server of one thread stops, and which of its clients are idle |
 //! | [`limits`] | how many clients at once, and of one address |
 //! | [`echo`] | the service itself, for servers with a process or a thread for each client |
 //! | [`conversation`] | the same, for servers that have all clients in one thread |
 //! | [`chat`] | frames, names and what a chat server tells, apart from any socket |
-//! | [`family`] | the last hours of a server's children |
 //! | [`ntp`] | the time of a server: packets, instants, whom to believe |
-//! | [`local`] | instants as the clock on the wall shows them |
-//! | [`stamped`] | a datagram with the instant at which it came |
+//! | [`local_time`] | instants as the clock on the wall shows them |
+//! | [`timestamp`] | a datagram with the instant at which it came |
 //! | [`log`] | the readiness line and the connection log |
 //!
 //! `unsafe` stands in `sys` only.
@@ -35,29 +36,32 @@ pub mod chat;
 pub mod cli;
 pub mod connect;
 pub mod conversation;
-mod eai;
+mod deadline;
 pub mod echo;
+mod errno;
 pub mod error;
-pub mod family;
+mod gai_error;
 mod help;
+pub mod idle;
 pub mod input;
 pub mod limits;
 pub mod listener;
-pub mod local;
+pub mod local_time;
 pub mod log;
 pub mod ntp;
 pub mod number;
 pub mod output;
 pub mod pattern;
+pub mod poll;
 pub mod port;
 pub mod resolve;
 pub mod service;
 pub mod signal;
-pub mod stamped;
+pub mod stop;
 pub mod sys;
 pub mod text;
 pub mod time;
-mod within;
+pub mod timestamp;
 
 // What the fuzz target checks from outside is checked by a test from inside, in the same words.
 #[cfg(test)]

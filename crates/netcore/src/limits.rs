@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::log::Log;
+use crate::text::Json;
 
 /// Counts the clients of a server, and refuses those that are too many.
 pub struct Limits {
@@ -13,6 +14,8 @@ pub struct Limits {
     most: usize,
     most_per_source: usize,
     inside: usize,
+    most_at_once: usize,
+    admitted: u64,
     /// How many of them come from where; empty without a limit for one address.
     sources: BTreeMap<IpAddr, usize>,
     refused: u64,
@@ -22,7 +25,9 @@ impl Limits {
     /// At most `most` clients, and at most `most_per_source` of one address; `usize::MAX` is none.
     #[must_use]
     pub fn new(log: Log, most: usize, most_per_source: usize) -> Limits {
-        Limits { log, most, most_per_source, inside: 0, sources: BTreeMap::new(), refused: 0 }
+        let (inside, most_at_once, admitted, refused) = (0, 0, 0, 0);
+        let sources = BTreeMap::new();
+        Limits { log, most, most_per_source, inside, most_at_once, admitted, sources, refused }
     }
 
     /// Whether nobody else may come in. A server that then leaves its listener alone lets the next
@@ -36,11 +41,13 @@ impl Limits {
     pub fn admit(&mut self, peer: SocketAddr) -> bool {
         let of_source = self.sources.get(&peer.ip()).copied().unwrap_or_default();
         let why = if self.is_full() {
-            format!("{} clients are served", self.most)
+            format!("limit of {} clients reached", self.most)
         } else if of_source >= self.most_per_source {
-            format!("{of_source} clients of {} are served", peer.ip())
+            format!("limit of {of_source} clients of {} reached", peer.ip())
         } else {
             self.inside += 1;
+            self.most_at_once = self.most_at_once.max(self.inside);
+            self.admitted += 1;
             if self.most_per_source < usize::MAX {
                 self.sources.insert(peer.ip(), of_source + 1);
             }
@@ -63,6 +70,25 @@ impl Limits {
         }
     }
 
+    /// Logs the counts: what SIGUSR1 asks for.
+    pub fn report(&self) {
+        let Limits { admitted, refused, inside, most_at_once, .. } = self;
+        let accepted = admitted + refused;
+        self.log.event(
+            || {
+                let json = Json::new("counts").number("accepted", accepted);
+                let json = json.number("refused", *refused).number("clients", *inside as u64);
+                json.number("most_at_once", *most_at_once as u64)
+            },
+            || {
+                format!(
+                    "accepted {accepted}, refused {refused}, clients {inside}, \
+                     most at once {most_at_once}"
+                )
+            },
+        );
+    }
+
     /// How many were refused so far.
     #[must_use]
     pub fn refused(&self) -> u64 {
@@ -73,7 +99,7 @@ impl Limits {
 /// Lets this process have a descriptor for each of so many clients, as far as the hard limit goes
 /// (RLIMIT_NOFILE, setrlimit(2)): the soft limit is 1024 on most machines, whatever was asked for.
 /// It is no error if that is not enough: the listener sheds what goes beyond.
-pub fn descriptors_for(clients: usize) {
+pub fn raise_rlimit_nofile(clients: usize) {
     /// The standard streams, the listener, its reserve, the signals, and what a recipe has.
     const OWN: u64 = 16;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };

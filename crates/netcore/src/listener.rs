@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Socket, Type};
 
-use crate::addr::plain;
+use crate::addr::unmap_ipv4;
 use crate::error::{Attempt, Error, errno};
 use crate::log::Log;
 
@@ -113,7 +113,7 @@ impl Listener {
         }
         let error = match self.socket.accept() {
             Ok((stream, peer)) => {
-                return Ok(peer.as_socket().map(|peer| (stream, plain(peer))));
+                return Ok(peer.as_socket().map(|peer| (stream, unmap_ipv4(peer))));
             }
             Err(error) => error,
         };

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::error::Error;
-use crate::listener::Listener;
 use crate::output::Output;
 use crate::text::{Json, shown};
 use crate::time::millis;
@@ -110,16 +109,8 @@ impl Record<'_> {
 /// connect, and learns the port that the kernel picked for `--port 0`.
 ///
 /// # Errors
-/// The error of getsockname(2) or of the write.
-pub fn ready(listener: &Listener, json: bool, more: &str, out: &mut Output) -> Result<(), Error> {
-    ready_at(listener.local()?, json, more, out)
-}
-
-/// The same for a socket that has no connections, after bind(2).
-///
-/// # Errors
 /// That of the write.
-pub fn ready_at(local: SocketAddr, json: bool, more: &str, out: &mut Output) -> Result<(), Error> {
+pub fn ready(local: SocketAddr, json: bool, more: &str, out: &mut Output) -> Result<(), Error> {
     if json {
         out.line(Json::new("listening").address(local).number("pid", std::process::id()))
     } else {

@@ -7,14 +7,13 @@
 //! | [`time`] | instants, the 64 bits that stand for one, and the era that they leave out |
 //! | [`date`] | dates as people read and type them (RFC 3339) |
 //! | [`packet`] | the 48 bytes, and the fields in them |
-//! | [`accept`] | whether some bytes are the answer to a request, or why not |
+//! | [`validate`] | whether some bytes are the answer to a request, or why not |
 //! | [`refused`] | what was not believed, counted by its reasons |
 //! | [`filter`] | which of several samples of a server to believe |
 //! | [`select`] | which of several servers to believe |
 //! | [`server`] | servers as people type them |
 //! | [`show`] | what a server said, in words |
 
-pub mod accept;
 pub mod date;
 pub mod filter;
 pub mod packet;
@@ -23,6 +22,7 @@ pub mod select;
 pub mod server;
 pub mod show;
 pub mod time;
+pub mod validate;
 
 use packet::Packet;
 use time::Utc;

@@ -6,17 +6,17 @@ use std::net::{IpAddr, SocketAddr};
 use nix::errno::Errno;
 
 use crate::addr::Host;
-pub use crate::eai::Reason;
+pub use crate::deadline::OnTimeout;
+use crate::deadline::until_deadline;
 use crate::error::Error;
+pub use crate::gai_error::Reason;
 use crate::sys;
 use crate::text::escape;
 use crate::time::Timeout;
-pub use crate::within::Late;
-use crate::within::within;
 
 /// Which addresses are wanted: `-4`, `-6`, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub enum AddressFamily {
     /// IPv4 and IPv6, in the resolver's order (RFC 6724).
     Any,
     /// IPv4 only.
@@ -25,27 +25,27 @@ pub enum Family {
     V6,
 }
 
-impl Family {
+impl AddressFamily {
     /// The family that the two switches `-4` and `-6` ask for.
     ///
     /// # Errors
     /// Both at once.
-    pub fn from_switches(ipv4: bool, ipv6: bool) -> Result<Family, Error> {
+    pub fn from_switches(ipv4: bool, ipv6: bool) -> Result<AddressFamily, Error> {
         match (ipv4, ipv6) {
             (true, true) => {
                 Err(Error::Usage("-4 and -6: one of them, or neither for both".to_owned()))
             }
-            (true, false) => Ok(Family::V4),
-            (false, true) => Ok(Family::V6),
-            (false, false) => Ok(Family::Any),
+            (true, false) => Ok(AddressFamily::V4),
+            (false, true) => Ok(AddressFamily::V6),
+            (false, false) => Ok(AddressFamily::Any),
         }
     }
 
     fn takes(self, address: SocketAddr) -> bool {
         match self {
-            Family::Any => true,
-            Family::V4 => address.is_ipv4(),
-            Family::V6 => address.is_ipv6(),
+            AddressFamily::Any => true,
+            AddressFamily::V4 => address.is_ipv4(),
+            AddressFamily::V6 => address.is_ipv6(),
         }
     }
 }
@@ -60,7 +60,7 @@ pub struct Found {
 }
 
 /// Every address of a host, in the resolver's order and without duplicates; a literal never
-/// reaches the resolver. A program that is told that the answer is late is to end ([`Late::End`]).
+/// reaches the resolver. A program that is told that the answer is late is to end ([`OnTimeout::AbandonThread`]).
 ///
 /// # Errors
 /// [`Error::Resolve`] with the EAI code; [`Error::Timeout`]; [`Error::Usage`] for a literal of the
@@ -68,10 +68,10 @@ pub struct Found {
 pub fn addresses(
     host: &Host,
     port: u16,
-    family: Family,
+    family: AddressFamily,
     timeout: Timeout,
 ) -> Result<Vec<SocketAddr>, Error> {
-    ask(host, port, family, 0, timeout, Late::End).map(|found| found.addresses)
+    ask(host, port, family, 0, timeout, OnTimeout::AbandonThread).map(|found| found.addresses)
 }
 
 /// The same with the canonical name, and without the addresses of a family of which this machine
@@ -83,12 +83,12 @@ pub fn addresses(
 pub fn look_up(
     host: &Host,
     port: u16,
-    family: Family,
+    family: AddressFamily,
     timeout: Timeout,
-    late: Late,
+    on_timeout: OnTimeout,
 ) -> Result<Found, Error> {
-    let reachable = if family == Family::Any { libc::AI_ADDRCONFIG } else { 0 };
-    ask(host, port, family, libc::AI_CANONNAME | reachable, timeout, late)
+    let reachable = if family == AddressFamily::Any { libc::AI_ADDRCONFIG } else { 0 };
+    ask(host, port, family, libc::AI_CANONNAME | reachable, timeout, on_timeout)
 }
 
 /// The name of an address, escaped; `None` where it has none.
@@ -100,7 +100,7 @@ pub fn name_of(ip: IpAddr, timeout: Timeout) -> Result<Option<String>, Error> {
         Ok(name) => name.into_bytes(),
         Err((code, source)) => failure(code, source),
     };
-    let answer = within(timeout, Late::GoOn, &ip.to_string(), question)?;
+    let answer = until_deadline(timeout, OnTimeout::KillChild, &ip.to_string(), question)?;
     match refusal(&answer) {
         None => Ok(Some(escape(&answer))),
         Some(Reason { code: libc::EAI_NONAME, .. }) => Ok(None),
@@ -113,7 +113,7 @@ pub fn name_of(ip: IpAddr, timeout: Timeout) -> Result<Option<String>, Error> {
 /// # Errors
 /// As [`addresses`].
 pub fn first_address(host: &Host, port: u16) -> Result<SocketAddr, Error> {
-    let found = addresses(host, port, Family::Any, Timeout::seconds(5))?;
+    let found = addresses(host, port, AddressFamily::Any, Timeout::seconds(5))?;
     let reason = Reason { code: libc::EAI_NODATA, source: Errno::EINVAL };
     found.first().copied().ok_or_else(|| Error::Resolve { name: host.to_string(), reason })
 }
@@ -121,10 +121,10 @@ pub fn first_address(host: &Host, port: u16) -> Result<SocketAddr, Error> {
 fn ask(
     host: &Host,
     port: u16,
-    family: Family,
+    family: AddressFamily,
     flags: i32,
     timeout: Timeout,
-    late: Late,
+    on_timeout: OnTimeout,
 ) -> Result<Found, Error> {
     let name = match host {
         Host::Name(name) => name,
@@ -138,9 +138,9 @@ fn ask(
         }
     };
     let wanted = match family {
-        Family::Any => libc::AF_UNSPEC,
-        Family::V4 => libc::AF_INET,
-        Family::V6 => libc::AF_INET6,
+        AddressFamily::Any => libc::AF_UNSPEC,
+        AddressFamily::V4 => libc::AF_INET,
+        AddressFamily::V6 => libc::AF_INET6,
     };
     let asked = CString::new(name.as_str());
     let question = move || match asked {
@@ -151,7 +151,7 @@ fn ask(
         // Host::from_str lets no NUL through; a name made otherwise could not exist anyway.
         Err(_) => failure(libc::EAI_NONAME, Errno::EINVAL),
     };
-    let answer = within(timeout, late, name, question)?;
+    let answer = until_deadline(timeout, on_timeout, name, question)?;
     match refusal(&answer) {
         None => Ok(found(&answer)),
         Some(reason) => Err(Error::Resolve { name: name.clone(), reason }),

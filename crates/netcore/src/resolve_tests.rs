@@ -6,14 +6,14 @@ const SOON: Timeout = Timeout::seconds(5);
 #[test]
 fn a_literal_is_taken_as_it_is() {
     let host = "192.0.2.7".parse().unwrap();
-    let found = addresses(&host, 7, Family::Any, SOON).unwrap();
+    let found = addresses(&host, 7, AddressFamily::Any, SOON).unwrap();
     assert_eq!(found, ["192.0.2.7:7".parse().unwrap()]);
-    assert!(matches!(addresses(&host, 7, Family::V6, SOON), Err(Error::Usage(_))));
+    assert!(matches!(addresses(&host, 7, AddressFamily::V6, SOON), Err(Error::Usage(_))));
 }
 
 #[test]
 fn localhost_is_a_loopback_address_once() {
-    let found = addresses(&"localhost".parse().unwrap(), 7, Family::Any, SOON).unwrap();
+    let found = addresses(&"localhost".parse().unwrap(), 7, AddressFamily::Any, SOON).unwrap();
     assert!(!found.is_empty());
     assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 7));
     for (at, address) in found.iter().enumerate() {
@@ -103,12 +103,12 @@ fn a_literal_means_what_it_means_to_the_c_library_or_nothing() {
 #[test]
 fn eight_threads_ask_at_once() {
     let host: Host = "localhost".parse().unwrap();
-    let alone = addresses(&host, 7, Family::Any, SOON).unwrap();
+    let alone = addresses(&host, 7, AddressFamily::Any, SOON).unwrap();
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    assert_eq!(addresses(&host, 7, Family::Any, SOON).unwrap(), alone);
+                    assert_eq!(addresses(&host, 7, AddressFamily::Any, SOON).unwrap(), alone);
                 }
             });
         }

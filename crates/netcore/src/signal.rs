@@ -8,12 +8,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::SigSet;
 pub use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, getppid};
 
 use crate::error::{Attempt, Error};
+use crate::poll::poll_until;
 use crate::sys::{self, Action};
 
 /// Signals that are blocked, and come out of a descriptor instead.
@@ -63,8 +66,22 @@ impl Signals {
         Ok(Signals { caught, descriptor })
     }
 
-    /// Unblocks them in a forked child, which inherits the mask of its parent and would not obey
-    /// even a SIGTERM.
+    /// For a forked child. It inherits the mask of its parent, and would not obey even a SIGTERM:
+    /// the signals are unblocked. A killed parent cannot end its children: the kernel sends them
+    /// SIGTERM when it dies (PR_SET_PDEATHSIG). If it died before that call there is no signal any
+    /// more, but another parent.
+    ///
+    /// # Errors
+    /// ESRCH for a child whose parent has died; those of prctl(2) and sigprocmask(2).
+    pub fn unblock_with_pdeathsig(&self, parent: Pid) -> nix::Result<()> {
+        set_pdeathsig(Signal::SIGTERM)?;
+        if getppid() != parent {
+            return Err(Errno::ESRCH);
+        }
+        self.caught.thread_unblock()
+    }
+
+    /// Unblocks them: from here on they do what they did before.
     ///
     /// # Errors
     /// The error of sigprocmask(2).
@@ -100,13 +117,8 @@ impl Signals {
         ];
         let polled = if fd.is_some() { fds.as_mut_slice() } else { fds.split_at_mut(1).0 };
         loop {
-            match poll(polled, timeout_until(deadline)) {
-                Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                    return Ok(Woken::Deadline);
-                }
-                Ok(0) | Err(Errno::EINTR) => continue,
-                Ok(_) => {}
-                Err(errno) => return Err(errno).attempt("poll"),
+            if poll_until(polled, deadline).attempt("poll")? == 0 {
+                return Ok(Woken::Deadline);
             }
             let mut is_ready = polled.iter().map(|fd| fd.any().unwrap_or(true));
             if is_ready.next() == Some(true)
@@ -131,27 +143,15 @@ impl Signals {
 ///
 /// # Errors
 /// The error of sigaction(2).
-pub fn set_for_children() -> Result<(), Error> {
+pub fn sigaction_for_children() -> Result<(), Error> {
     sys::set_action(Signal::SIGINT, Action::Ignore).attempt("sigaction SIGINT")?;
     sys::set_action(Signal::SIGSEGV, Action::Default).attempt("sigaction SIGSEGV")?;
     sys::set_action(Signal::SIGBUS, Action::Default).attempt("sigaction SIGBUS")
 }
 
-/// The time until a deadline for poll(2), rounded up to its milliseconds: rounded down, a wait
-/// would end just before its deadline and be begun again, without pause, until it has passed.
-#[must_use]
-pub fn timeout_until(deadline: Option<Instant>) -> PollTimeout {
-    let Some(deadline) = deadline else { return PollTimeout::NONE };
-    let left = deadline.saturating_duration_since(Instant::now());
-    let millis = left.as_nanos().div_ceil(1_000_000);
-    // Longer than poll can wait (24 days): the caller looks at the clock and waits again.
-    PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_signal_goes_before_a_ready_descriptor() {
@@ -163,16 +163,5 @@ mod tests {
         nix::sys::signal::raise(Signal::SIGUSR2).unwrap();
         assert_eq!(wait(), Woken::Signal(Signal::SIGUSR2));
         assert_eq!(wait(), Woken::Ready);
-    }
-
-    #[test]
-    fn a_wait_ends_at_its_deadline_and_not_before() {
-        let signals = Signals::catch(&[]).unwrap();
-        let deadline = Instant::now() + Duration::from_micros(2_300);
-        assert_eq!(
-            signals.wait(None, PollFlags::empty(), Some(deadline)).unwrap(),
-            Woken::Deadline
-        );
-        assert!(Instant::now() >= deadline);
     }
 }

@@ -24,7 +24,7 @@ unsafe extern "C" {}
 
 /// Ends this process at once (`_exit(2)`): no destructor, no atexit handler, no flush of buffers
 /// that belong to the parent. A forked child leaves this way.
-pub fn exit_now(status: i32) -> ! {
+pub fn _exit(status: i32) -> ! {
     // SAFETY: `_exit` has no precondition, and does not return.
     unsafe { libc::_exit(status) }
 }
@@ -79,7 +79,7 @@ pub fn fork_to_answer(
                     Err(_) => break,
                 }
             }
-            exit_now(0)
+            _exit(0)
         }
     }
 }

@@ -48,7 +48,7 @@ use argh::{ArgsInfo, FromArgs};
 use nix::poll::PollFlags;
 use socket2::{Domain, Socket, Type};
 
-use netcore::addr::{Host, plain};
+use netcore::addr::{Host, unmap_ipv4};
 use netcore::error::{Attempt, Error};
 use netcore::log::{self, Log};
 use netcore::number::whole;
@@ -137,7 +137,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     // said ready there may be nothing, and a blocking recvfrom would be deaf to signals.
     socket.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
     let socket = UdpSocket::from(socket);
-    log::ready_at(socket.local_addr().attempt("getsockname")?, args.json, "", out)?;
+    log::ready(socket.local_addr().attempt("getsockname")?, args.json, "", out)?;
 
     // A byte more than the longest request that is looked at.
     let mut buffer = [0; 1501];
@@ -148,7 +148,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             Woken::Ready => {
                 if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
                     let request = buffer.get(..length).unwrap_or_default();
-                    answers.take(request, plain(peer), peer, &log);
+                    answers.take(request, unmap_ipv4(peer), peer, &log);
                 }
             }
         }

@@ -60,12 +60,12 @@ use nix::sys::socket::sockopt::ReceiveTimestampns;
 use socket2::{Domain, Socket, Type};
 
 use netcore::error::{Attempt, Error};
-use netcore::ntp::accept::{LONGEST, Refusal, Request, accept};
 use netcore::ntp::packet::Packet;
 use netcore::ntp::time::{Timestamp, Utc};
-use netcore::signal::timeout_until;
-use netcore::stamped::{Datagram, recvmsg};
+use netcore::ntp::validate::{LONGEST, Refusal, Request, validate};
+use netcore::poll::timeout_until;
 use netcore::sys::getrandom;
+use netcore::timestamp::{Datagram, recvmsg};
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -154,7 +154,7 @@ fn receive(peer: &mut Peer, buffer: &mut [u8], args: &Args) -> Result<(), Error>
     let arrived = stamp.unwrap_or_else(Utc::now);
     let bytes = buffer.get(..length).unwrap_or_default();
     let from = from.unwrap_or(request.server);
-    match accept(request, from, bytes, arrived, Utc::pivot(args.pivot)) {
+    match validate(request, from, bytes, arrived, Utc::pivot(args.pivot)) {
         Ok(sample) => peer.has_answered(sample, args),
         Err(Refusal::Kiss(kiss)) => peer.has_kissed(kiss),
         Err(reason) => peer.refused.add(reason),

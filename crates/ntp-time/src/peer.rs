@@ -7,15 +7,15 @@ use std::time::Instant;
 
 use socket2::Socket;
 
-use netcore::addr::plain;
+use netcore::addr::unmap_ipv4;
 use netcore::error::{Attempt, Error};
 use netcore::ntp::Sample;
-use netcore::ntp::accept::{Kiss, Request};
 use netcore::ntp::refused::Refused;
 use netcore::ntp::server::{Server, servers};
 use netcore::ntp::time::Timestamp;
+use netcore::ntp::validate::{Kiss, Request};
 use netcore::output::Output;
-use netcore::resolve::{Family, addresses};
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::text::times;
 use netcore::time::Timeout;
 
@@ -51,7 +51,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// All servers of the command line, none of them asked yet.
     pub(crate) fn all(args: &Args, out: &Output) -> Result<Vec<Peer>, Error> {
-        let family = Family::from_switches(args.ipv4, args.ipv6)?;
+        let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
         let servers = servers(&args.server)?;
         let resolved = resolve(&servers, family, args.timeout);
         let mut peers: Vec<Peer> = Vec::new();
@@ -66,11 +66,11 @@ impl Peer {
             };
             // An address has one vote, or a server could be its own majority.
             let taken: Vec<SocketAddr> =
-                peers.iter().flat_map(|peer| &peer.addresses).copied().map(plain).collect();
-            if let Some(twice) = addresses.iter().find(|one| taken.contains(&plain(**one))) {
+                peers.iter().flat_map(|peer| &peer.addresses).copied().map(unmap_ipv4).collect();
+            if let Some(twice) = addresses.iter().find(|one| taken.contains(&unmap_ipv4(**one))) {
                 out.note(format_args!("{word}: {twice} was given before, and has one vote"));
             }
-            addresses.retain(|one| !taken.contains(&plain(*one)));
+            addresses.retain(|one| !taken.contains(&unmap_ipv4(*one)));
             let together = if args.all_addresses { 1 } else { addresses.len().max(1) };
             let due = Instant::now();
             for some in addresses.chunks(together) {
@@ -180,7 +180,7 @@ impl Peer {
 /// time-out, and not one for each name.
 fn resolve<'a>(
     servers: &'a [(String, Server)],
-    family: Family,
+    family: AddressFamily,
     timeout: Timeout,
 ) -> Vec<Result<Vec<SocketAddr>, Error>> {
     thread::scope(|scope| {

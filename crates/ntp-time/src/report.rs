@@ -3,7 +3,7 @@
 use std::ffi::CString;
 
 use netcore::error::Error;
-use netcore::local;
+use netcore::local_time;
 use netcore::ntp::show::{signed, unsigned};
 use netcore::ntp::time::Utc;
 use netcore::output::Output;
@@ -81,7 +81,7 @@ fn text(vote: &Vote<'_>, answer: &Answer<'_>, asked: usize) -> String {
     let (word, packet) = (&answer.source.peer.word, &answer.source.filtered.best.packet);
     let (ip, stratum, leap) = (ip(answer.source), packet.stratum, packet.leap());
     let mut text = format!("{time} {offset} +/- {bound} {word} {ip} s{stratum} leap={leap}\n");
-    text += &format!("    Time={}", local::date(time));
+    text += &format!("    Time={}", local_time::date(time));
     if asked > 1 {
         let (agree, answered) = (vote.agree(), vote.claims.len());
         text += &format!("\n    Servers={asked} answered={answered} agree={agree}");

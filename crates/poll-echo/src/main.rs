@@ -46,17 +46,20 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 
 use netcore::addr::Host;
-use netcore::conversation::{Conversation, Idle, Step, Stop};
+use netcore::conversation::{Conversation, Step};
 use netcore::echo::BUFFER;
 use netcore::error::{Attempt, Error};
-use netcore::limits::{Limits, descriptors_for};
+use netcore::idle::Idle;
+use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::number::{at_least_one, whole};
 use netcore::output::Output;
+use netcore::poll::timeout_until;
 use netcore::port::ListenPort;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals, timeout_until};
+use netcore::signal::{Signal, Signals};
+use netcore::stop::Stop;
 use netcore::time::{Span, Timeout};
 use netcore::{cli, recipe};
 
@@ -83,7 +86,7 @@ struct Args {
     /// longest silence of a peer (60s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
     idle_timeout: Timeout,
-    /// time that clients get to finish once we are asked to stop (5s)
+    /// time that clients have to finish after SIGTERM (5s)
     #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
     grace: Span,
     /// JSON Lines on standard output
@@ -105,10 +108,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
-    descriptors_for(args.max_clients);
+    raise_rlimit_nofile(args.max_clients);
 
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
-    log::ready(&listener, args.json, "", out)?;
+    log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut limits = Limits::new(log, args.max_clients, args.max_per_source);
@@ -125,7 +128,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             let events = if client.is_sending() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
             PollFd::new(client.as_fd(), events)
         }));
-        match poll(&mut fds, timeout_until(stop.deadline(&idle))) {
+        match poll(&mut fds, timeout_until(stop.deadline(idle.next))) {
             Err(Errno::EINTR) => continue,
             polled => polled.attempt("poll")?,
         };
@@ -138,7 +141,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         clients.retain_mut(|client| {
             let ready = ready.next() == Some(&true);
             let ended = ready && client.step(&mut buffer, now) == Step::Ended
-                || look && idle.ends(client, now);
+                || look && client.end_if_idle(&idle, now);
             if ended {
                 limits.leave(client.peer());
             }
@@ -151,7 +154,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         {
             clients.push(Conversation::new(stream, peer, log.open(peer), now));
         }
-        if let Some(why) = stop.is_over(others.first() == Some(&true), now)? {
+        if others.first() == Some(&true) {
+            stop.next_signal(now)?;
+        }
+        if let Some(why) = stop.is_over(now) {
             clients.iter_mut().for_each(|client| client.end(why));
             break;
         }

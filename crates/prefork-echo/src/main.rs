@@ -2,16 +2,16 @@
 //!
 //! # What it shows
 //! The listener is open in all workers, and each waits in `accept` on it: the kernel wakes one for
-//! each connection, the one that has waited longest. No fork lies between a client and its reply; in
-//! return the number of workers is the number of clients at once. With `--reuse-port` every worker
-//! has a listener of its own: the kernel deals connections out by a hash of their addresses, and a
-//! client waits for its worker though others are idle.
-//! The parent serves nobody. It starts a worker again that died, and ends them all.
+//! each connection, the one that has waited longest. No client waits for a `fork`; in return the
+//! number of workers is the number of clients at once. With `--reuse-port` each worker has its own
+//! listener: the kernel distributes connections by a hash of their addresses, and a client waits for
+//! its worker though others are idle.
+//! The parent serves no client. It starts a worker again that has died, and ends them all.
 //!
 //! # System calls
-//! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → `fork`, in the child
-//! (`accept` → (`recv` → `send`)* → `close`)*, in the parent `waitpid`; at the end shutdown of the
-//! listener
+//! In `netcore::listener::listen_with`: `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen`
+//! `fork`, in the child (`accept` → (`recv` → `send`)* → `close`)*, in the parent `waitpid`, at the
+//! end shutdown of the listener
 //!
 //! # Try it
 //! ```console
@@ -24,15 +24,15 @@
 //! ```
 //!
 //! # What can go wrong
-//! - As many silent clients as workers: nobody else is served until `--idle-timeout`.
+//! - As many silent clients as workers: no other client is served until `--idle-timeout`.
 //! - Workers that wait in `poll` or `epoll_wait` before `accept` are all woken by one connection, and
-//!   all but one for nothing. Those that wait in `accept` itself are woken one at a time.
-//! - A worker in `accept` can't be told to stop: a signal that comes just before the call is lost to
-//!   it. `shutdown` on the listener ends every `accept` on it, with EINVAL, those to come too.
-//! - A worker that dies at once and is started at once takes a whole core: there is a pause between,
-//!   longer each time.
-//! - With `--reuse-port` a listener that is closed takes the connections in its queue along: the
-//!   parent keeps all of them open, for the next worker.
+//!   all but one find nothing. Those that wait in `accept` itself are woken one at a time.
+//! - A signal cannot stop a worker that waits in `accept`: one that comes just before the call is
+//!   lost. `shutdown` on the listener ends every `accept` on it with EINVAL, later ones too.
+//! - A worker that dies at once and is started again at once takes a whole core: there is a pause
+//!   between, longer each time.
+//! - With `--reuse-port` the connections in the queue of a listener are lost when it is closed: the
+//!   parent keeps all listeners open, for the next worker.
 //!
 //! # Next
 //! `forking-echo` forks after `accept`; `poll-echo` has one process for everybody.
@@ -41,72 +41,40 @@
 //! fork(2), accept(2), shutdown(2), socket(7) on SO_REUSEPORT; UNP §30.6 to §30.8, TLPI §60.4; the
 //! Python cookbook's recipe 2.1, ForkingMixIn.
 
-mod worker;
-mod workers;
+mod args;
+mod report;
 
+use std::mem::take;
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
 use nix::poll::PollFlags;
+use nix::sys::signal::kill;
+use nix::sys::socket::{MsgFlags, send};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, getpid};
 use socket2::Socket;
 
-use netcore::addr::Host;
-use netcore::echo::inherit_timeouts;
-use netcore::error::{Attempt, Error};
-use netcore::family::Family;
-use netcore::listener::{listen_with, local_address};
-use netcore::log::{self, Log};
-use netcore::number::{at_least_one, whole};
+use netcore::echo::Buffer;
+use netcore::error::{Attempt, Error, errno};
+use netcore::listener::{Listener, listen_with, local_address};
+use netcore::log::{self, Log, Record};
 use netcore::output::Output;
-use netcore::port::ListenPort;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals, Woken, set_for_children};
-use netcore::time::{Span, Timeout};
+use netcore::signal::Signal::{SIGCHLD, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
+use netcore::signal::{Signal, Signals, Woken, sigaction_for_children};
+use netcore::sys::_exit;
+use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
-use workers::Workers;
+use args::Args;
+use report::Children;
 
-/// Echo what each peer sends, with processes that were forked before the clients came.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777 --show-pid")]
-#[argh(example = "{command_name} --port 0 --workers 2 --reuse-port")]
-struct Args {
-    /// port to listen on: a number, a service name, or 0 for any that is free
-    #[argh(option, short = 'p')]
-    port: ListenPort,
-    /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
-    #[argh(option, default = "Host::LOOPBACK")]
-    host: Host,
-    /// connections that the kernel may queue (5)
-    #[argh(option, arg_name = "n", default = "5", from_str_fn(whole))]
-    backlog: u16,
-    /// worker processes, and so clients at once (8)
-    #[argh(option, arg_name = "n", default = "8", from_str_fn(at_least_one))]
-    workers: u16,
-    /// a listener for each worker, on the same port
-    #[argh(switch)]
-    reuse_port: bool,
-    /// longest silence of a peer (60s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
-    idle_timeout: Timeout,
-    /// time that clients get to finish once we are asked to stop (5s)
-    #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
-    grace: Span,
-    /// begin each reply with the pid of its process
-    #[argh(switch)]
-    show_pid: bool,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// log nothing
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-    /// log what each peer sends, escaped
-    #[argh(switch, short = 'v')]
-    verbose: bool,
-}
+/// How long a child has to end after SIGTERM, before it is sent SIGKILL.
+const TERM_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
@@ -115,10 +83,9 @@ fn main() -> ExitCode {
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    // Caught before there is a child, so that none can end unseen.
-    let caught = [Signal::SIGCHLD, Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1];
-    let signals = Signals::catch(&caught)?;
-    set_for_children()?;
+    // Blocked before there is a child, so that SIGCHLD of the first is not lost.
+    let signals = Signals::catch(&[SIGCHLD, SIGINT, SIGTERM, SIGUSR1])?;
+    sigaction_for_children()?;
 
     let first = open_listener(local, args)?;
     // Port 0 has become a real one, which the others share.
@@ -126,45 +93,161 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let others = if args.reuse_port { 1..args.workers } else { 0..0 };
     let others = others.map(|_| open_listener(local, args));
     let listeners = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>, _>>()?;
+    let mut children = Children::new(log, args.workers);
     let parent = getpid();
     let pid = if args.show_pid { format!(", pid {parent}") } else { String::new() };
-    log::ready_at(local, args.json, &pid, out)?;
+    log::ready(local, args.json, &pid, out)?;
 
-    let mut workers = Workers::new(log, args.workers);
     loop {
-        while let Some(place) = workers.wanted() {
-            // SAFETY: this process has one thread, so no lock is held by another, and nothing is
+        while let Some(place) = children.wanted() {
+            // SAFETY: this process has one thread, so no other holds a lock, and nothing is
             // buffered that both would write: the child may do all that the parent may.
             #[expect(unsafe_code, reason = "fork is what this recipe shows")]
             match unsafe { fork() } {
                 Ok(ForkResult::Child) => {
-                    worker::serve_and_exit(parent, &signals, listeners, place, log, args)
+                    if signals.unblock_with_pdeathsig(parent).is_err() {
+                        _exit(1);
+                    }
+                    work(listeners, place, log, args)
                 }
-                Ok(ForkResult::Parent { child }) => workers.born(child, place),
-                Err(why) => workers.not_born(place, why),
+                Ok(ForkResult::Parent { child }) => children.forked(child, place),
+                Err(why) => children.fork_failed(place, why),
             }
         }
-        match signals.wait(None, PollFlags::empty(), workers.next_start())? {
-            Woken::Signal(Signal::SIGCHLD) => workers.reap()?,
-            Woken::Signal(Signal::SIGUSR1) => workers.report(),
+        match signals.wait(None, PollFlags::empty(), children.next_start())? {
+            Woken::Signal(SIGCHLD) => reap(&mut children)?,
+            Woken::Signal(SIGUSR1) => children.report(),
             Woken::Signal(_) => break,
             Woken::Ready | Woken::Deadline => {}
         }
     }
-    workers.ending();
+    children.ending = true;
     for listener in listeners {
-        // The workers have it open too, so closing it would end nothing. This ends their `accept`,
-        // and from here on the kernel refuses new clients.
+        // The workers have it open too, so a close would end nothing. This ends their `accept`, and
+        // from here on the kernel refuses new clients.
         listener.shutdown(Shutdown::Both).attempt("shutdown the listener")?;
     }
-    workers.drain(&signals, args.grace.0)
+    drain(&signals, &mut children, args.grace.0)
 }
 
 fn open_listener(local: SocketAddr, args: &Args) -> Result<Socket, Error> {
     let socket = listen_with(local, args.backlog.into(), |socket| {
-        // All of them have to say so, the first too, and before bind.
+        // Every one of them needs it, the first too, and before bind.
         socket.set_reuse_port(args.reuse_port).attempt("setsockopt SO_REUSEPORT")
     })?;
-    inherit_timeouts(&socket, args.idle_timeout)?;
+    // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
+    socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
+    socket.set_write_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_SNDTIMEO")?;
     Ok(socket)
+}
+
+/// Serves one client after the other, until the listener is shut down.
+fn work(mut listeners: Vec<Socket>, place: u16, log: Log, args: &Args) -> ! {
+    // The listener of this worker, or the common one; those of the others are closed here.
+    let own = usize::from(place) % listeners.len().max(1);
+    let listener = listeners.swap_remove(own);
+    drop(listeners);
+    let Ok(mut listener) = Listener::blocking(listener) else { _exit(1) };
+    let mut buffer = Buffer::untouched();
+    let prefix = if args.show_pid { format!("{}: ", getpid()) } else { String::new() };
+    loop {
+        let (stream, peer) = match listener.accept(&log) {
+            Ok(Some(connection)) => connection,
+            Ok(None) => continue,
+            // EINVAL: the parent has shut it down. Any other error the parent will see as well.
+            // Not `exit`: it would flush what the parent had buffered.
+            Err(_) => _exit(0),
+        };
+        let mut record = log.open(peer);
+        let end = echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record);
+        record.close(end);
+        drop(stream); // close: FIN, or RST if bytes of the peer were left unread
+    }
+}
+
+/// Sends back what the peer sends, until its FIN. The error is the reason to end before it.
+#[expect(clippy::indexing_slicing, reason = "send returns at most the length that it was given")]
+fn echo(
+    stream: &Socket,
+    buffer: &mut Buffer,
+    mut prefix: &str,
+    idle: Timeout,
+    record: &mut Record,
+) -> Result<(), String> {
+    loop {
+        let received = match buffer.recv(stream) {
+            Ok([]) => return Ok(()), // FIN: the peer has sent all that it wanted to send
+            Ok(received) => received,
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => return Err(format!("timed out after {idle}")), // SO_RCVTIMEO
+            Err(why) => return Err(format!("recv: {}", errno(why))),
+        };
+        record.received(received);
+        for mut rest in [take(&mut prefix).as_bytes(), received] {
+            // The kernel takes what it has room for, which may be less than there is.
+            while !rest.is_empty() {
+                // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+                match send(stream.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
+                    Ok(sent) => {
+                        record.sent(sent);
+                        rest = &rest[sent..];
+                    }
+                    Err(Errno::EINTR) => {}
+                    // SO_SNDTIMEO
+                    Err(Errno::EAGAIN) => return Err(format!("send timed out after {idle}")),
+                    Err(why) => return Err(format!("send: {}", errno(why))),
+                }
+            }
+        }
+    }
+}
+
+/// Waits for every child that has ended: fifty that end together may be a single SIGCHLD.
+fn reap(children: &mut Children) -> Result<(), Error> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            // None that has ended, or none at all.
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
+            Ok(status) => children.reaped(status),
+            Err(Errno::EINTR) => {}
+            Err(why) => return Err(why).attempt("waitpid"),
+        }
+    }
+}
+
+/// Lets the children finish, and ends those that have not when the grace period expires. A second
+/// SIGTERM or SIGINT kills them at once.
+fn drain(signals: &Signals, children: &mut Children, grace: Duration) -> Result<(), Error> {
+    let second_signal = wait_for_all(signals, children, grace)?;
+    children.ending = true;
+    if !second_signal {
+        send_to_all(children, SIGTERM);
+        wait_for_all(signals, children, TERM_TIMEOUT)?;
+    }
+    // A stopped process obeys no other signal.
+    send_to_all(children, SIGKILL);
+    wait_for_all(signals, children, TERM_TIMEOUT)?;
+    children.report();
+    Ok(())
+}
+
+/// Waits until no child is left or the time is over; true if SIGTERM or SIGINT cut it short.
+fn wait_for_all(signals: &Signals, children: &mut Children, time: Duration) -> Result<bool, Error> {
+    let deadline = Instant::now().checked_add(time);
+    while children.alive().next().is_some() {
+        match signals.wait(None, PollFlags::empty(), deadline)? {
+            Woken::Signal(SIGCHLD) => reap(children)?,
+            Woken::Signal(SIGUSR1) => children.report(),
+            Woken::Signal(_) => return Ok(true),
+            Woken::Ready | Woken::Deadline => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+fn send_to_all(children: &Children, signal: Signal) {
+    for child in children.alive() {
+        // It cannot be another process's pid: a child that was not reaped keeps its own.
+        let _ = kill(child, signal);
+    }
 }

@@ -52,7 +52,8 @@ impl Answer {
         let mut text = String::new();
         for (address, name) in &self.addresses {
             let mut json = Json::new("address").text("host", host);
-            json = json.text("family", family_of(*address)).text("address", &plain(*address));
+            json =
+                json.text("family", family_of(*address)).text("address", &without_port(*address));
             if let Some(port) = args.port {
                 json = json.number("port", port.0);
             }
@@ -74,11 +75,11 @@ fn family_of(address: SocketAddr) -> &'static str {
 
 /// With its port where one was asked for, as a client would write it.
 fn shown(address: SocketAddr, args: &Args) -> String {
-    if args.port.is_some() { address.to_string() } else { plain(address) }
+    if args.port.is_some() { address.to_string() } else { without_port(address) }
 }
 
 /// Without port and brackets; the zone of a link-local address stays.
-fn plain(address: SocketAddr) -> String {
+fn without_port(address: SocketAddr) -> String {
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
         _ => address.ip().to_string(),

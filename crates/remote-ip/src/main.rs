@@ -54,7 +54,7 @@ use netcore::error::Error;
 use netcore::input::each_word;
 use netcore::output::Output;
 use netcore::port::Port;
-use netcore::resolve::{Family, Late, look_up, name_of};
+use netcore::resolve::{AddressFamily, OnTimeout, look_up, name_of};
 use netcore::text::escape;
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
@@ -97,7 +97,7 @@ fn main() -> ExitCode {
 }
 
 fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let family = Family::from_switches(args.ipv4, args.ipv6)?;
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     if args.host.is_empty() {
         return Err(Error::Usage("HOST: required".to_owned()));
     }
@@ -126,10 +126,17 @@ fn read(word: &str) -> Result<Host, Error> {
     word.parse().map_err(|why| Error::Usage(format!("{}: {why}", escape(word.as_bytes()))))
 }
 
-fn found(host: &Host, family: Family, args: &Args, out: &mut Output) -> Result<Answer, Error> {
-    // With one question the program ends when its answer is late, and need not fork to ask it.
-    let late = if several(args) || args.reverse { Late::GoOn } else { Late::End };
-    let found = look_up(host, args.port.map_or(0, |port| port.0), family, args.timeout, late)?;
+fn found(
+    host: &Host,
+    family: AddressFamily,
+    args: &Args,
+    out: &mut Output,
+) -> Result<Answer, Error> {
+    // With one question the program ends when its answer is on_timeout, and need not fork to ask it.
+    let on_timeout =
+        if several(args) || args.reverse { OnTimeout::KillChild } else { OnTimeout::AbandonThread };
+    let found =
+        look_up(host, args.port.map_or(0, |port| port.0), family, args.timeout, on_timeout)?;
     let mut addresses = Vec::new();
     for address in found.addresses {
         let name = if args.reverse { name(address, args.timeout) } else { Ok(Name::NotAsked) };
@@ -146,8 +153,8 @@ fn found(host: &Host, family: Family, args: &Args, out: &mut Output) -> Result<A
 fn name(address: SocketAddr, timeout: Timeout) -> Result<Name, Error> {
     let Some(name) = name_of(address.ip(), timeout)? else { return Ok(Name::None) };
     // A name that is no name, or that nobody knows, confirms nothing.
-    let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
-    let look_up = |host| look_up(&host, 0, family, timeout, Late::GoOn).ok();
+    let family = if address.is_ipv4() { AddressFamily::V4 } else { AddressFamily::V6 };
+    let look_up = |host| look_up(&host, 0, family, timeout, OnTimeout::KillChild).ok();
     let forward = name.parse().ok().and_then(look_up).map(|found| found.addresses);
     let confirmed = forward.is_some_and(|all| all.iter().any(|other| other.ip() == address.ip()));
     Ok(Name::Is { name, confirmed })

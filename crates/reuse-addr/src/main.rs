@@ -128,7 +128,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         return Ok(());
     }
     let mut listener = Listener::new(socket)?;
-    log::ready(&listener, args.json, &format!(", SO_REUSEADDR was {was}, is {is}"), out)?;
+    log::ready(listener.local()?, args.json, &format!(", SO_REUSEADDR was {was}, is {is}"), out)?;
     if args.json {
         out.line(
             Json::new("option").text("name", "SO_REUSEADDR").number("was", was).number("is", is),

@@ -1,7 +1,7 @@
 //! What the samples of a server come to, as lines for a person or for a program.
 
 use netcore::error::Error;
-use netcore::local;
+use netcore::local_time;
 use netcore::ntp::Sample;
 use netcore::ntp::filter::jitter;
 use netcore::ntp::show::{signed, unsigned};
@@ -69,7 +69,7 @@ impl<'a> Answer<'a> {
         }
         if self.args.verbose {
             text += &format!("Response received from {}\n", self.asked.server);
-            text += &format!("    Time={}\n", local::date(time));
+            text += &format!("    Time={}\n", local_time::date(time));
         }
         text
     }

@@ -7,13 +7,13 @@ use nix::poll::poll;
 
 use netcore::error::Error;
 use netcore::ntp::Sample;
-use netcore::ntp::accept::Kiss;
 use netcore::ntp::refused::Refused;
 use netcore::ntp::server::servers;
 use netcore::ntp::time::{Timestamp, Utc};
+use netcore::ntp::validate::Kiss;
 use netcore::output::Output;
-use netcore::resolve::{Family, addresses};
-use netcore::signal::timeout_until;
+use netcore::poll::timeout_until;
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::text::times;
 use netcore::time::Timeout;
 
@@ -22,7 +22,7 @@ use crate::args::Args;
 use crate::exchange;
 
 pub(crate) fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let family = Family::from_switches(args.ipv4, args.ipv6)?;
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     for (word, server) in servers(&args.server)? {
         match addresses(&server.host, server.port.0, family, args.timeout) {
             Ok(addresses) => ask_server(&word, &addresses, args, out)?,

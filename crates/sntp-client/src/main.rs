@@ -58,12 +58,12 @@ use nix::sys::socket::sockopt::ReceiveTimestampns;
 use socket2::{Domain, Socket, Type};
 
 use netcore::error::Attempt;
-use netcore::ntp::accept::{LONGEST, Refusal, Request, accept};
 use netcore::ntp::packet::Packet;
 use netcore::ntp::time::{Timestamp, Utc};
-use netcore::signal::timeout_until;
-use netcore::stamped::{Datagram, recvmsg};
+use netcore::ntp::validate::{LONGEST, Refusal, Request, validate};
+use netcore::poll::timeout_until;
 use netcore::sys::getrandom;
+use netcore::timestamp::{Datagram, recvmsg};
 use netcore::{cli, recipe};
 
 use args::{Args, Clock};
@@ -115,7 +115,7 @@ fn exchange(asked: &mut Asked, args: &Args) -> Result<Got, Unanswered> {
         let user = Utc::now();
         let arrived = stamp.filter(|_| args.clock != Clock::User).unwrap_or(user);
         let bytes = buffer.get(..length).unwrap_or_default();
-        match accept(&request, from.unwrap_or(peer), bytes, arrived, Utc::pivot(args.pivot)) {
+        match validate(&request, from.unwrap_or(peer), bytes, arrived, Utc::pivot(args.pivot)) {
             Ok(sample) => return Ok(Got { sample, user, stamped: stamp.is_some() }),
             Err(Refusal::Kiss(kiss)) => return Err(Unanswered::Kiss(kiss)),
             Err(reason) => asked.refused.add(reason),

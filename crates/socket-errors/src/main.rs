@@ -59,7 +59,7 @@ use netcore::error::Error;
 use netcore::number::at_least_one;
 use netcore::output::Output;
 use netcore::port::Port;
-use netcore::resolve::{Family, addresses};
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::text::escape;
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
@@ -122,7 +122,7 @@ fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
         None if asked => {}
         None => return Err(Error::Usage("--host, --port, --file or --provoke: required".into())),
     }
-    let family = Family::from_switches(args.ipv4, args.ipv6)?;
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let mut stages = Stages::new(out, args.verbose, args.json);
     match request(args, family, &mut stages) {
         // Neither the command line nor standard output is a stage, and a no is an answer.
@@ -133,7 +133,7 @@ fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
 }
 
 /// The request, stage by stage. Whatever returns early does so in the stage that was begun last.
-fn request(args: &Args, family: Family, stages: &mut Stages<'_>) -> Result<(), Error> {
+fn request(args: &Args, family: AddressFamily, stages: &mut Stages<'_>) -> Result<(), Error> {
     let host = args.host.clone().unwrap_or_else(|| Host::Name("localhost".to_owned()));
     let port = args.port.map_or(80, |port| port.0);
     let path = args.file.clone().unwrap_or_else(|| Path("/".to_owned()));

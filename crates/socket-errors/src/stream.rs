@@ -12,7 +12,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStor
 use nix::sys::socket::{connect, getsockname, getsockopt, recv, send, socket, sockopt};
 
 use netcore::error::{Attempt, Error};
-use netcore::signal::timeout_until;
+use netcore::poll::timeout_until;
 use netcore::time::Timeout;
 
 /// A stream socket for an address. `EAFNOSUPPORT`: this machine has no such family; `EMFILE`: this

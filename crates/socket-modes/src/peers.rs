@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use netcore::error::{Attempt, Error};
-use netcore::signal::timeout_until;
+use netcore::poll::timeout_until;
 use netcore::time::Timeout;
 
 /// Those whom the sockets here connect to.

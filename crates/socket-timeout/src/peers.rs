@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use netcore::error::{Attempt, Error};
-use netcore::signal::timeout_until;
+use netcore::poll::timeout_until;
 
 /// How long a kernel may take for what it does at once.
 const SOON: Duration = Duration::from_secs(5);

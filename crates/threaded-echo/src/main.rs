@@ -53,7 +53,7 @@ use nix::unistd::getpid;
 use netcore::addr::Host;
 use netcore::echo::inherit_timeouts;
 use netcore::error::Error;
-use netcore::limits::{Limits, descriptors_for};
+use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::number::{at_least_one, whole};
@@ -92,7 +92,7 @@ struct Args {
     /// longest silence of a peer (60s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
     idle_timeout: Timeout,
-    /// time that clients get to finish once we are asked to stop (5s)
+    /// time that clients have to finish after SIGTERM (5s)
     #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
     grace: Span,
     /// begin each reply with the id of its thread
@@ -118,14 +118,14 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let local = first_address(&args.host, args.port.0)?;
     // Blocked before there is a thread: each inherits the mask, and none is interrupted.
     let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
-    descriptors_for(args.max_clients);
+    raise_rlimit_nofile(args.max_clients);
 
     let socket = listen(local, args.backlog.into())?;
     inherit_timeouts(&socket, args.idle_timeout)?;
     let mut listener = Listener::new(socket)?;
     let ends = Ends::new()?;
     let pid = if args.show_tid { format!(", pid {}", getpid()) } else { String::new() };
-    log::ready(&listener, args.json, &pid, out)?;
+    log::ready(listener.local()?, args.json, &pid, out)?;
 
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
     // Inside the scope threads may borrow what lives outside of it; it ends when they all have.

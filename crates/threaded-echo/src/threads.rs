@@ -48,7 +48,7 @@ impl Ends {
     /// Why the connection ended: a shutdown of ours looks like the peer's end of the stream.
     pub(crate) fn why(&self, end: Result<(), String>) -> Result<(), String> {
         if self.cut.load(Ordering::Relaxed) {
-            return Err("the grace after the stop is over".to_owned());
+            return Err("grace period expired".to_owned());
         }
         end
     }

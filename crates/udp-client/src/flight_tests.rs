@@ -42,7 +42,7 @@ fn a_retry_waits_twice_as_long_as_the_one_before_until_the_deadline() {
         assert_eq!(seen, [(ms(0), 0), (ms(100), 1), (ms(300), 2), (ms(700), 3)]);
         assert_eq!((now - begin, flight.counts.lost, flight.counts.resent), (ms(1000), 1, 3));
         let error = flight.verdict("127.0.0.1:7".parse().unwrap()).unwrap_err().to_string();
-        assert_eq!(error, "echo from 127.0.0.1:7 (4 datagrams sent): nothing for 1s");
+        assert_eq!(error, "echo from 127.0.0.1:7 (4 datagrams sent): timed out after 1s");
     });
 }
 

@@ -58,8 +58,8 @@ use socket2::{Domain, Socket, Type};
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::resolve::{Family, addresses};
-use netcore::signal::timeout_until;
+use netcore::poll::timeout_until;
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 /// Asks the addresses of the server in their order, up to the first from which something comes.
 fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
     let plan = Plan::new(args)?;
-    let family = Family::from_switches(args.ipv4, args.ipv6)?;
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
     let mut failures = Vec::new();
     for (more, peer) in (0..addresses.len()).rev().zip(&addresses) {

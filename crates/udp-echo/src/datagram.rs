@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessageOwned as Told, RecvMsg, SockaddrStorage};
 
-use netcore::addr::{plain, socket_address};
+use netcore::addr::{socket_address, unmap_ipv4};
 
 use crate::asked::Asked;
 
@@ -35,7 +35,7 @@ impl Datagram {
             }
         }
         let from = message.address.ok_or(Errno::EAFNOSUPPORT)?;
-        let peer = socket_address(&from).map(plain).ok_or(Errno::EAFNOSUPPORT)?;
+        let peer = socket_address(&from).map(unmap_ipv4).ok_or(Errno::EAFNOSUPPORT)?;
         Ok(Datagram { length: message.bytes, peer, from, asked, dropped })
     }
 }

@@ -112,7 +112,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
     let local = socket.local_addr().attempt("getsockname")?;
     let local = local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")?;
-    log::ready_at(local, args.json, "", out)?;
+    log::ready(local, args.json, "", out)?;
 
     let mut tally = Tally::new(args);
     let mut buffer = vec![0; args.buffer.into()];

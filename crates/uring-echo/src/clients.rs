@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use slab::Slab;
 use socket2::Socket;
 
-use netcore::conversation::Idle;
 use netcore::error::{Error, errno};
+use netcore::idle::Idle;
 use netcore::limits::Limits;
 use netcore::log::{Log, Record};
 
@@ -142,7 +142,7 @@ impl<'a> Clients<'a> {
     /// Ends those on whose connection nothing went for too long.
     pub(crate) fn end_idle(&mut self, idle: &Idle, now: Instant) {
         for (_, client) in &mut self.all {
-            if let Some(why) = idle.silence(client.last, client.sent < client.received, now) {
+            if let Some(why) = idle.expired(client.last, client.sent < client.received, now) {
                 client.end(&why);
             }
         }

@@ -46,14 +46,15 @@ mod ring;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use netcore::conversation::{Idle, Stop};
 use netcore::error::Error;
-use netcore::limits::{Limits, descriptors_for};
+use netcore::idle::Idle;
+use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::output::Output;
 use netcore::resolve::first_address;
 use netcore::signal::{Signal, Signals};
+use netcore::stop::Stop;
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -68,12 +69,12 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
-    descriptors_for(args.max_clients);
+    raise_rlimit_nofile(args.max_clients);
     // Before there is a listener: a kernel without it refuses at once.
     let mut ring = Ring::new()?;
 
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
-    log::ready(&listener, args.json, "", out)?;
+    log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut idle = Idle::new(args.idle_timeout);
@@ -95,7 +96,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             ring.readable(listener, Whose::Listener)?;
             waits_for_client = true;
         }
-        let results = ring.enter(stop.deadline(&idle))?;
+        let results = ring.enter(stop.deadline(idle.next))?;
         let (mut signal, mut connection, now) = (false, false, Instant::now());
         for (whose, result) in results {
             match whose {
@@ -113,7 +114,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         if idle.is_due(now) {
             clients.end_idle(&idle, now);
         }
-        if let Some(why) = stop.is_over(signal, now)? {
+        if signal {
+            stop.next_signal(now)?;
+        }
+        if let Some(why) = stop.is_over(now) {
             clients.end_all(why);
         }
     }

@@ -84,7 +84,7 @@ fn a_server_that_is_not_there_is_69(tool: &Tool) -> Result<(), Skip> {
 fn a_server_that_does_not_answer_is_75(tool: &Tool) -> Result<(), Skip> {
     let silent = Silent::start(tool);
     let finished = ask(tool, silent.address().port()).args(["--timeout", "200ms"]).finish();
-    let error = format!("{} {}: nothing for 200ms\n", tool.attempt(), silent.address());
+    let error = format!("{} {}: timed out after 200ms\n", tool.attempt(), silent.address());
     ended(&finished, &[75], &format!("{}: {error}", tool.name));
     assert!(finished.elapsed >= Duration::from_millis(200), "{:?}", finished.elapsed);
     Ok(())

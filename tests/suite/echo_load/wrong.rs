@@ -109,7 +109,7 @@ fn a_piece_that_is_lost_or_doubled_is_found() -> Result<(), Skip> {
     });
     fails(once, &["--bulk"], 65, "byte ");
     // All the rest lost: nothing comes any more.
-    fails(lost, &["--bulk", "--timeout", "300ms"], 75, "nothing for 300ms");
+    fails(lost, &["--bulk", "--timeout", "300ms"], 75, "timed out after 300ms");
     Ok(())
 }
 
@@ -208,7 +208,7 @@ fn a_server_that_falls_silent_is_75() -> Result<(), Skip> {
         let args = [args, &["--timeout", "300ms"]].concat();
         let words = "echo from 127.0.0.1:";
         let finished = fails(some(1000, hang), &args, 75, words);
-        assert!(finished.stderr_text().ends_with(": nothing for 300ms\n"), "{finished:?}");
+        assert!(finished.stderr_text().ends_with(": timed out after 300ms\n"), "{finished:?}");
         assert!(finished.elapsed >= 300 * MS, "{finished:?}");
         assert!(number(&figures(&finished), "bytes") < 3000, "{finished:?}");
     }
@@ -234,7 +234,7 @@ fn a_server_that_never_ends_its_stream_is_75() -> Result<(), Skip> {
 fn a_server_of_one_connection_at_a_time_is_75() -> Result<(), Skip> {
     let server = Server::start("echo-server", ["--port", "0"]);
     let args = ["--connections", "2", "--timeout", "300ms"];
-    let finished = fails(server.address(), &args, 75, ", connection 2: nothing for 300ms");
+    let finished = fails(server.address(), &args, 75, ", connection 2: timed out after 300ms");
     assert!(finished.stdout.is_empty(), "nothing was measured: {finished:?}");
     // And it is not that one's fault.
     assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello");

@@ -75,7 +75,7 @@ fn who_does_not_finish_is_cut_off_when_the_grace_is_over() -> Result<(), Skip> {
     web.server.signal(Signal::SIGTERM);
     assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0, "it is closed");
     ends_with_0(&web);
-    web.logs("the grace after the stop is over");
+    web.logs("grace period expired");
     Ok(())
 }
 

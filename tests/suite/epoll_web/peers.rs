@@ -116,7 +116,7 @@ fn silence_between_requests_is_closed_without_a_word() -> Result<(), Skip> {
         assert_eq!(rest_of(client), b"");
     }
     assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
-    let both = |log: &str| log.matches("idle for 200ms").count() == 2;
+    let both = |log: &str| log.matches("timed out after 200ms").count() == 2;
     assert!(web.server.wait_stderr(both, 10 * SECOND), "{}", web.server.stderr());
     Ok(())
 }
@@ -148,7 +148,7 @@ fn who_never_reads_is_closed_after_the_idle_timeout() -> Result<(), Skip> {
     let web = Web::start(&["--idle-timeout", "300ms"]);
     let mut deaf = peer::connect(web.server.address()).unwrap();
     deaf.write_all(GET_BIG).unwrap();
-    web.logs("nothing read for 300ms");
+    web.logs("send timed out after 300ms");
     web.logs(" GET /big.bin: 200, ");
     at_rest(&web.server);
     Ok(())

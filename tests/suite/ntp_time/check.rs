@@ -112,7 +112,7 @@ fn what_cannot_be_known_is_unknown() -> Result<(), Skip> {
         let run = Run::new("ntp-time").args(["--check", "--timeout", "200ms", word]);
         run.env("RES_OPTIONS", "timeout:1 attempts:1").finish()
     };
-    unknown(check(&nobody), ", 2 times: nothing for 200ms");
+    unknown(check(&nobody), ", 2 times: timed out after 200ms");
     drop(socket);
     unknown(check(&nobody), "Connection refused (ECONNREFUSED)");
     unknown(check("no-such-host.invalid"), "resolve no-such-host.invalid: ");

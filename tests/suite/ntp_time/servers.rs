@@ -36,7 +36,7 @@ fn servers_that_do_not_answer_cost_one_timeout_in_all() -> Result<(), Skip> {
     let run = Run::new("ntp-time").args(["--json", "--retries", "0", "--timeout", "1s"]);
     let finished = run.args(words).arg(server.address().to_string()).finish();
     is_off_by(&answer(&finished), 1_000);
-    assert_eq!(finished.stderr_text().matches(", once: nothing for 1s\n").count(), 10);
+    assert_eq!(finished.stderr_text().matches(", once: timed out after 1s\n").count(), 10);
     // One after the other would be ten seconds.
     let window = Duration::from_secs(1)..Duration::from_secs(5);
     assert!(window.contains(&finished.elapsed), "{:?}", finished.elapsed);
@@ -65,7 +65,7 @@ fn without_an_answer_it_ends_as_its_failures_say() -> Result<(), Skip> {
         run.args(args).env("RES_OPTIONS", "timeout:1 attempts:1").finish()
     };
     fails(&end(&[&nobody]), 69, "Connection refused (ECONNREFUSED)\nhint: nothing listens there");
-    fails(&end(&[&silent]), 75, ", 2 times: nothing for 100ms\n");
+    fails(&end(&[&silent]), 75, ", 2 times: timed out after 100ms\n");
     // The worst of them, and each is told.
     fails(&end(&[&silent, &nobody]), 75, "Connection refused");
     let server = responder(&["--stratum", "16"]);
@@ -155,7 +155,7 @@ fn liars_are_refused_and_counted() -> Result<(), Skip> {
     let count: u64 = rejected.values().filter_map(serde_json::Value::as_u64).sum();
     assert!(count == 27 && rejected["origin"] == 2, "{rejected:?}");
     // A truth that comes too late is none, neither to the request nor to the next.
-    assert!(finished.stderr_text().contains(", 2 times: nothing for 500ms"), "{finished:?}");
+    assert!(finished.stderr_text().contains(", 2 times: timed out after 500ms"), "{finished:?}");
     Ok(())
 }
 
@@ -207,7 +207,7 @@ fn no_descriptor_is_left_open() -> Result<(), Skip> {
     // system would say no.
     let args = ["--timeout", "10ms", "--retries", "20", &address.to_string()];
     let finished = Run::new("ntp-time").args(args).limit_nofile(6).finish();
-    fails(&finished, 75, ", 21 times: nothing for 10ms");
+    fails(&finished, 75, ", 21 times: timed out after 10ms");
     Ok(())
 }
 

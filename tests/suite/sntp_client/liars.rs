@@ -110,7 +110,7 @@ fn what_comes_from_elsewhere_is_dropped_by_the_kernel() -> Result<(), Skip> {
         let refused = liar.recv(&mut [0; 1]).unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{elsewhere}");
     }
-    fails(&client.join().unwrap(), 75, "nothing for 2s");
+    fails(&client.join().unwrap(), 75, "timed out after 2s");
     Ok(())
 }
 
@@ -127,7 +127,7 @@ fn an_answer_to_an_earlier_request_is_refused() -> Result<(), Skip> {
 fn a_truth_that_comes_too_late_is_no_answer() -> Result<(), Skip> {
     let server = responder(&["--lie", "late"]);
     let finished = client(server.address(), &["--timeout", "300ms", "--retries", "1"]);
-    fails(&finished, 75, ", 2 times: nothing for 300ms");
+    fails(&finished, 75, ", 2 times: timed out after 300ms");
     // With more patience it is one, a second under way.
     let answer = answer(server.address(), &[]);
     assert!(number(&answer, "delay_ns") >= 1_000_000_000, "{answer}");

@@ -66,7 +66,7 @@ fn a_third_of_the_requests_may_be_lost() -> Result<(), Skip> {
 fn when_all_are_lost_it_is_75() -> Result<(), Skip> {
     let server = responder(&["--loss", "100"]);
     let finished = client(server.address(), &["--timeout", "50ms", "--retries", "2"]);
-    fails(&finished, 75, ", 3 times: nothing for 50ms");
+    fails(&finished, 75, ", 3 times: timed out after 50ms");
     assert!(server.wait_stderr(|log| log.matches(", lost\n").count() == 3, SOON));
     Ok(())
 }

@@ -110,7 +110,7 @@ fn a_silent_address_leaves_time_for_the_next() -> Result<(), Skip> {
         (Some(0), b"hello".as_slice()),
         "{said}"
     );
-    assert!(said.contains(&format!("connect to {}: nothing for ", silent.address())), "{said}");
+    assert!(said.contains(&format!("connect to {}: timed out after ", silent.address())), "{said}");
     Ok(())
 }
 

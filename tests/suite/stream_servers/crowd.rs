@@ -149,7 +149,7 @@ fn max_per_source_counts_each_address_apart(kind: &Kind) -> Result<(), Skip> {
     let which: Vec<bool> = clients.iter().map(|(_, served)| *served).collect();
     assert_eq!(which, [true, true, false]);
     assert!(served, "another source is not concerned");
-    let why = |log: &str| log.contains("refused: 2 clients of 127.0.0.2 are served");
+    let why = |log: &str| log.contains("refused: limit of 2 clients of 127.0.0.2 reached");
     assert!(server.wait_stderr(why, 5 * SECOND), "{}", server.stderr());
     // One of them goes, and its place is free.
     drop(clients);

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 
 use netcore::error::{Attempt, Error};
-use netcore::signal::timeout_until;
+use netcore::poll::timeout_until;
 
 use super::{Load, SIGNAL, TICK};
 use crate::connection::Received;

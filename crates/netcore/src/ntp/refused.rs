@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::accept::Refusal;
+use super::validate::Refusal;
 
 /// How often each reason was found.
 #[derive(Clone, Debug, Default)]

@@ -10,23 +10,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::read;
 
 use crate::error::{Attempt, Error};
-use crate::signal::timeout_until;
+use crate::poll::poll_until;
 use crate::sys;
 use crate::time::Timeout;
 
 /// What the program does when an answer is late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
+pub enum OnTimeout {
     /// It ends soon, and the thread that still asks ends with it.
-    End,
+    AbandonThread,
     /// It goes on, and nothing of the question is left behind.
-    GoOn,
+    KillChild,
 }
 
 /// The answer to a question about `name`; without a time-out it is asked here.
@@ -34,16 +34,16 @@ pub enum Late {
 /// # Errors
 /// [`Error::Timeout`] when the time was over before the answer came; the errors of fork(2) and
 /// pipe2(2) or of clone(2), and EPIPE when a child died.
-pub(crate) fn within(
+pub(crate) fn until_deadline(
     timeout: Timeout,
-    late: Late,
+    on_timeout: OnTimeout,
     name: &str,
     question: impl FnOnce() -> Vec<u8> + Send + 'static,
 ) -> Result<Vec<u8>, Error> {
     let Some(after) = timeout.duration() else { return Ok(question()) };
-    let answer = match late {
-        Late::End => in_thread(after, question)?,
-        Late::GoOn => in_child(timeout.deadline(), question)?,
+    let answer = match on_timeout {
+        OnTimeout::AbandonThread => in_thread(after, question)?,
+        OnTimeout::KillChild => in_child(timeout.deadline(), question)?,
     };
     answer.ok_or_else(|| Error::Timeout { attempt: format!("resolve {name}"), after })
 }
@@ -86,13 +86,8 @@ fn read_until_nul(pipe: &OwnedFd, deadline: Option<Instant>) -> nix::Result<Opti
     let mut answer = Vec::new();
     loop {
         let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, timeout_until(deadline)) {
-            Ok(0) if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
-                return Ok(None);
-            }
-            Ok(0) | Err(Errno::EINTR) => continue,
-            Ok(_) => {}
-            Err(why) => return Err(why),
+        if poll_until(&mut fds, deadline)? == 0 {
+            return Ok(None);
         }
         let mut chunk = [0; 4096];
         match read(pipe, &mut chunk) {
@@ -120,8 +115,9 @@ mod tests {
             thread::park();
         };
         let timeout: Timeout = "50ms".parse().unwrap();
-        let error = within(timeout, Late::GoOn, "slow.example", silent).unwrap_err();
-        assert_eq!(error.to_string(), "resolve slow.example: nothing for 50ms");
+        let error =
+            until_deadline(timeout, OnTimeout::KillChild, "slow.example", silent).unwrap_err();
+        assert_eq!(error.to_string(), "resolve slow.example: timed out after 50ms");
         assert!(begun.elapsed() >= Duration::from_millis(50));
         let children = format!("/proc/self/task/{}/children", nix::unistd::gettid());
         if let Ok(children) = std::fs::read_to_string(children) {
@@ -132,19 +128,22 @@ mod tests {
     #[test]
     fn a_thread_gives_the_same_answers() {
         let timeout: Timeout = "50ms".parse().unwrap();
-        let answer = within(Timeout::seconds(5), Late::End, "x", || b"yes".to_vec()).unwrap();
+        let answer =
+            until_deadline(Timeout::seconds(5), OnTimeout::AbandonThread, "x", || b"yes".to_vec())
+                .unwrap();
         assert_eq!(answer, b"yes");
         let silent = || loop {
             thread::park();
         };
-        let error = within(timeout, Late::End, "x", silent).unwrap_err();
-        assert_eq!(error.to_string(), "resolve x: nothing for 50ms");
+        let error = until_deadline(timeout, OnTimeout::AbandonThread, "x", silent).unwrap_err();
+        assert_eq!(error.to_string(), "resolve x: timed out after 50ms");
     }
 
     #[test]
     fn a_child_that_dies_is_no_answer() {
         let die = || nix::sys::signal::raise(Signal::SIGKILL).map(|()| Vec::new()).unwrap();
-        let error = within(Timeout::seconds(5), Late::GoOn, "x", die).unwrap_err();
+        let error =
+            until_deadline(Timeout::seconds(5), OnTimeout::KillChild, "x", die).unwrap_err();
         assert!(error.to_string().ends_with("(EPIPE)"), "{error}");
     }
 }

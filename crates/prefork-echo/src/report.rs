@@ -1,14 +1,14 @@
-//! The parent's book of its workers: which places are taken, and when a dead one is started again.
+//! What the parent knows of its workers: which places are taken, when a worker that has died is
+//! started again, and the counts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-use netcore::error::{Attempt, Error, errno};
-use netcore::family::Family;
+use netcore::error::errno;
 use netcore::log::Log;
 use netcore::text::Json;
 
@@ -19,13 +19,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A worker that lived so long was no failure of its start.
 const LONG: Duration = Duration::from_secs(10);
 
-pub(crate) struct Workers {
+pub(crate) struct Children {
     log: Log,
     places: Vec<Place>,
     /// The place of each worker that was not reaped yet.
     alive: BTreeMap<Pid, u16>,
-    /// Whether they are being told to end: to die is then no failure.
-    ending: bool,
+    /// Whether the parent signals them to end: that they die is then no failure.
+    pub(crate) ending: bool,
     started: u64,
     failed: u64,
 }
@@ -38,12 +38,12 @@ struct Place {
     pause: Duration,
 }
 
-impl Workers {
-    pub(crate) fn new(log: Log, count: u16) -> Workers {
+impl Children {
+    pub(crate) fn new(log: Log, count: u16) -> Children {
         let now = Instant::now();
         let place = || Place { start: Some(now), since: now, pause: PAUSE };
         let places = std::iter::repeat_with(place).take(count.into()).collect();
-        Workers { log, places, alive: BTreeMap::new(), ending: false, started: 0, failed: 0 }
+        Children { log, places, alive: BTreeMap::new(), ending: false, started: 0, failed: 0 }
     }
 
     /// A place that is to be filled now.
@@ -58,7 +58,7 @@ impl Workers {
         self.places.iter().filter_map(|place| place.start).min()
     }
 
-    pub(crate) fn born(&mut self, child: Pid, place: u16) {
+    pub(crate) fn forked(&mut self, child: Pid, place: u16) {
         self.alive.insert(child, place);
         self.started += 1;
         if let Some(place) = self.places.get_mut(usize::from(place)) {
@@ -67,7 +67,7 @@ impl Workers {
     }
 
     /// `fork` failed: EAGAIN at the limit of processes (RLIMIT_NPROC, pids.max), ENOMEM.
-    pub(crate) fn not_born(&mut self, place: u16, why: Errno) {
+    pub(crate) fn fork_failed(&mut self, place: u16, why: Errno) {
         self.lost(place, &format!("fork: {}", errno(why)));
     }
 
@@ -85,46 +85,30 @@ impl Workers {
         self.log.note(format_args!("worker {number} lost: {why}; the next in {millis} ms"));
     }
 
-    fn bury(&mut self, status: WaitStatus) {
+    pub(crate) fn reaped(&mut self, status: WaitStatus) {
         let Some(place) = status.pid().and_then(|pid| self.alive.remove(&pid)) else { return };
         if self.ending {
             return;
         }
         match status {
             WaitStatus::Signaled(pid, signal, _) => {
-                self.lost(place, &format!("process {pid} was ended by {signal}"));
+                self.lost(place, &format!("process {pid} was killed by {signal}"));
             }
             WaitStatus::Exited(pid, code) => {
-                self.lost(place, &format!("process {pid} ended with {code}"))
+                self.lost(place, &format!("process {pid} exited with {code}"))
             }
             _ => {}
         }
     }
-}
 
-impl Family for Workers {
-    fn alive(&self) -> impl Iterator<Item = Pid> {
+    /// Those that were not reaped yet.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = Pid> {
         self.alive.keys().copied()
     }
 
-    fn reap(&mut self) -> Result<(), Error> {
-        loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                // None that has ended, or none at all.
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
-                Ok(status) => self.bury(status),
-                Err(Errno::EINTR) => {}
-                Err(why) => return Err(why).attempt("waitpid"),
-            }
-        }
-    }
-
-    fn ending(&mut self) {
-        self.ending = true;
-    }
-
-    fn report(&self) {
-        let Workers { started, failed, alive, .. } = self;
+    /// The counts, on SIGUSR1 and at the end.
+    pub(crate) fn report(&self) {
+        let Children { started, failed, alive, .. } = self;
         self.log.event(
             || {
                 let json = Json::new("counts").number("workers", alive.len() as u64);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use crate::error::errno;
+use crate::errno::errno;
 
 /// Why the resolver has no answer (the EAI codes of getaddrinfo(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,7 +43,7 @@ pub struct Request {
 ///
 /// # Errors
 /// The first reason not to believe it.
-pub fn accept(
+pub fn validate(
     request: &Request,
     from: SocketAddr,
     bytes: &[u8],

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use sntpc::{NtpContext, NtpResult, NtpTimestampGenerator, NtpUdpSocket};
 
 use super::seeded_tests::Random;
-use super::{Packet, Refusal, Request, SERVER, Sample, Timestamp, Utc, accept};
+use super::{Packet, Refusal, Request, SERVER, Sample, Timestamp, Utc, validate};
 use crate::ntp::packet::{LENGTH, Short};
 
 /// How many answers are judged.
@@ -159,7 +159,7 @@ fn another_client_reads_the_same_in_every_answer() {
         let theirs = at_once(sntpc::sntp_process_response(server, &line, context, asked));
 
         let request = Request { server, version: 4, nonce, earlier: Vec::new(), sent: utc(sent) };
-        let ours = accept(&request, server, &bytes, utc(arrived), utc(arrived));
+        let ours = validate(&request, server, &bytes, utc(arrived), utc(arrived));
         let outcome = match (&ours, &theirs) {
             (Ok(ours), Ok(theirs)) => {
                 equal(ours, theirs);

@@ -34,7 +34,7 @@ fn honest() -> Packet {
 }
 
 fn judge(bytes: &[u8]) -> Result<Sample, Refusal> {
-    accept(&request(), server(), bytes, now().plus(2 * MS), now())
+    validate(&request(), server(), bytes, now().plus(2 * MS), now())
 }
 
 fn lie(change: impl FnOnce(&mut Packet)) -> Result<Sample, Refusal> {
@@ -114,7 +114,7 @@ fn lengths_and_senders_that_lie_have_their_reasons() {
     assert_eq!(judge(&long).unwrap_err(), Refusal::Long);
     for (from, reason) in [("192.0.2.2:123", Refusal::Address), ("192.0.2.1:124", Refusal::Port)] {
         let from = from.parse().unwrap();
-        let judged = accept(&request(), from, &honest().to_bytes(), now(), now());
+        let judged = validate(&request(), from, &honest().to_bytes(), now(), now());
         assert_eq!(judged.unwrap_err(), reason);
     }
 }
@@ -178,7 +178,7 @@ fn a_reply_of_another_era_is_right_with_its_pivot() {
         let ours = Utc::from_nanos(0);
         let request = Request { sent: ours, ..request() };
         let pivot = pivot.parse().unwrap();
-        let sample = accept(&request, server(), &packet.to_bytes(), ours, pivot).unwrap();
+        let sample = validate(&request, server(), &packet.to_bytes(), ours, pivot).unwrap();
         assert_eq!(sample.corrected(ours), there, "{date}");
     }
 }

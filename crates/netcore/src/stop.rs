@@ -1,0 +1,61 @@
+//! How a server stops: the first SIGTERM or SIGINT closes the listener and begins the grace period
+//! of the clients, the second ends it.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::listener::Listener;
+use crate::signal::{Signal, Signals};
+
+/// The signals of a server that serves its clients in one thread, and what they ask for.
+pub struct Stop {
+    /// To wait for.
+    pub signals: Signals,
+    /// `None` once no more connections are wanted. To drop it is to close it: the kernel then
+    /// refuses new clients. An open listener that nobody accepts from would let them hang.
+    pub listener: Option<Listener>,
+    grace: Duration,
+    /// When the grace period ends, once the server was asked to stop, and for what reason.
+    end: Option<(Instant, &'static str)>,
+}
+
+impl Stop {
+    /// A server that was not asked to stop yet.
+    #[must_use]
+    pub fn new(signals: Signals, listener: Listener, grace: Duration) -> Self {
+        Self { signals, listener: Some(listener), grace, end: None }
+    }
+
+    /// When the server has to look around although nothing is ready: at the end of the grace
+    /// period, or at another deadline if that is earlier.
+    #[must_use]
+    pub fn deadline(&self, other: Option<Instant>) -> Option<Instant> {
+        self.end.map(|(end, _)| end).into_iter().chain(other).min()
+    }
+
+    /// Reads a signal, if there is one. SIGTERM and SIGINT take effect here; what another one means,
+    /// the caller knows.
+    ///
+    /// # Errors
+    /// Those of read(2) on the descriptor of the signals, and of shutdown(2) on the listener.
+    pub fn next_signal(&mut self, now: Instant) -> Result<Option<Signal>, Error> {
+        let signal = self.signals.next()?;
+        if matches!(signal, Some(Signal::SIGTERM | Signal::SIGINT)) {
+            match self.listener.take() {
+                Some(listener) => {
+                    listener.close()?;
+                    let end = now.checked_add(self.grace);
+                    self.end = end.map(|end| (end, "grace period expired"));
+                }
+                None => self.end = Some((now, "second SIGTERM or SIGINT")),
+            }
+        }
+        Ok(signal)
+    }
+
+    /// The reason, once it is time to close the connections that are left.
+    #[must_use]
+    pub fn is_over(&self, now: Instant) -> Option<&'static str> {
+        self.end.filter(|(end, _)| *end <= now).map(|(_, why)| why)
+    }
+}
