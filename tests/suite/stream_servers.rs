@@ -27,7 +27,11 @@ type Checks = &'static [(&'static str, About, Check)];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let checks = [peers::CHECKS, log::CHECKS, ends::CHECKS, crowd::CHECKS, accept::CHECKS].concat();
-    let mut trials = Vec::new();
+    let mut trials = vec![trial("server::none_of_them_leaves_the_suite".to_owned(), || {
+        let found: Vec<String> = kinds().iter().map(Kind::full_name).collect();
+        assert_eq!(found, COVERED);
+        Ok(())
+    })];
     for kind in kinds() {
         for &(statement, about, check) in &checks {
             if about(&kind) {
@@ -40,6 +44,19 @@ pub(crate) fn trials() -> Vec<Trial> {
     }
     trials
 }
+
+/// Who has to be among them: a header that is worded anew takes no server out.
+const COVERED: [&str; 9] = [
+    "echo-server",
+    "epoll-echo",
+    "epoll-echo --edge",
+    "forking-echo",
+    "poll-echo",
+    "prefork-echo",
+    "prefork-echo --reuse-port",
+    "threaded-echo",
+    "uring-echo",
+];
 
 /// A server, and what its header and its help say of it.
 #[derive(Clone)]

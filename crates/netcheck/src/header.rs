@@ -11,11 +11,26 @@ pub struct Header {
     pub title: String,
     /// The sections in their order.
     pub sections: Vec<Section>,
-    /// The names in backticks of the section "System calls", in order and without their parentheses:
+    /// The section "System calls" in one line, without the places of [`Header::elsewhere`].
+    pub story: String,
+    /// The names in backticks of that story, in order and without their parentheses:
     /// `setsockopt(SO_REUSEADDR)` is `setsockopt`.
     pub calls: Vec<String>,
+    /// Those of its lines that name another place than `main.rs` for their calls.
+    pub elsewhere: Vec<Elsewhere>,
+    /// The calls of all its other lines: what is to be found in `main.rs`.
+    pub here: Vec<String>,
     /// The console blocks of the section "Try it".
     pub transcript: Vec<Block>,
+}
+
+/// A line of "System calls" that begins ``In `place`:``.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// `netcore::listener::listen`, or a file.
+    pub place: String,
+    /// The calls that are made there.
+    pub calls: Vec<String>,
 }
 
 /// `# Heading` and what follows, up to the next.
@@ -68,9 +83,23 @@ impl Header {
             let section = sections.iter().find(|section| section.heading == heading);
             section.map_or("", |section| section.text.as_str())
         };
+        let (mut elsewhere, mut here, mut story) = (Vec::new(), String::new(), String::new());
+        for line in of("System calls").lines() {
+            let (place, text) = placed(line);
+            match place {
+                Some(place) => {
+                    elsewhere.push(Elsewhere { place: place.into(), calls: calls(text) })
+                }
+                None => here = here + text + " ",
+            }
+            story = story + text + " ";
+        }
         Self {
             title: lines.first().copied().unwrap_or_default().to_owned(),
-            calls: calls(of("System calls")),
+            calls: calls(&story),
+            here: calls(&here),
+            story,
+            elsewhere,
             transcript: transcript(of("Try it")),
             sections,
         }
@@ -96,6 +125,12 @@ fn sections(lines: &[&str]) -> Vec<Section> {
         }
     }
     sections
+}
+
+/// ``In `place`: what is called there``, as the place and the rest.
+fn placed(line: &str) -> (Option<&str>, &str) {
+    let split = line.strip_prefix("In `").and_then(|rest| rest.split_once("`:"));
+    split.map_or((None, line), |(place, rest)| (Some(place), rest.trim_start()))
 }
 
 fn calls(text: &str) -> Vec<String> {
@@ -174,6 +209,23 @@ use std::io;
     fn system_calls_lose_their_options() {
         let calls = Header::parse(SOURCE).calls;
         assert_eq!(calls, ["socket", "setsockopt", "accept", "recv", "send"]);
+    }
+
+    #[test]
+    fn a_line_may_name_the_place_of_its_calls() {
+        let text = "//! # System calls\n//! In `netcore::listener::listen`: `socket` → `bind(2)`\n\
+                    //! (`accept` → `send`)*, in the child `_exit`\n//! In `folder.rs`: `openat2`\n";
+        let header = Header::parse(text);
+        let story = "`socket` → `bind(2)` (`accept` → `send`)*, in the child `_exit` `openat2` ";
+        assert_eq!(header.story, story);
+        assert_eq!(header.calls, ["socket", "bind", "accept", "send", "_exit", "openat2"]);
+        assert_eq!(header.here, ["accept", "send", "_exit"]);
+        let place = |place: &str, calls: &[&str]| Elsewhere {
+            place: place.into(),
+            calls: calls.iter().map(|&call| call.into()).collect(),
+        };
+        let listen = place("netcore::listener::listen", &["socket", "bind"]);
+        assert_eq!(header.elsewhere, [listen, place("folder.rs", &["openat2"])]);
     }
 
     #[test]

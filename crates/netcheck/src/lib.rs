@@ -35,7 +35,7 @@ mod tell;
 mod tool;
 
 pub use binary::{bin, recipes, workspace};
-pub use header::{Block, Header, Section, Typed};
+pub use header::{Block, Elsewhere, Header, Section, Typed};
 pub use nix::sys::signal::Signal;
 pub use process::Process;
 pub use run::{Finished, Run};

@@ -38,10 +38,9 @@ struct Known {
 
 impl Story {
     pub(super) fn read(header: &Header) -> Self {
-        let section = header.sections.iter().find(|section| section.heading == "System calls");
-        let text = section.expect("a section on system calls").text.replace('\n', " ");
+        let text = header.story.as_str();
         assert_eq!(text.starts_with("None "), !text.contains('`'), "calls, or None: {text}");
-        let (text, parent) = text.split_once("in the parent").unwrap_or((&text, ""));
+        let (text, parent) = text.split_once("in the parent").unwrap_or((text, ""));
         let (main, child) = text.split_once("in the child").unwrap_or((text, ""));
         Self { main: steps(main), child: steps(child), parent: steps(parent) }
     }
