@@ -10,6 +10,7 @@ mod each;
 mod list;
 mod new;
 mod output;
+mod readme;
 mod scenario;
 mod tidy;
 

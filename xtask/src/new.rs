@@ -6,7 +6,7 @@ use argh::FromArgs;
 
 use crate::each::packages;
 use crate::output::{Failure, Output};
-use crate::tidy::with_row;
+use crate::readme::with_row;
 
 const MANIFEST: &str = include_str!("../template/Cargo.toml.in");
 const MAIN: &str = include_str!("../template/main.rs.in");
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     let readme = root.join("README.md");
     let text = std::fs::read_to_string(&readme)
         .map_err(Failure::at(format_args!("read {}", readme.display())))?;
-    let Some(text) = with_row(&text, filled(ROW, name).trim_end()) else {
+    let Some(text) = with_row(&text, false, filled(ROW, name).trim_end()) else {
         return Err(Failure::Broken("README.md has no table that begins `| recipe |`".to_owned()));
     };
     std::fs::create_dir_all(folder.join("src"))

@@ -4,11 +4,13 @@
 //! `file:line: what; why`. They look at text, not at syntax trees: a rule that fires wrongly is
 //! worth less than one that is a screen long and understood by whoever trips over it.
 
+mod code;
 mod headers;
 mod links;
 mod manifests;
 mod netcore;
 mod options;
+mod sight;
 mod source;
 mod table;
 mod tree;
@@ -16,7 +18,6 @@ mod tree;
 use argh::FromArgs;
 
 use crate::output::{Failure, Output};
-pub(crate) use table::with_row;
 use tree::{Finding, Tree};
 
 /// Check the project's own rules.
@@ -33,13 +34,14 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     headers::title_is_one_sentence,
     headers::sections_are_present_and_in_order,
     headers::sections_say_something,
+    sight::calls_are_in_sight,
+    sight::netcore_bears_no_false_names,
     table::every_recipe_has_a_row,
     manifests::lints_are_inherited,
     manifests::package_fields_are_inherited,
     options::equal_options_have_equal_words,
     netcore::every_public_item_has_a_user,
     links::relative_links_lead_somewhere,
-    source::files_keep_their_size,
     source::unsafe_has_its_places,
     source::nothing_is_left_undone,
     source::nothing_waits_by_sleeping,

@@ -1,48 +1,6 @@
-//! Rules about source text: sizes, unsafe, what is unfinished, what waits, what names a machine.
+//! Rules about source text: unsafe, what is unfinished, what waits, what names a machine.
 
-use std::ops::RangeInclusive;
-
-use super::headers::header;
 use super::tree::{File, Finding, Tree};
-
-/// The lines of a recipe below its header: less is a fragment, and past it the idea wants to be split,
-/// not the file.
-const STORY_LINES: RangeInclusive<usize> = 60..=150;
-
-/// The header of a recipe, which `--explain` prints: two screens.
-const HEADER_LINES: usize = 75;
-
-/// Any other file: a few screens around one subject.
-const FILE_LINES: usize = 300;
-
-/// Long files are where second ideas hide.
-pub(super) fn files_keep_their_size(tree: &Tree) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for file in tree.ending(".rs") {
-        let lines = file.lines().count();
-        if !tree.recipes().any(|(_, main)| main.path == file.path) {
-            if lines > FILE_LINES {
-                let what = format!("{lines} lines, at most {FILE_LINES}");
-                let why = "a file has one subject: name the second and move it out";
-                findings.push(file.finding(FILE_LINES + 1, what, why));
-            }
-            continue;
-        }
-        let header = header(file).count();
-        if header > HEADER_LINES {
-            let what = format!("{header} lines of header, at most {HEADER_LINES}");
-            findings.push(file.finding(HEADER_LINES + 1, what, "it is printed by --explain"));
-        }
-        let story = lines - header;
-        if !STORY_LINES.contains(&story) {
-            let (least, most) = STORY_LINES.into_inner();
-            let what = format!("{story} lines below the header, {least} to {most}");
-            let why = "a recipe is read in one sitting: split the idea";
-            findings.push(file.finding(header + 1, what, why));
-        }
-    }
-    findings
-}
 
 /// Whoever audits the unsafe code opens the `sys.rs` files and the single calls that are a
 /// recipe's lesson, and is done. The compiler denies the rest; this denies to allow it.
@@ -159,26 +117,6 @@ mod tests {
 
     fn found(rule: fn(&Tree) -> Vec<Finding>, path: &str, text: &str) -> Vec<String> {
         rule(&sample(&[(path, text)])).iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn a_file_that_is_too_long_is_found() {
-        let rule = files_keep_their_size;
-        assert_eq!(found(rule, "crates/a/src/poll.rs", &"x\n".repeat(300)).len(), 0);
-        assert_eq!(found(rule, "crates/a/src/poll.rs", &"x\n".repeat(301)).len(), 1);
-    }
-
-    #[test]
-    fn a_recipe_is_measured_below_its_header() {
-        let sized = |header: usize, story: usize| {
-            let text = "//! x\n".repeat(header) + &"x\n".repeat(story);
-            found(files_keep_their_size, "crates/a/src/main.rs", &text).len()
-        };
-        assert_eq!(sized(75, 150), 0);
-        assert_eq!(sized(10, 60), 0);
-        assert_eq!(sized(75, 151), 1);
-        assert_eq!(sized(10, 59), 1);
-        assert_eq!(sized(76, 60), 1);
     }
 
     #[test]

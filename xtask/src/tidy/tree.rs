@@ -69,6 +69,18 @@ impl Tree {
         })
     }
 
+    /// The files below a folder, which ends in `/`.
+    pub(super) fn below(&self, folder: &str) -> impl Iterator<Item = &File> {
+        self.files.iter().filter(move |file| file.path.starts_with(folder))
+    }
+
+    /// Whether a crate says that it is a tool: a program worth having that is more than one lesson.
+    pub(super) fn is_tool(&self, name: &str) -> bool {
+        let manifest = self.file(&format!("crates/{name}/Cargo.toml"));
+        let kind = "[package.metadata.cookbook]\nkind = \"tool\"\n";
+        manifest.is_some_and(|manifest| manifest.text.contains(kind))
+    }
+
     /// The files whose names end so: `.rs`, `.md`.
     pub(super) fn ending(&self, suffix: &str) -> impl Iterator<Item = &File> {
         self.files.iter().filter(move |file| file.path.ends_with(suffix))
@@ -79,6 +91,11 @@ impl File {
     /// The lines with their numbers, from 1 as editors count.
     pub(super) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         (1..).zip(self.text.lines())
+    }
+
+    /// The number of the first line that begins so, or 1.
+    pub(super) fn line_of(&self, beginning: &str) -> usize {
+        self.lines().find(|(_, line)| line.starts_with(beginning)).map_or(1, |(number, _)| number)
     }
 
     pub(super) fn finding(&self, line: usize, what: String, why: &'static str) -> Finding {
