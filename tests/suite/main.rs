@@ -10,44 +10,57 @@
     reason = "a panic is how a test says that something is wrong"
 )]
 
-mod buffer_size;
-mod byte_order;
-mod chat_client;
-mod chat_server;
-mod contract;
-mod echo_client;
-mod echo_load;
-mod echo_server;
-mod epoll_web;
-mod forking_client;
-mod forking_echo;
-mod forking_output;
-mod host_info;
-mod ipv4_convert;
-mod ntp_responder;
-mod ntp_spoofed;
-mod ntp_time;
-mod peers;
-mod prefork_echo;
-mod remote_ip;
-mod reuse_addr;
-mod service_name;
-mod sntp_client;
-mod socket_errors;
-mod socket_modes;
-mod socket_timeout;
-mod stream_servers;
-mod threaded_echo;
-mod try_it;
-mod udp_client;
-mod udp_echo;
-mod uring_echo;
-
 use std::num::NonZero;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use netcheck::{Need, Run, Skip, Voice, need, require_all};
+
+/// Declares the files of the suite, and lists their tests. rustfmt does not see them here: `cargo xtask
+/// ci` names them to it.
+macro_rules! suite {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name;)+
+
+        /// The tests of each file.
+        const TOPICS: &[fn() -> Vec<Trial>] = &[$($name::trials),+];
+    };
+}
+
+suite! {
+    echo_server,
+    echo_client,
+    forking_echo,
+    forking_output,
+    forking_client,
+    prefork_echo,
+    threaded_echo,
+    uring_echo,
+    stream_servers,
+    udp_echo,
+    udp_client,
+    echo_load,
+    peers,
+    epoll_web,
+    chat_server,
+    chat_client,
+    socket_timeout,
+    socket_errors,
+    buffer_size,
+    socket_modes,
+    reuse_addr,
+    host_info,
+    remote_ip,
+    ipv4_convert,
+    service_name,
+    byte_order,
+    sntp_client,
+    ntp_time,
+    ntp_responder,
+    ntp_spoofed,
+    contract,
+    try_it,
+}
 
 fn main() -> ExitCode {
     netcheck::sys::give_memory_back();
@@ -62,42 +75,7 @@ fn main() -> ExitCode {
         })
     });
     let mut trials: Vec<Trial> = scenarios.collect();
-    trials.extend(echo_server::trials());
-    trials.extend(echo_client::trials());
-    trials.extend(forking_echo::trials());
-    trials.extend(forking_output::trials());
-    trials.extend(forking_client::trials());
-    trials.extend(prefork_echo::trials());
-    trials.extend(threaded_echo::trials());
-    trials.extend(uring_echo::trials());
-    trials.extend(stream_servers::trials());
-    trials.extend(udp_echo::trials());
-    trials.extend(udp_client::trials());
-    trials.extend(echo_load::trials());
-    trials.extend(peers::trials());
-    trials.extend(epoll_web::trials());
-    for recipe in [
-        chat_server::trials,
-        chat_client::trials,
-        socket_timeout::trials,
-        socket_errors::trials,
-        buffer_size::trials,
-        socket_modes::trials,
-        reuse_addr::trials,
-        host_info::trials,
-        remote_ip::trials,
-        ipv4_convert::trials,
-        service_name::trials,
-        byte_order::trials,
-        sntp_client::trials,
-        ntp_time::trials,
-        ntp_responder::trials,
-        ntp_spoofed::trials,
-    ] {
-        trials.extend(recipe());
-    }
-    trials.extend(contract::trials());
-    trials.extend(try_it::trials());
+    trials.extend(TOPICS.iter().flat_map(|trials| trials()));
     let mut arguments = Arguments::from_args();
     // Most tests wait most of the time, for a peer or a deadline.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);

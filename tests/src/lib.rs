@@ -1,0 +1,85 @@
+//! The scenarios: stories of what the kernel does, each step a command that can be typed, each
+//! statement with its evidence. `cargo xtask scenario NAME` tells them, `cargo test` runs the very
+//! same ones.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use netcheck::{Halt, Scenario, Server, Signal, Story, peer};
+
+mod chatter;
+pub mod chronyd;
+
+pub use chatter::{Chatter, framed};
+
+/// Declares the files of `scenario/` and lists them, in the order for readers. rustfmt does not see
+/// them here: `cargo xtask ci` names them to it.
+macro_rules! scenarios {
+    ($($name:ident),+ $(,)?) => {
+        mod scenario {
+            $(pub(crate) mod $name;)+
+        }
+
+        /// Every scenario, in the order for readers.
+        pub const ALL: &[Scenario] = &[$(scenario::$name::SCENARIO),+];
+    };
+}
+
+scenarios! {
+    echo,
+    half_close,
+    forking,
+    forking_limit,
+    forking_stop,
+    no_zombies,
+    prefork,
+    threads,
+    poll,
+    epoll,
+    uring,
+    udp,
+    chat,
+    web,
+    timeouts,
+    errors,
+    buffers,
+    modes,
+    reuse,
+    names,
+    sntp,
+    ntp_majority,
+    ntp_2036,
+}
+
+/// A client of an echo server that has had a reply, so that it is surely being served, and stays.
+///
+/// # Errors
+/// What the system calls say; `WouldBlock` when no reply comes within 10 s.
+pub fn served(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut client = peer::connect(address)?;
+    client.write_all(b"hello")?;
+    client.read_exact(&mut [0; 5])?;
+    Ok(client)
+}
+
+/// Who served the clients of forking-client: `client 1 <- pid 5123   29 bytes   0.9 ms`.
+fn served_by(said: &str) -> BTreeSet<i32> {
+    said.lines()
+        .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
+        .collect()
+}
+
+/// The last statement about a server: SIGTERM ends it with 0. Not told of one that is to be kept.
+fn ends(story: &mut Story, server: &Server) -> Result<(), Halt> {
+    if story.keep {
+        return Ok(());
+    }
+    let asked = Instant::now();
+    server.signal(Signal::SIGTERM);
+    let status = server.wait(Duration::from_secs(10));
+    let took = asked.elapsed().as_millis();
+    let code = status.and_then(|status| status.code());
+    story.check_eq("ends", "SIGTERM ends it with 0", Some(0), code, format_args!("{took} ms"))
+}
