@@ -11,7 +11,7 @@ use std::time::Instant;
 use argh::FromArgs;
 use netcheck::{Need, need};
 
-use crate::output::{Failure, Output, cargo};
+use xtask::{Failure, Output, cargo};
 
 /// The crate that is installed as a sample of them all, and looked at.
 const SAMPLE: &str = "echo-server";

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use argh::FromArgs;
 
-use crate::output::{Failure, Output, cargo};
+use xtask::{Failure, Output, cargo};
 
 /// Check every package alone, as an install would build it.
 #[derive(FromArgs)]
@@ -44,7 +44,7 @@ pub(crate) fn packages(root: &Path) -> Result<Vec<String>, Failure> {
         .map_err(Failure::at(format_args!("read {}", crates.display())))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
-    folders.extend([root.join("tests"), root.join("xtask")]);
+    folders.extend(["tests", "xtask", "xtask/bench"].map(|folder| root.join(folder)));
     let named = folders.iter().filter_map(|folder| {
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).ok()?;
         let name = manifest.lines().find_map(|line| line.strip_prefix("name = "))?;

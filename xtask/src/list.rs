@@ -3,7 +3,7 @@
 use argh::FromArgs;
 use netcheck::Header;
 
-use crate::output::{Failure, Output};
+use xtask::{Failure, Output};
 
 /// A terminal of this many columns shows the list unbroken.
 const COLUMNS: usize = 100;

@@ -5,8 +5,8 @@ use std::path::Path;
 use argh::FromArgs;
 
 use crate::each::packages;
-use crate::output::{Failure, Output};
 use crate::readme::with_row;
+use xtask::{Failure, Output};
 
 const MANIFEST: &str = include_str!("../template/Cargo.toml.in");
 const MAIN: &str = include_str!("../template/main.rs.in");

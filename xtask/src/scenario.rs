@@ -5,7 +5,7 @@ use std::time::Instant;
 use argh::FromArgs;
 use netcheck::{Scenario, Voice};
 
-use crate::output::{Failure, Output};
+use xtask::{Failure, Output};
 
 /// Run scenarios against the real binaries, and show each step and its evidence.
 #[derive(FromArgs)]

@@ -17,8 +17,8 @@ mod tree;
 
 use argh::FromArgs;
 
-use crate::output::{Failure, Output};
 use tree::{Finding, Tree};
+use xtask::{Failure, Output};
 
 /// Check the project's own rules.
 #[derive(FromArgs)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::output::Failure;
+use xtask::Failure;
 
 /// Every file of the repository, read once.
 pub(super) struct Tree {

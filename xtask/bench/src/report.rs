@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::measure::Measure;
-use super::rivals::{C_EPOLL, C_FORK, C_PREFORK, Missing, Rival};
-use super::spread::{Spread, Verdict};
-use super::{Failed, Pins, Sample};
+use crate::measure::Measure;
+use crate::pins::Pins;
+use crate::rivals::{C_EPOLL, C_FORK, C_PREFORK, Missing, Rival};
+use crate::sample::{Failed, Sample, figures, ratio};
+use crate::spread::{Spread, Verdict};
 
 /// The claims: a server is at least so many times as fast as another. Against Python and socat only
 /// connections are claimed: a round trip or a copy is the kernel's work, and costs all much the
@@ -33,31 +34,15 @@ const BUT_BULK: [Measure; 5] = [
     Measure::RoundTrips(1000),
 ];
 
-/// The figures of one server in the order of the rounds.
-pub(super) fn figures(samples: &[Sample], measure: Measure, server: &str) -> Vec<f64> {
-    let wanted = |sample: &&Sample| sample.measure == measure && sample.server == server;
-    samples.iter().filter(wanted).map(|sample| sample.value).collect()
-}
-
-/// How many times as fast as `rival`, each round by itself; `None` when one of them is missing.
-fn ratio(samples: &[Sample], measure: Measure, server: &str, rival: &str) -> Option<Spread> {
-    let of = |name| samples.iter().filter(move |one| one.measure == measure && one.server == name);
-    let pairs = of(server).filter_map(|own| {
-        let other = of(rival).find(|other| other.round == own.round)?;
-        Some(own.value / other.value)
-    });
-    Spread::of(pairs.collect())
-}
-
 /// Where the report goes, and in which of its two forms.
-pub(super) struct Report<'a> {
-    pub(super) out: &'a mut dyn Write,
-    pub(super) json: bool,
+pub(crate) struct Report<'a> {
+    pub(crate) out: &'a mut dyn Write,
+    pub(crate) json: bool,
 }
 
 impl Report<'_> {
     /// Says how it is measured, and about how long that will take.
-    pub(super) fn opening(
+    pub(crate) fn opening(
         &mut self,
         rounds: u32,
         window: Duration,
@@ -83,7 +68,7 @@ impl Report<'_> {
     }
 
     /// Says which rivals are skipped, and why.
-    pub(super) fn missing(&mut self, missing: &[Missing]) -> io::Result<()> {
+    pub(crate) fn missing(&mut self, missing: &[Missing]) -> io::Result<()> {
         for (name, reason) in missing {
             let object = format!(r#""type":"skip","server":"{name}","reason":{}"#, string(reason));
             self.line(&format!("  --  {name} skipped: {reason}"), &object)?;
@@ -92,7 +77,7 @@ impl Report<'_> {
     }
 
     /// Says which measures a rival does not stand, and why.
-    pub(super) fn failed(&mut self, failed: &[Failed]) -> io::Result<()> {
+    pub(crate) fn failed(&mut self, failed: &[Failed]) -> io::Result<()> {
         for Failed { measure, server, reason } in failed {
             let measure = measure.title();
             let object = format!(
@@ -105,7 +90,7 @@ impl Report<'_> {
     }
 
     /// Writes the rates, and what became of the claims; whether none of them fails.
-    pub(super) fn result(&mut self, samples: &[Sample], rivals: &[Rival]) -> io::Result<bool> {
+    pub(crate) fn result(&mut self, samples: &[Sample], rivals: &[Rival]) -> io::Result<bool> {
         if self.json {
             for Sample { measure, server, round, value, cpu_us } in samples {
                 let measure = measure.title();
@@ -192,7 +177,7 @@ impl Report<'_> {
     }
 
     /// The last line.
-    pub(super) fn closing(
+    pub(crate) fn closing(
         &mut self,
         holds: bool,
         skipped: usize,
@@ -236,30 +221,6 @@ fn string(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_ratio_is_taken_within_a_round() {
-        let sample = |server, round, value| Sample {
-            measure: Measure::Bulk,
-            server,
-            round,
-            value,
-            cpu_us: 0.0,
-        };
-        // The machine is ten times as fast in the second round; both are twice as fast as C.
-        let samples = [
-            sample("a", 0, 2.0),
-            sample(C_FORK, 0, 1.0),
-            sample(C_FORK, 1, 10.0),
-            sample("a", 1, 20.0),
-            sample("b", 1, 5.0),
-        ];
-        let spread = ratio(&samples, Measure::Bulk, "a", C_FORK).unwrap();
-        assert_eq!((spread.min, spread.max), (2.0, 2.0));
-        // "b" failed in the first round: its only sample is not divided by that round's.
-        assert_eq!(ratio(&samples, Measure::Bulk, "b", C_FORK).unwrap().median, 0.5);
-        assert!(ratio(&samples, Measure::Bulk, "a", "absent").is_none());
-    }
 
     #[test]
     fn a_reason_cannot_break_the_json() {

@@ -16,10 +16,10 @@ use argh::FromArgs;
 use netcheck::{Need, Process, Run, Skip, need};
 use scenarios::chronyd::{self, Chronyd};
 
-use super::order::order;
-use super::rivals::{Missing, build, cargo, folder, source};
-use super::spread::{Spread, Verdict};
-use crate::output::Failure;
+use crate::order::order;
+use crate::rivals::{Missing, build, cargo, folder, source};
+use crate::spread::{Spread, Verdict};
+use xtask::Failure;
 
 const OURS: &str = "sntp-client";
 const USER: &str = "sntp-client --clock user";
@@ -33,7 +33,7 @@ const CHRONYD_ROUNDS: u32 = 3;
 /// Of fewer answers the p99 is the largest, and says nothing.
 const TO_SAY_P99: usize = 100;
 
-/// measure how far off sntp-client is, and how long it takes, beside rsntp and ntplib
+/// Measure how far off sntp-client is, and how long it takes, beside rsntp and ntplib.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench-clock")]
 pub(crate) struct Args {

@@ -1,17 +1,17 @@
 //! What some figures say, and how sure it is.
 
 /// Smallest, middle and largest of some figures.
-pub(super) struct Spread {
-    pub(super) min: f64,
-    pub(super) median: f64,
-    pub(super) max: f64,
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
     /// Where the median of very many would lie, with 95 % at least: nobody can say it of less than six.
-    pub(super) interval: Option<(f64, f64)>,
+    pub(crate) interval: Option<(f64, f64)>,
 }
 
 impl Spread {
     /// `None` of no figures.
-    pub(super) fn of(mut figures: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_by(f64::total_cmp);
         let (min, max) = (*figures.first()?, *figures.last()?);
         let below = figures.get((figures.len() - 1) / 2)?;
@@ -40,7 +40,7 @@ fn outside(figures: usize) -> Option<usize> {
 
 /// What the samples say of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Holds,
     /// The limit lies within the interval: more rounds would tell.
     Open,
@@ -49,7 +49,7 @@ pub(super) enum Verdict {
 
 impl Verdict {
     /// How a report calls it.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Holds => "ok",
             Self::Open => "open",
@@ -57,7 +57,7 @@ impl Verdict {
         }
     }
 
-    pub(super) fn of(ratio: &Spread, at_least: f64) -> Self {
+    pub(crate) fn of(ratio: &Spread, at_least: f64) -> Self {
         match ratio.interval {
             Some((low, _)) if low >= at_least => Self::Holds,
             Some((_, high)) if high < at_least => Self::Fails,

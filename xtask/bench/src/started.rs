@@ -7,18 +7,18 @@ use std::time::Duration;
 use netcheck::{Process, Run, evidence};
 use nix::sched::CpuSet;
 
-use super::rivals::{C_PREFORK, PORT, Rival};
+use crate::rivals::{C_PREFORK, PORT, Rival};
 
 /// How long a rival may take from its start until it listens.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A started rival; dropped, it is killed with its children.
-pub(super) struct Started {
+pub(crate) struct Started {
     process: Process,
     /// Whether its children stay.
     workers: bool,
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Rival {
@@ -26,7 +26,7 @@ impl Rival {
     ///
     /// # Errors
     /// It does not listen within 10 s.
-    pub(super) fn start(&self, cpu: Option<CpuSet>) -> Result<Started, String> {
+    pub(crate) fn start(&self, cpu: Option<CpuSet>) -> Result<Started, String> {
         let told = self.args.iter().any(|arg| arg.to_string_lossy().contains(PORT));
         let port = if told { free_port().map_err(|why| why.to_string())? } else { 0 };
         let args =
@@ -52,13 +52,13 @@ fn free_port() -> io::Result<u16> {
 }
 
 impl Started {
-    pub(super) fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.process.pid()
     }
 
     /// Waits until its children have ended and are reaped: the next sample must not pay for them.
     /// A second at most: Python reaps only every half second.
-    pub(super) fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let childless = || evidence::children(self.process.pid()).is_empty().then_some(());
         if !self.workers {
             let _ = evidence::wait_until(Duration::from_secs(1), childless);

@@ -6,15 +6,15 @@ use std::time::Duration;
 use netcheck::{Process, Run, evidence};
 use nix::sched::CpuSet;
 
-use super::rivals::Rival;
-use super::started::Started;
+use crate::rivals::Rival;
+use crate::started::Started;
 
 /// What no single run of echo-load takes longer than, beside its window.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One thing that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Measure {
+pub(crate) enum Measure {
     /// Connect, send 64 bytes, read 64 back, close; so many of them in flight at every moment.
     Connections(u16),
     /// 64 bytes there and back, on so many connections at once.
@@ -27,7 +27,7 @@ pub(super) enum Measure {
 
 impl Measure {
     /// Everything that has a rate, in the order of the report.
-    pub(super) const RATES: [Self; 6] = [
+    pub(crate) const RATES: [Self; 6] = [
         Self::Connections(1),
         Self::Connections(8),
         Self::Connections(64),
@@ -37,14 +37,14 @@ impl Measure {
     ];
 
     /// What one sample tells as well as many.
-    pub(super) const ONCE: [Self; 2] = [Self::Memory(1_000), Self::Memory(10_000)];
+    pub(crate) const ONCE: [Self; 2] = [Self::Memory(1_000), Self::Memory(10_000)];
 
     /// Those in which a server has to fork.
-    pub(super) const CONNECTIONS: [Self; 3] =
+    pub(crate) const CONNECTIONS: [Self; 3] =
         [Self::Connections(1), Self::Connections(8), Self::Connections(64)];
 
     /// The name in the report, with the unit of its figures.
-    pub(super) fn title(self) -> String {
+    pub(crate) fn title(self) -> String {
         match self {
             Self::Connections(in_flight) => format!("connections/s, {in_flight} in flight"),
             Self::RoundTrips(1) => "round trips/s".to_owned(),
@@ -55,7 +55,7 @@ impl Measure {
     }
 
     /// The name of its chart.
-    pub(super) fn file(self) -> String {
+    pub(crate) fn file(self) -> String {
         match self {
             Self::Connections(in_flight) => format!("connections-{in_flight}"),
             Self::RoundTrips(connections) => format!("round-trips-{connections}"),
@@ -65,12 +65,12 @@ impl Measure {
     }
 
     /// Whether less is better.
-    pub(super) fn is_cost(self) -> bool {
+    pub(crate) fn is_cost(self) -> bool {
         matches!(self, Self::Memory(_))
     }
 
     /// Whether that server can hold so many clients at once.
-    pub(super) fn is_for(self, rival: &Rival) -> bool {
+    pub(crate) fn is_for(self, rival: &Rival) -> bool {
         match self {
             Self::RoundTrips(clients) | Self::Memory(clients) => clients <= rival.clients,
             Self::Connections(_) | Self::Bulk => true,
@@ -89,18 +89,18 @@ impl Measure {
 }
 
 /// One figure, and what it cost the server.
-pub(super) struct Figure {
+pub(crate) struct Figure {
     /// In the unit of [`Measure::title`].
-    pub(super) value: f64,
+    pub(crate) value: f64,
     /// CPU of the server and its children in microseconds for each message or connection; 0 where
     /// that is not counted.
-    pub(super) cpu_us: f64,
+    pub(crate) cpu_us: f64,
 }
 
 /// The client, and the CPU that it has for itself.
-pub(super) struct Load {
-    pub(super) program: PathBuf,
-    pub(super) cpu: Option<CpuSet>,
+pub(crate) struct Load {
+    pub(crate) program: PathBuf,
+    pub(crate) cpu: Option<CpuSet>,
 }
 
 impl Load {
@@ -108,7 +108,7 @@ impl Load {
     ///
     /// # Errors
     /// What echo-load says: no connection, a byte that came back wrong, a server that hangs.
-    pub(super) fn take(
+    pub(crate) fn take(
         &self,
         measure: Measure,
         server: &Started,

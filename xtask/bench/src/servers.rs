@@ -14,29 +14,22 @@
 //! less is not always the one that is seen to do more. On one (`--one-cpu`) the pace is what a message
 //! costs both ends together, and nobody has to be woken on another one.
 
-mod chart;
-pub(crate) mod clock;
-mod measure;
-mod order;
-mod report;
-mod rivals;
-mod spread;
-mod started;
-
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::sched::CpuSet;
+use xtask::Failure;
 
-use crate::output::Failure;
-use measure::{Figure, Load, Measure};
-use report::Report;
-use rivals::{Field, Rival};
-use started::Started;
+use crate::measure::{Figure, Load, Measure};
+use crate::pins::Pins;
+use crate::report::Report;
+use crate::rivals::{Field, Rival};
+use crate::sample::{Failed, Sample};
+use crate::started::Started;
+use crate::{chart, rivals};
 
 /// How long a new server is loaded before its first sample.
 const WARM_UP: Duration = Duration::from_millis(50);
@@ -46,7 +39,7 @@ const WARM_UP: Duration = Duration::from_millis(50);
 const A_SAMPLE: Duration = Duration::from_millis(120);
 const STARTS: Duration = Duration::from_millis(2_000);
 
-/// measure every echo server against C, tokio, Go, Python and socat
+/// Measure every echo server against C, tokio, Go, Python and socat.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench")]
 pub(crate) struct Args {
@@ -69,23 +62,6 @@ pub(crate) struct Args {
     /// one JSON object a line instead of the tables
     #[argh(switch)]
     json: bool,
-}
-
-/// One measured figure, in the unit of its measure.
-struct Sample {
-    measure: Measure,
-    server: &'static str,
-    round: u32,
-    value: f64,
-    /// CPU of the server for each message or connection, in microseconds.
-    cpu_us: f64,
-}
-
-/// A measure that a rival does not stand: one that loses bytes has no speed.
-struct Failed {
-    measure: Measure,
-    server: &'static str,
-    reason: String,
 }
 
 /// Runs the comparison and writes its report; whether no limit fails.
@@ -116,7 +92,7 @@ fn compare(args: &Args, chosen: &BTreeSet<&str>, out: &mut dyn Write) -> Result<
 
     let start = Instant::now();
     if let Some(pins) = &pins {
-        sched_setaffinity(Pid::from_raw(0), &pins.load).map_err(|why| format!("pin: {why}"))?;
+        pins.pin_this_process().map_err(|why| format!("sched_setaffinity: {why}"))?;
     }
     let load = Load { program: echo_load, cpu: pins.as_ref().map(|pins| pins.load) };
     let cpu = pins.as_ref().map(|pins| pins.servers);
@@ -202,40 +178,9 @@ impl Bench {
     }
 }
 
-/// Where the servers run, with all their children, and where the load. Left to the scheduler, it
-/// would be its choice, and not the server, that is measured.
-struct Pins {
-    servers: CpuSet,
-    load: CpuSet,
-    /// The same in words.
-    text: String,
-}
-
-impl Pins {
-    /// The first two CPUs that this process may use, or the first alone; `None` when there are not as
-    /// many.
-    fn new(one: bool) -> Option<Self> {
-        let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
-        let mut cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
-        let first = cpus.next()?;
-        let second = if one { first } else { cpus.next()? };
-        let (mut servers, mut load) = (CpuSet::new(), CpuSet::new());
-        servers.set(first).ok()?;
-        load.set(second).ok()?;
-        Some(Self { servers, load, text: format!("servers on CPU {first}, load on CPU {second}") })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_cpu_is_shared_and_two_are_not() {
-        let Pins { servers, load, .. } = Pins::new(true).unwrap();
-        assert_eq!(servers, load);
-        assert!(Pins::new(false).is_none_or(|Pins { servers, load, .. }| servers != load));
-    }
 
     #[test]
     fn what_cannot_be_obeyed_is_refused_before_anything_is_built() {

@@ -5,11 +5,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::measure::Measure;
-use super::report::figures;
-use super::rivals::Rival;
-use super::spread::Spread;
-use super::{Sample, rivals};
+use crate::measure::Measure;
+
+use crate::rivals;
+use crate::rivals::Rival;
+use crate::sample::{Sample, figures};
+use crate::spread::Spread;
 
 /// In pixels: the names, the bars, the figures beside them, and one row.
 const NAMES: f64 = 170.0;
@@ -36,7 +37,7 @@ struct Bar {
 ///
 /// # Errors
 /// What creating the folder or writing a file says.
-pub(super) fn write(folder: &Path, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
+pub(crate) fn write(folder: &Path, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for measure in Measure::RATES.into_iter().chain(Measure::ONCE) {
         let bar = |rival: &Rival| {

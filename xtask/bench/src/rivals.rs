@@ -10,10 +10,10 @@ use std::time::Duration;
 use netcheck::{Need, Run, need, workspace};
 
 /// The C servers: what those of the same kind are divided by.
-pub(super) const C_FORK: &str = "C fork";
-pub(super) const C_PREFORK: &str = "C prefork";
-pub(super) const C_THREAD: &str = "C thread";
-pub(super) const C_EPOLL: &str = "C epoll";
+pub(crate) const C_FORK: &str = "C fork";
+pub(crate) const C_PREFORK: &str = "C prefork";
+pub(crate) const C_THREAD: &str = "C thread";
+pub(crate) const C_EPOLL: &str = "C epoll";
 
 /// As `cc -static` links: without it the loader of a position-independent program writes to pages
 /// that each fork has then to copy.
@@ -25,7 +25,7 @@ const C_MUSL: &str = "C fork, musl";
 
 /// Stands for a free port in the arguments of a server that is told one: it does not say which it
 /// was given, nor when it listens.
-pub(super) const PORT: &str = "{port}";
+pub(crate) const PORT: &str = "{port}";
 
 const SOCAT: &str = "TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr,backlog=1024";
 
@@ -35,22 +35,22 @@ const NCAT: [&str; 7] = ["-lkn", "-m", "1100", "-e", "/bin/cat", "127.0.0.1", PO
 const TCPSERVER: [&str; 8] = ["-HRl0", "-c", "1100", "-b", "1024", "127.0.0.1", PORT, "/bin/cat"];
 
 /// A server that can be started any number of times.
-pub(super) struct Rival {
+pub(crate) struct Rival {
     /// The name in the report.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// The rival whose rates its own are divided by: the C server of the same kind and linkage.
-    pub(super) baseline: &'static str,
+    pub(crate) baseline: &'static str,
     /// How many clients at once it is asked to hold at most.
-    pub(super) clients: u16,
-    pub(super) program: PathBuf,
-    pub(super) args: Vec<OsString>,
+    pub(crate) clients: u16,
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<OsString>,
 }
 
 /// A program and its arguments.
 type Command = (PathBuf, Vec<OsString>);
 
 /// A rival that this machine cannot run: its name, and what it needs.
-pub(super) type Missing = (&'static str, String);
+pub(crate) type Missing = (&'static str, String);
 
 /// How a server is built or found.
 enum How {
@@ -101,17 +101,17 @@ const FIELD: [(&str, &str, u16, How); 25] = [
 ];
 
 /// Whether it is one of ours, in whatever build.
-pub(super) fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     let ours = FIELD.iter().filter(|(.., how)| matches!(how, How::Ours(_)));
     ours.map(|(ours, ..)| ours).any(|ours| name.starts_with(ours))
 }
 
 /// Everything that can be measured here.
-pub(super) struct Field {
-    pub(super) rivals: Vec<Rival>,
-    pub(super) missing: Vec<Missing>,
+pub(crate) struct Field {
+    pub(crate) rivals: Vec<Rival>,
+    pub(crate) missing: Vec<Missing>,
     /// The client.
-    pub(super) echo_load: PathBuf,
+    pub(crate) echo_load: PathBuf,
 }
 
 /// The names that contain a part of `only`, which commas separate, and those that they are divided by;
@@ -119,7 +119,7 @@ pub(super) struct Field {
 ///
 /// # Errors
 /// One of the parts is in no name.
-pub(super) fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, String> {
+pub(crate) fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, String> {
     let names = || FIELD.iter().map(|(name, ..)| *name);
     let Some(only) = only else { return Ok(names().collect()) };
     let mut chosen = BTreeSet::new();
@@ -139,7 +139,7 @@ pub(super) fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, Strin
 ///
 /// # Errors
 /// Our own servers, or the client, cannot be built. Any other one is [`Missing`].
-pub(super) fn find(chosen: &BTreeSet<&str>) -> Result<Field, String> {
+pub(crate) fn find(chosen: &BTreeSet<&str>) -> Result<Field, String> {
     let echo_load = build("echo-load", &[], "")?;
     let folder = folder(&echo_load)?;
     let (mut rivals, mut missing) = (Vec::new(), Vec::new());
@@ -203,8 +203,8 @@ impl How {
 }
 
 /// A file of `xtask/bench`.
-pub(super) fn source(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("bench").join(file)
+pub(crate) fn source(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
 fn ours(program: PathBuf, options: &[&str]) -> Command {
@@ -213,13 +213,13 @@ fn ours(program: PathBuf, options: &[&str]) -> Command {
 }
 
 /// Builds a package of the workspace in the release profile.
-pub(super) fn build(package: &str, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
+pub(crate) fn build(package: &str, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
     let manifest = workspace().join("Cargo.toml");
     cargo(&manifest, &[&["--package", package], options].concat(), rustflags)
 }
 
 /// The path of what was built is the one that cargo reports.
-pub(super) fn cargo(manifest: &Path, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
+pub(crate) fn cargo(manifest: &Path, options: &[&str], rustflags: &str) -> Result<PathBuf, String> {
     let cargo = Run::program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "--quiet", "--locked", "--manifest-path"])
         .arg(manifest)
@@ -233,7 +233,7 @@ pub(super) fn cargo(manifest: &Path, options: &[&str], rustflags: &str) -> Resul
 }
 
 /// The folder for what is built only to be measured.
-pub(super) fn folder(program: &Path) -> Result<PathBuf, String> {
+pub(crate) fn folder(program: &Path) -> Result<PathBuf, String> {
     let target =
         program.ancestors().nth(2).ok_or("cargo's binary lies outside of a target folder")?;
     let folder = target.join("bench");

@@ -1,18 +1,62 @@
-//! What every command shares: where it writes, how it fails, and how it calls cargo.
+//! What every command shares, in this package and in those that it starts: how it reads its command line,
+//! where it writes, how it fails and ends, and how it calls cargo.
 
 use std::fmt;
 use std::io::{self, Write};
-use std::process::Command;
+use std::process::{Command, ExitCode};
+
+use argh::FromArgs;
+
+/// Reads the command line, runs the command, and ends with 0 (done, everything holds), 1 (a check failed)
+/// or 2 (usage), so that a script can tell the three apart.
+pub fn main<C: FromArgs>(run: impl FnOnce(C, &mut Output) -> Result<bool, Failure>) -> ExitCode {
+    let mut out = Output::stdout();
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    match parse(words).and_then(|command| run(command, &mut out)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(Failure::Help(text)) => ExitCode::from(u8::from(out.line(text.trim_end()).is_err())),
+        Err(failure) => {
+            // A closed stderr leaves nobody to tell; the exit code still says it.
+            let _ = writeln!(io::stderr(), "xtask: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Reads a command line. argh alone refuses `--repeat=3` and `-h`, which everyone types.
+///
+/// # Errors
+/// Help was asked for, or the words are no command.
+pub fn parse<C: FromArgs>(words: impl Iterator<Item = String>) -> Result<C, Failure> {
+    let mut split = Vec::new();
+    for word in words {
+        match word.split_once('=') {
+            Some((option, value)) if option.starts_with("--") => {
+                split.extend([option.to_owned(), value.to_owned()]);
+            }
+            _ if word == "-h" => split.push("--help".to_owned()),
+            _ => split.push(word),
+        }
+    }
+    let words: Vec<&str> = split.iter().map(String::as_str).collect();
+    match C::from_args(&["cargo xtask"], &words) {
+        Ok(command) => Ok(command),
+        Err(exit) if exit.status.is_ok() => Err(Failure::Help(exit.output)),
+        Err(exit) => Err(Failure::Usage(exit.output.trim_end().to_owned())),
+    }
+}
 
 /// Standard output, for whom a closed pipe (`cargo xtask list | head -1`) is no error: what follows
 /// is dropped, and the command runs on, so that its exit code still tells whether the checks hold.
-pub(crate) struct Output {
+pub struct Output {
     to: Box<dyn Write>,
     closed: bool,
 }
 
 impl Output {
-    pub(crate) fn stdout() -> Output {
+    /// Standard output.
+    pub fn stdout() -> Output {
         Output::to(Box::new(io::stdout()))
     }
 
@@ -21,12 +65,12 @@ impl Output {
     }
 
     /// Writes one line, or several when `text` has newlines in it.
-    pub(crate) fn line(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
+    pub fn line(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
         self.begin(format_args!("{text}\n"))
     }
 
     /// Writes the beginning of a line at once, for a step whose end takes its time.
-    pub(crate) fn begin(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
+    pub fn begin(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
         write!(self, "{text}").and_then(|()| self.flush()).map_err(Failure::Output)
     }
 
@@ -61,7 +105,7 @@ impl Write for Output {
 
 /// Why a command gives no answer. (A check that fails is an answer: `Ok(false)`, exit code 1.)
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// `--help` was asked for: stdout, exit code 0.
     Help(String),
     /// The command line cannot be obeyed: exit code 2.
@@ -73,7 +117,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn exit_code(&self) -> u8 {
+    /// The code that a program ends with.
+    pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Help(_) => 0,
             Failure::Broken(_) | Failure::Output(_) => 1,
@@ -82,7 +127,7 @@ impl Failure {
     }
 
     /// A `Broken` that keeps what was attempted beside the operating system's reason.
-    pub(crate) fn at(attempt: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
+    pub fn at(attempt: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
         move |error| Failure::Broken(format!("{attempt}: {error}"))
     }
 }
@@ -97,7 +142,7 @@ impl fmt::Display for Failure {
 }
 
 /// The cargo that runs us, in the workspace's root: a `+toolchain` holds for its children too.
-pub(crate) fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
+pub fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words).current_dir(netcheck::workspace());
     command

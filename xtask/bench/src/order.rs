@@ -1,7 +1,7 @@
 //! In which order those that are compared have their turns.
 
 /// The turns of a round: each of the orders that there are comes once before one comes again.
-pub(super) fn order(round: u32, count: usize) -> Vec<usize> {
+pub(crate) fn order(round: u32, count: usize) -> Vec<usize> {
     let mut rest: Vec<usize> = (0..count).collect();
     let mut number = usize::try_from(round).unwrap_or(0);
     let mut order = Vec::new();
