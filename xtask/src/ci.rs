@@ -3,7 +3,7 @@
 //! Each step is a command that can be typed; a step that fails shows it, with what it said.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -54,8 +54,16 @@ const STEPS: &[Step] = &[
     }),
     ("install", || installed(&["--locked"])),
     ("install without the lockfile", || installed(&[])),
-    // One server without a limit: the bench still works, whatever the machine's pace is today.
-    ("bench", || checked(xtask("bench")?.args(["--quick", "--rounds", "1", "--only", "threaded"]))),
+    // One server without a limit, beside its debug build: the bench still works, whatever the machine's
+    // pace is today.
+    ("bench", || {
+        let debug = netcheck::bin("threaded-echo");
+        let mut beside = OsString::from("debug=");
+        beside.push(debug.parent().unwrap_or(&debug));
+        let mut bench = xtask("bench")?;
+        bench.args(["--quick", "--rounds", "1", "--only", "threaded", "--beside"]).arg(beside);
+        checked(&mut bench)
+    }),
     // One answer of each client says that it works, and no more.
     ("bench-clock", || match need(Need::Chronyd) {
         Ok(()) => checked(xtask("bench-clock")?.args(["--rounds", "1"])),

@@ -1,6 +1,7 @@
 //! The measured comparisons of this workspace with others: `cargo xtask bench` and `bench-clock` build and
 //! start this program. The servers and clients that ours are compared with lie beside its sources.
 
+mod beside;
 mod chart;
 mod clock;
 mod measure;

@@ -117,7 +117,28 @@ impl Report<'_> {
                 }
             }
         }
+        self.builds(samples, rivals)?;
         Ok(none_fails)
+    }
+
+    /// How ours compare with another build of the same servers. No claim: a change that is meant has its
+    /// price, and that is for a person to judge.
+    fn builds(&mut self, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
+        let builds = rivals.iter().filter_map(|rival| Some((rival.build_of?, rival.name)));
+        for (ours, other) in builds {
+            for measure in Measure::RATES.into_iter().chain(Measure::ONCE) {
+                // Nothing is a multiple of no memory at all.
+                let ratio = ratio(samples, measure, ours, other).filter(|it| it.max.is_finite());
+                let Some(ratio) = ratio else { continue };
+                let measure = measure.title();
+                let text = format!("  {:<6}{:<74}", "", format!("{ours} / {other}: {measure}"));
+                let object = format!(
+                    r#""type":"beside","measure":"{measure}","server":"{ours}","of":"{other}""#
+                );
+                self.ratio(text, object, &ratio)?;
+            }
+        }
+        Ok(())
     }
 
     fn table(&mut self, measure: Measure, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
@@ -164,11 +185,16 @@ impl Report<'_> {
     /// A claim, what became of it, the median ratio and its interval.
     fn check(&mut self, statement: &str, verdict: Verdict, ratio: &Spread) -> io::Result<()> {
         let word = verdict.word();
+        let text = format!("  {word:<6}{statement:<74}");
+        let object = format!(r#""type":"check","statement":"{statement}","verdict":"{word}""#);
+        self.ratio(text, object, ratio)
+    }
+
+    /// A line that ends with a median ratio and its interval.
+    fn ratio(&mut self, mut text: String, mut object: String, ratio: &Spread) -> io::Result<()> {
         let median = ratio.median;
-        let mut text = format!("  {word:<6}{statement:<74}{median:>5.2}");
-        let mut object = format!(
-            r#""type":"check","statement":"{statement}","verdict":"{word}","ratio":{median:.3}"#
-        );
+        text += &format!("{median:>5.2}");
+        object += &format!(r#","ratio":{median:.3}"#);
         if let Some((low, high)) = ratio.interval {
             text += &format!("  {low:.2}..{high:.2}");
             object += &format!(r#","low":{low:.3},"high":{high:.3}"#);
@@ -221,6 +247,28 @@ fn string(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_build_is_compared_with_its_interval_and_without_a_claim() {
+        let (ours, other, measure) = ("epoll-echo", "epoll-echo (before)", Measure::Bulk);
+        let rival = Rival {
+            name: other,
+            baseline: C_EPOLL,
+            build_of: Some(ours),
+            clients: 1,
+            program: "epoll-echo".into(),
+            args: Vec::new(),
+        };
+        let sample = |server, round, value| Sample { measure, server, round, value, cpu_us: 0.0 };
+        let rounds = (0..6).zip([1.0, 1.25, 1.5, 1.5, 1.75, 2.0]);
+        let pairs =
+            rounds.map(|(round, value)| [sample(ours, round, value), sample(other, round, 1.0)]);
+        let samples: Vec<Sample> = pairs.flatten().collect();
+        let mut out = Vec::new();
+        Report { out: &mut out, json: true }.builds(&samples, &[rival]).unwrap();
+        let expected = r#"{"type":"beside","measure":"bulk echo, MB/s","server":"epoll-echo","of":"epoll-echo (before)","ratio":1.500,"low":1.000,"high":2.000}"#;
+        assert_eq!(String::from_utf8(out).unwrap().trim_end(), expected);
+    }
 
     #[test]
     fn a_reason_cannot_break_the_json() {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use netcheck::{Need, Run, need, workspace};
 
+use crate::beside::Beside;
+
 /// The C servers: what those of the same kind are divided by.
 pub(crate) const C_FORK: &str = "C fork";
 pub(crate) const C_PREFORK: &str = "C prefork";
@@ -40,6 +42,8 @@ pub(crate) struct Rival {
     pub(crate) name: &'static str,
     /// The rival whose rates its own are divided by: the C server of the same kind and linkage.
     pub(crate) baseline: &'static str,
+    /// Which of ours it is another build of.
+    pub(crate) build_of: Option<&'static str>,
     /// How many clients at once it is asked to hold at most.
     pub(crate) clients: u16,
     pub(crate) program: PathBuf,
@@ -139,17 +143,27 @@ pub(crate) fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, Strin
 ///
 /// # Errors
 /// Our own servers, or the client, cannot be built. Any other one is [`Missing`].
-pub(crate) fn find(chosen: &BTreeSet<&str>) -> Result<Field, String> {
+pub(crate) fn find(chosen: &BTreeSet<&str>, beside: Option<&Beside>) -> Result<Field, String> {
     let echo_load = build("echo-load", &[], "")?;
     let folder = folder(&echo_load)?;
     let (mut rivals, mut missing) = (Vec::new(), Vec::new());
     for (name, baseline, clients, how) in FIELD.iter().filter(|(name, ..)| chosen.contains(name)) {
+        let mut add = |name, build_of, (program, args)| {
+            let clients = *clients;
+            rivals.push(Rival { name, baseline, build_of, clients, program, args });
+        };
         match how.command(name, &folder) {
-            Ok((program, args)) => {
-                rivals.push(Rival { name, baseline, clients: *clients, program, args });
-            }
+            Ok(command) => add(*name, None, command),
             Err(why) if matches!(how, How::Ours(_)) => return Err(why),
             Err(reason) => missing.push((*name, reason)),
+        }
+        if let (Some(beside), How::Ours(options)) = (beside, how) {
+            // Names live as long as the program.
+            let other: &'static str = beside.name(name).leak();
+            match beside.program(package(name)) {
+                Ok(program) => add(other, Some(*name), ours(program, options)),
+                Err(reason) => missing.push((other, reason)),
+            }
         }
     }
     Ok(Field { rivals, missing, echo_load })
@@ -161,10 +175,7 @@ impl How {
         // A folder of their own: with other flags in the same one, each build would undo the last.
         let target_dir = format!("--target-dir={}", folder.display());
         match self {
-            How::Ours(options) => {
-                let package = name.split(' ').next().unwrap_or(name);
-                Ok(ours(build(package, &[], "")?, options))
-            }
+            How::Ours(options) => Ok(ours(build(package(name), &[], "")?, options)),
             How::ForkingEcho(libc, rustflags) => {
                 let triple = format!("{}-unknown-linux-{libc}", env::consts::ARCH);
                 has_target(&triple)?;
@@ -205,6 +216,11 @@ impl How {
 /// A file of `xtask/bench`.
 pub(crate) fn source(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// The package of one of ours: its name in the report has options behind it.
+fn package(name: &str) -> &str {
+    name.split(' ').next().unwrap_or(name)
 }
 
 fn ours(program: PathBuf, options: &[&str]) -> Command {

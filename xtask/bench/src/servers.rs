@@ -23,6 +23,7 @@ use argh::FromArgs;
 use nix::sched::CpuSet;
 use xtask::Failure;
 
+use crate::beside::Beside;
 use crate::measure::{Figure, Load, Measure};
 use crate::pins::Pins;
 use crate::report::Report;
@@ -56,6 +57,10 @@ pub(crate) struct Args {
     /// divided by
     #[argh(option)]
     only: Option<String>,
+    /// another build of our servers in the same rounds, NAME=PATH: its name in the report, and the
+    /// folder of its programs
+    #[argh(option, arg_name = "name=path")]
+    beside: Option<Beside>,
     /// a folder for a chart of each measure (SVG)
     #[argh(option)]
     charts: Option<PathBuf>,
@@ -83,7 +88,10 @@ fn compare(args: &Args, chosen: &BTreeSet<&str>, out: &mut dyn Write) -> Result<
     let mut report = Report { out, json: args.json };
     let unwritten = |why: io::Error| format!("write the report: {why}");
 
-    let Field { rivals, missing, echo_load } = rivals::find(chosen)?;
+    let Field { rivals, missing, echo_load } = rivals::find(chosen, args.beside.as_ref())?;
+    if args.beside.is_some() && rivals.iter().all(|rival| rival.build_of.is_none()) {
+        return Err("--beside: that folder has none of the chosen servers".to_owned());
+    }
     let pins = Pins::new(args.one_cpu);
     let a_round = (rivals.len() * Measure::RATES.len()) as f64 * (window + A_SAMPLE).as_secs_f64();
     let estimate = f64::from(rounds) * (a_round + STARTS.as_secs_f64());
@@ -169,7 +177,7 @@ impl Bench {
             Ok(Figure { value, cpu_us }) => {
                 self.samples.push(Sample { measure, server: name, round, value, cpu_us });
             }
-            Err(why) if rivals::is_ours(name) => {
+            Err(why) if rival.build_of.is_none() && rivals::is_ours(name) => {
                 return Err(format!("{name}, {}: {why}", measure.title()));
             }
             Err(reason) => self.failed.push(Failed { measure, server: name, reason }),
@@ -186,7 +194,15 @@ mod tests {
     fn what_cannot_be_obeyed_is_refused_before_anything_is_built() {
         let args = |only: Option<&str>, rounds| {
             let only = only.map(str::to_owned);
-            Args { rounds, quick: true, one_cpu: false, only, charts: None, json: false }
+            Args {
+                rounds,
+                quick: true,
+                one_cpu: false,
+                only,
+                beside: None,
+                charts: None,
+                json: false,
+            }
         };
         for wrong in [args(Some("nosuch"), None), args(None, Some(0))] {
             let mut said = Vec::new();
