@@ -103,7 +103,7 @@ fn a_child_takes_memory_for_what_it_receives_only() -> Result<(), Skip> {
 }
 
 fn twenty_children_killed_harm_nobody() -> Result<(), Skip> {
-    let server = start(&["--max-children", "30"]);
+    let server = start(&["--max-clients", "30"]);
     let mut survivor = served(server.address()).unwrap();
     let own = evidence::children(server.pid());
     let mut victims: Vec<TcpStream> = (0..20).map(|_| served(server.address()).unwrap()).collect();

@@ -78,7 +78,7 @@ fn kinds() -> Vec<Kind> {
             && calls.iter().any(|call| call == "listen")
         {
             let help = Run::new(&name).arg("--help").finish().stdout_text();
-            let limits = ["--max-clients", "--max-children", "--workers"];
+            let limits = ["--max-clients", "--workers"];
             let limit = limits.into_iter().find(|limit| help.contains(limit));
             let variants = ["--edge", "--reuse-port"].into_iter().filter(|v| help.contains(v));
             kinds.extend(std::iter::once(None).chain(variants.map(Some)).map(|variant| Kind {
@@ -148,7 +148,7 @@ impl Kind {
 
     /// Each client costs this one process a descriptor.
     fn serves_from_one_process(&self) -> bool {
-        self.limit == Some("--max-clients")
+        self.limit == Some("--max-clients") && !self.calls.iter().any(|call| call == "fork")
     }
 
     fn variant(&self) -> &str {

@@ -142,8 +142,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         if let Some(why) = stop.is_over(now) {
             clients.all.iter_mut().for_each(|(_, client)| client.end(why));
             break;
-        }
-        if rang || signal {
+        } else if rang || signal {
             timer.ring_at(stop.deadline(idle.next))?;
         }
     }

@@ -19,7 +19,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
 }
 
 fn waits(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("forking-echo", ["--port", "0", "--max-children", "2"]);
+    let server = story.serve("forking-echo", ["--port", "0", "--max-clients", "2"]);
     let (first, second) = (served(server.address())?, served(server.address())?);
     let full = evidence::children(server.pid());
     let evidence = format!("{full:?} (/proc/{}/task)", server.pid());
@@ -60,7 +60,7 @@ fn waits(story: &mut Story) -> Result<(), Halt> {
 }
 
 fn refuses(story: &mut Story) -> Result<(), Halt> {
-    let args = ["--port", "0", "--max-children", "1", "--when-full", "refuse"];
+    let args = ["--port", "0", "--max-clients", "1", "--when-full", "refuse"];
     let server = story.serve("forking-echo", args);
     let held = served(server.address())?;
     // A close with bytes of the client unread is a RST, which any of its calls may report.
