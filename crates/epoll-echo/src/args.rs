@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// time that clients have to finish after SIGTERM (5s)
     #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
     pub(crate) grace: Span,
-    /// be told once of what there is to do, and not as long as there is
+    /// edge-triggered (EPOLLET): report a change once
     #[argh(switch)]
     pub(crate) edge: bool,
     /// JSON Lines on standard output

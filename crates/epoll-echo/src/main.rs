@@ -1,18 +1,18 @@
 //! Echo what each peer sends, all connections in one thread, with `epoll`.
 //!
 //! # What it shows
-//! `poll` is told about all clients in each call; here the list stays in the kernel, `epoll_ctl`
-//! changes it, and `epoll_wait` returns only those that are ready: ten thousand idle clients cost
+//! `poll` is given all clients in each call. Here the list stays in the kernel: `epoll_ctl` changes
+//! it, and `epoll_wait` returns only those that are ready, so that ten thousand idle clients cost
 //! memory and no time. Level-triggered, a client is reported as long as there is something to do, as
-//! with `poll`; edge-triggered (`--edge`) once, when that begins, and whoever does not go on until
-//! EAGAIN never hears of the rest. Asking until EAGAIN is a call more: seen with a hundred clients,
-//! 3.0 system calls a message, without it 1.9. Time is a descriptor as well (`timerfd`), as signals
-//! are: with a time-out, each call that waits would set a timer and take it back, which was a
-//! twentieth of the CPU that a round trip took.
+//! with `poll`. Edge-triggered (`--edge`), a change is reported once: a server that does not continue
+//! until EAGAIN is not told of the rest, and the call that returns EAGAIN is one call more a message.
+//! The deadline is a descriptor on the list, as the signals are: with a timeout, each `epoll_wait`
+//! would set a timer and cancel it.
 //!
 //! # System calls
-//! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → `timerfd_create` → `epoll_create` →
-//! `epoll_ctl` → `timerfd_settime` → (`epoll_wait` → `accept` → `epoll_ctl`)* →
+//! In `netcore::listener::listen`: `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen`
+//! In `netcore::timer::Timer`: `timerfd_create`
+//! `epoll_create` → `epoll_ctl` → (`epoll_wait` → `accept` → `epoll_ctl`)* →
 //! (`epoll_wait` → `recv` → `send`)* → `close`
 //!
 //! # Try it
@@ -28,54 +28,93 @@
 //! # What can go wrong
 //! - Edge-triggered, a short `recv` is no proof that all was read: the peer's FIN may have come with
 //!   the bytes, and is not reported again. Only EAGAIN, or 0, is the end.
-//! - Edge-triggered, a peer that sends without pause keeps the loop to itself: after some steps the
-//!   others have their turn, and we have to remember that this one is not done.
-//! - `close` takes a descriptor off the list only if no other descriptor, of `dup` or of a forked
-//!   child, has the same connection open. Its events would go on, with a number that is ours no more.
-//! - `EPOLLOUT` asked for when there is nothing to send: it is always true, and the loop spins.
-//! - A full server that still asks about its listener spins too, and one that leaves a timer ringing.
+//! - Edge-triggered, a peer that sends without a pause would occupy the loop: after some steps the
+//!   server serves the others, and remembers that this client is not done.
+//! - `close` removes a descriptor from the list only if no other descriptor, from `dup` or in a forked
+//!   child, refers to the same connection. Otherwise its events continue, for a closed descriptor.
+//! - `EPOLLOUT` requested when there is nothing to send: it is always true, and the loop spins.
+//! - A full server whose list still has the listener spins too, and so does one that does not set an
+//!   expired timer again.
 //!
 //! # Next
-//! `poll-echo` hands the list over each time; `uring-echo` has the kernel make the calls too.
+//! `poll-echo` passes the list in each call; in `uring-echo` the kernel makes the calls too.
 //!
 //! # Source
 //! epoll(7), epoll_ctl(2), epoll_wait(2), timerfd_create(2); TLPI §63.4; the Python cookbook's
 //! recipe 2.4, select.epoll.
 
 mod args;
-mod clients;
-mod timer;
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{MsgFlags, recv, send};
+use slab::Slab;
+use socket2::Socket;
 
-use netcore::conversation::Conversation;
 use netcore::echo::BUFFER;
-use netcore::error::{Attempt, Error};
+use netcore::error::{Attempt, Error, errno};
 use netcore::idle::Idle;
 use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
-use netcore::log::{self, Log};
+use netcore::log::{self, Log, Record};
 use netcore::output::Output;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals};
+use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
+use netcore::signal::Signals;
 use netcore::stop::Stop;
+use netcore::timer::Timer;
 use netcore::{cli, recipe};
 
 use args::Args;
-use clients::Clients;
-use timer::Timer;
 
-/// What an event says of whom it is about: a client's place in the list, or one of these.
+/// The number that comes back with an event: a client's key in the slab, or one of these.
 const SIGNALS: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
 
 /// Events that one call returns at most.
 const EVENTS: usize = 256;
+
+/// Edge-triggered, how many steps one client is served before the others are.
+const STEPS: usize = 16;
+
+/// The clients, and those of them that have something to do.
+struct Clients<'a> {
+    epoll: Epoll,
+    edge: bool,
+    limits: Limits,
+    all: Slab<Client<'a>>,
+    /// Those that were just reported, and with --edge those that are not done.
+    ready: VecDeque<usize>,
+}
+
+/// One client's connection.
+struct Client<'a> {
+    stream: Socket,
+    peer: SocketAddr,
+    record: Record<'a>,
+    /// What the kernel had no room for. While there is any, nothing more is received: so it is never
+    /// more than one buffer, and a peer that does not read blocks in its own `send` at last.
+    unsent: Vec<u8>,
+    /// When bytes last went either way.
+    last: Instant,
+}
+
+/// What one step of an echo came to.
+enum Step {
+    /// Bytes went, and there may be more.
+    Again,
+    /// The kernel has nothing to receive, or no room to send.
+    Blocked,
+    /// The peer's FIN, or the reason to end before it.
+    Ended(Result<(), String>),
+}
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
@@ -84,72 +123,184 @@ fn main() -> ExitCode {
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
+    // echo-server writes these calls out.
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
     log::ready(listener.local()?, args.json, "", out)?;
 
-    let timer = Timer::new()?;
+    let mut timer = Timer::new()?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
-    epoll.add(&signals, report(SIGNALS, true)).attempt("epoll_ctl")?;
-    epoll.add(&listener, report(LISTENER, true)).attempt("epoll_ctl")?;
-    epoll.add(&timer, report(TIMER, true)).attempt("epoll_ctl")?;
+    epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).attempt("epoll_ctl")?;
+    epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).attempt("epoll_ctl")?;
+    epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER)).attempt("epoll_ctl")?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
-    let mut idle = Idle::new(args.idle_timeout);
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
-    let mut clients = Clients::new(epoll, args.edge, limits);
+    let mut idle = Idle::new(args.idle_timeout);
+    let (all, ready) = (Slab::new(), VecDeque::new());
+    let mut clients = Clients { epoll, edge: args.edge, limits, all, ready };
     let mut events = vec![EpollEvent::empty(); EVENTS];
     let mut buffer = vec![0; BUFFER];
-    timer.ring_at(stop.deadline(idle.next))?;
     while stop.listener.is_some() || !clients.all.is_empty() {
-        let count = match clients.epoll.wait(&mut events, clients.timeout()) {
+        timer.set(stop.deadline(idle.next))?;
+        // A client that is not done is served again after a look at the others.
+        let busy = !clients.ready.is_empty();
+        let timeout = if busy { EpollTimeout::ZERO } else { EpollTimeout::NONE };
+        let count = match clients.epoll.wait(&mut events, timeout) {
             Err(Errno::EINTR) => continue,
             waited => waited.attempt("epoll_wait")?,
         };
-        let (mut signal, mut connection, mut rang) = (false, false, false);
-        let was_full = clients.limits.is_full();
+        let (mut signal, mut connection) = (false, false);
         for event in events.iter().take(count) {
             match event.data() {
                 SIGNALS => signal = true,
                 LISTENER => connection = true,
-                TIMER => rang = true,
-                client => clients.ready.extend(usize::try_from(client)),
+                TIMER => {} // set again above
+                key => clients.ready.extend(usize::try_from(key)),
             }
         }
+
         let now = Instant::now();
-        clients.go_on(&mut buffer, now);
-        if idle.is_due(now) {
-            clients.end_idle(&idle, now);
+        let was_full = clients.limits.is_full();
+        serve_ready(&mut clients, &mut buffer, now);
+        end_idle(&mut clients, &mut idle, now);
+        if connection
+            && let Some(listener) = &mut stop.listener
+            && let Some((stream, peer)) = listener.accept(&log)?
+            && clients.limits.admit(peer)
+        {
+            let record = log.open(peer);
+            add(&mut clients, Client { stream, peer, record, unsent: Vec::new(), last: now });
         }
-        if let Some(listener) = &mut stop.listener {
-            if connection
-                && let Some((stream, peer)) = listener.accept(&log)?
-                && clients.limits.admit(peer)
-            {
-                clients.welcome(Conversation::new(stream, peer, log.open(peer), now));
-            }
-            // A full server is not told of its listener: the next clients wait in its queue.
-            if clients.limits.is_full() != was_full {
-                let mut event = report(LISTENER, was_full);
-                clients.epoll.modify(listener, &mut event).attempt("epoll_ctl")?;
-            }
+        if clients.limits.is_full() != was_full {
+            set_accepting(&clients, &stop)?;
         }
-        if signal {
-            stop.next_signal(now)?;
+        if signal && stop.next_signal(now)? == Some(SIGUSR1) {
+            clients.limits.report();
         }
         if let Some(why) = stop.is_over(now) {
-            clients.all.iter_mut().for_each(|(_, client)| client.end(why));
+            clients.all.iter().for_each(|(_, client)| client.record.close(Err(why.to_owned())));
             break;
-        } else if rang || signal {
-            timer.ring_at(stop.deadline(idle.next))?;
         }
     }
     Ok(())
 }
 
-/// What the kernel is to report of a descriptor that is only read, if anything.
-fn report(whom: u64, wanted: bool) -> EpollEvent {
-    EpollEvent::new(if wanted { EpollFlags::EPOLLIN } else { EpollFlags::empty() }, whom)
+/// What the kernel is to report of a client. Edge-triggered, that never changes.
+fn interest(clients: &Clients, key: usize, sending: bool) -> EpollEvent {
+    let flags = match (clients.edge, sending) {
+        (true, _) => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET,
+        (false, true) => EpollFlags::EPOLLOUT,
+        (false, false) => EpollFlags::EPOLLIN,
+    };
+    EpollEvent::new(flags, key as u64)
+}
+
+/// Adds a client to the list. ENOSPC: the list of the whole system is full, epoll(7).
+fn add<'a>(clients: &mut Clients<'a>, client: Client<'a>) {
+    let event = interest(clients, clients.all.vacant_key(), false);
+    match clients.epoll.add(&client.stream, event) {
+        Ok(()) => drop(clients.all.insert(client)),
+        Err(why) => {
+            clients.limits.leave(client.peer);
+            client.record.close(Err(format!("epoll_ctl: {}", errno(why))));
+        }
+    }
+}
+
+/// A full server does not have its listener on the list: new clients wait in the kernel's queue.
+fn set_accepting(clients: &Clients, stop: &Stop) -> Result<(), Error> {
+    let Some(listener) = &stop.listener else { return Ok(()) };
+    let full = clients.limits.is_full();
+    let flags = if full { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+    clients.epoll.modify(listener, &mut EpollEvent::new(flags, LISTENER)).attempt("epoll_ctl")
+}
+
+/// Serves every client that is ready: one step, or edge-triggered until there is no more to do.
+fn serve_ready(clients: &mut Clients, buffer: &mut [u8], now: Instant) {
+    let steps = if clients.edge { STEPS } else { 1 };
+    for _ in 0..clients.ready.len() {
+        let Some(key) = clients.ready.pop_front() else { break };
+        let Some(client) = clients.all.get_mut(key) else { continue };
+        let was_sending = !client.unsent.is_empty();
+        let mut step = Step::Again;
+        for _ in 0..steps {
+            step = echo(client, buffer, now);
+            if !matches!(step, Step::Again) {
+                break;
+            }
+        }
+        let sending = !client.unsent.is_empty();
+        match step {
+            Step::Ended(end) => close(clients, key, end),
+            Step::Again if clients.edge => clients.ready.push_back(key),
+            // Level-triggered, the kernel reports what was not done here.
+            _ if sending != was_sending && !clients.edge => {
+                let mut event = interest(clients, key, sending);
+                let Some(client) = clients.all.get(key) else { continue };
+                if let Err(why) = clients.epoll.modify(&client.stream, &mut event) {
+                    close(clients, key, Err(format!("epoll_ctl: {}", errno(why))));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Receives once and sends that back, or sends what was left; it never waits.
+#[expect(clippy::indexing_slicing, reason = "recv and send return at most the length they got")]
+fn echo(client: &mut Client, buffer: &mut [u8], now: Instant) -> Step {
+    let fd = client.stream.as_raw_fd();
+    let bytes = if client.unsent.is_empty() {
+        // The socket is a blocking one: without MSG_DONTWAIT a silent peer would stop the server.
+        match recv(fd, buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => return Step::Ended(Ok(())), // FIN: the peer has sent all that it wanted to send
+            Ok(received) => {
+                client.record.received(&buffer[..received]);
+                client.last = now;
+                &buffer[..received]
+            }
+            Err(Errno::EAGAIN) => return Step::Blocked,
+            Err(Errno::EINTR) => return Step::Again,
+            Err(why) => return Step::Ended(Err(format!("recv: {}", errno(why)))),
+        }
+    } else {
+        &client.unsent
+    };
+    // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let sent = loop {
+        match send(fd, bytes, flags) {
+            Ok(sent) => break sent,
+            Err(Errno::EAGAIN) => break 0,
+            Err(Errno::EINTR) => {}
+            Err(why) => return Step::Ended(Err(format!("send: {}", errno(why)))),
+        }
+    };
+    if sent > 0 {
+        client.record.sent(sent);
+        client.last = now;
+    }
+    client.unsent = bytes[sent..].to_vec(); // of no bytes: no memory
+    if client.unsent.is_empty() { Step::Again } else { Step::Blocked }
+}
+
+fn end_idle(clients: &mut Clients, idle: &mut Idle, now: Instant) {
+    if !idle.is_due(now) {
+        return;
+    }
+    let expired = |client: &Client| idle.expired(client.last, !client.unsent.is_empty(), now);
+    let ended = clients.all.iter().filter_map(|(key, client)| Some((key, expired(client)?)));
+    for (key, why) in ended.collect::<Vec<_>>() {
+        close(clients, key, Err(why));
+    }
+}
+
+/// Drops a client, which closes its connection: that removes it from the kernel's list too.
+fn close(clients: &mut Clients, key: usize, end: Result<(), String>) {
+    let client = clients.all.remove(key);
+    clients.limits.leave(client.peer);
+    client.record.close(end);
 }

@@ -20,9 +20,9 @@
 //! | [`listener`] | a listening socket, and what to do about each error of `accept` |
 //! | [`poll`] | poll(2) until a deadline |
 //! | [`stop`], [`idle`] | when a server of one thread stops, and which of its clients are idle |
+//! | [`timer`] | a deadline as a descriptor |
 //! | [`limits`] | how many clients at once, and of one address |
 //! | [`echo`] | the service itself, for servers with a process or a thread for each client |
-//! | [`conversation`] | the same, for servers that have all clients in one thread |
 //! | [`chat`] | frames, names and what a chat server tells, apart from any socket |
 //! | [`ntp`] | the time of a server: packets, instants, whom to believe |
 //! | [`local_time`] | instants as the clock on the wall shows them |
@@ -35,7 +35,6 @@ pub mod addr;
 pub mod chat;
 pub mod cli;
 pub mod connect;
-pub mod conversation;
 mod deadline;
 pub mod echo;
 mod errno;
@@ -61,6 +60,7 @@ pub mod stop;
 pub mod sys;
 pub mod text;
 pub mod time;
+pub mod timer;
 pub mod timestamp;
 
 // What the fuzz target checks from outside is checked by a test from inside, in the same words.

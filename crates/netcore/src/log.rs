@@ -87,8 +87,8 @@ impl Record<'_> {
     }
 
     /// The connection ended: at the end of the stream, or for the reason in the error.
-    pub fn close(self, end: Result<(), String>) {
-        let Record { log, peer, received, sent, since } = self;
+    pub fn close(&self, end: Result<(), String>) {
+        let Record { log, peer, received, sent, since } = *self;
         // Only a log that is written looks at the clock.
         let why = || end.as_ref().err().map_or("end of stream", String::as_str);
         log.event(

@@ -1,15 +1,15 @@
 //! Echo what each peer sends, all connections in one thread, with `poll`.
 //!
 //! # What it shows
-//! One thread serves everybody if it never waits for one of them. It asks the kernel who can be
-//! served, `poll`, and makes only calls that do not block. What a thread keeps on its stack while it
-//! waits has now to be remembered for each client: the bytes that the kernel had no room for. There
-//! is nothing to lock. Each call of `poll` hands over the list of all, and the kernel looks at each:
+//! One thread serves all clients if it never waits for one of them. `poll` says which can be served,
+//! and every other call is one that does not block. What a blocked thread keeps on its stack the
+//! server must now keep for each client: the bytes that the kernel had no room for. There is nothing
+//! to lock. Each call of `poll` passes the list of all clients, and the kernel looks at each one:
 //! with a thousand idle clients that is most of the work.
 //!
 //! # System calls
-//! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → (`poll` → `accept`)* →
-//! (`poll` → `recv` → `send`)* → `close`
+//! In `netcore::listener::listen`: `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen`
+//! (`poll` → `accept`)* → (`poll` → `recv` → `send`)* → `close`
 //!
 //! # Try it
 //! ```console
@@ -22,82 +22,69 @@
 //! ```
 //!
 //! # What can go wrong
-//! - One call that blocks stops everybody: `recv` on a connection that `poll` said is ready may still
-//!   find nothing. Hence `MSG_DONTWAIT` on each.
-//! - A peer that does not read: its bytes pile up in the server. Nothing more is received from it
-//!   until it has taken what it is owed.
-//! - `POLLOUT` asked for when there is nothing to send: it is always true, and the loop spins.
-//! - A full server that still asks about its listener spins too.
-//! - `POLLHUP` and `POLLERR` come unasked. They are no reason of their own: `recv` says which.
+//! - One call that blocks stops all clients: `recv` on a connection that `poll` reported may still
+//!   find nothing. Hence `MSG_DONTWAIT` on each call.
+//! - A peer that does not read: its bytes would pile up in the server. Nothing more is received from
+//!   it until it has taken what was left to send.
+//! - `POLLOUT` requested when there is nothing to send: it is always true, and the loop spins.
+//! - A full server that still polls its listener spins too.
+//! - `POLLHUP` and `POLLERR` are reported unrequested. `recv` says what they mean.
 //!
 //! # Next
-//! `threaded-echo` has a thread where this has a list; `epoll-echo` leaves the list in the kernel.
+//! `threaded-echo` has a thread where this has a list entry; `epoll-echo` leaves the list in the kernel.
 //!
 //! # Source
 //! poll(2), recv(2), fcntl(2); UNP §6.10 and §6.11, TLPI §63.2; the Python cookbook's recipe 2.3,
 //! select.select.
 
-use std::os::fd::AsFd;
+mod args;
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use argh::{ArgsInfo, FromArgs};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{MsgFlags, recv, send};
+use socket2::Socket;
 
-use netcore::addr::Host;
-use netcore::conversation::{Conversation, Step};
 use netcore::echo::BUFFER;
-use netcore::error::{Attempt, Error};
+use netcore::error::{Attempt, Error, errno};
 use netcore::idle::Idle;
 use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
-use netcore::log::{self, Log};
-use netcore::number::{at_least_one, whole};
+use netcore::log::{self, Log, Record};
 use netcore::output::Output;
 use netcore::poll::timeout_until;
-use netcore::port::ListenPort;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals};
+use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
+use netcore::signal::Signals;
 use netcore::stop::Stop;
-use netcore::time::{Span, Timeout};
 use netcore::{cli, recipe};
 
-/// Echo what each peer sends, all connections in one thread, with poll.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777")]
-#[argh(example = "{command_name} --port 0 --max-clients 8")]
-struct Args {
-    /// port to listen on: a number, a service name, or 0 for any that is free
-    #[argh(option, short = 'p')]
-    port: ListenPort,
-    /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
-    #[argh(option, default = "Host::LOOPBACK")]
-    host: Host,
-    /// connections that the kernel may queue (5)
-    #[argh(option, arg_name = "n", default = "5", from_str_fn(whole))]
-    backlog: u16,
-    /// clients at once (1000)
-    #[argh(option, arg_name = "n", default = "1000", from_str_fn(at_least_one))]
-    max_clients: usize,
-    /// clients at once of one address (no limit)
-    #[argh(option, arg_name = "n", default = "usize::MAX", from_str_fn(at_least_one))]
-    max_per_source: usize,
-    /// longest silence of a peer (60s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
-    idle_timeout: Timeout,
-    /// time that clients have to finish after SIGTERM (5s)
-    #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
-    grace: Span,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// log nothing
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-    /// log what each peer sends, escaped
-    #[argh(switch, short = 'v')]
-    verbose: bool,
+use args::Args;
+
+/// One client's connection.
+struct Client<'a> {
+    stream: Socket,
+    peer: SocketAddr,
+    record: Record<'a>,
+    /// What the kernel had no room for. While there is any, nothing more is received: so it is never
+    /// more than one buffer, and a peer that does not read blocks in its own `send` at last.
+    unsent: Vec<u8>,
+    /// When bytes last went either way.
+    last: Instant,
+}
+
+/// What one step of an echo came to.
+enum Step {
+    /// Bytes went, and there may be more.
+    Again,
+    /// The kernel has nothing to receive, or no room to send.
+    Blocked,
+    /// The peer's FIN, or the reason to end before it.
+    Ended(Result<(), String>),
 }
 
 fn main() -> ExitCode {
@@ -107,26 +94,28 @@ fn main() -> ExitCode {
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
+    // echo-server writes these calls out.
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
     log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut limits = Limits::new(log, args.max_clients, args.max_per_source);
     let mut idle = Idle::new(args.idle_timeout);
-    let mut clients: Vec<Conversation> = Vec::new();
+    let mut clients: Vec<Client> = Vec::new();
     let mut buffer = vec![0; BUFFER];
     while stop.listener.is_some() || !clients.is_empty() {
         let mut fds = vec![PollFd::new(stop.signals.as_fd(), PollFlags::POLLIN)];
-        // A full server does not ask about its listener: the next clients wait in the kernel's queue.
+        // A full server does not poll its listener: new clients wait in the kernel's queue.
         let open = stop.listener.as_ref().filter(|_| !limits.is_full());
         fds.extend(open.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         let others = fds.len();
         fds.extend(clients.iter().map(|client| {
-            let events = if client.is_sending() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
-            PollFd::new(client.as_fd(), events)
+            let sending = !client.unsent.is_empty();
+            let events = if sending { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+            PollFd::new(client.stream.as_fd(), events)
         }));
         match poll(&mut fds, timeout_until(stop.deadline(idle.next))) {
             Err(Errno::EINTR) => continue,
@@ -139,28 +128,74 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         let look = idle.is_due(now);
         let mut ready = ready.iter();
         clients.retain_mut(|client| {
-            let ready = ready.next() == Some(&true);
-            let ended = ready && client.step(&mut buffer, now) == Step::Ended
-                || look && client.end_if_idle(&idle, now);
-            if ended {
-                limits.leave(client.peer());
-            }
-            !ended // One that is not retained is dropped, and so closed.
+            let step = match ready.next() {
+                Some(true) => echo(client, &mut buffer, now),
+                _ if look => end_if_idle(client, &idle, now),
+                _ => Step::Blocked,
+            };
+            let Step::Ended(end) = step else { return true };
+            client.record.close(end);
+            limits.leave(client.peer);
+            false // a client that is not retained is dropped: close
         });
         if others.get(1) == Some(&true)
             && let Some(listener) = &mut stop.listener
             && let Some((stream, peer)) = listener.accept(&log)?
             && limits.admit(peer)
         {
-            clients.push(Conversation::new(stream, peer, log.open(peer), now));
+            let record = log.open(peer);
+            clients.push(Client { stream, peer, record, unsent: Vec::new(), last: now });
         }
-        if others.first() == Some(&true) {
-            stop.next_signal(now)?;
+        if others.first() == Some(&true) && stop.next_signal(now)? == Some(SIGUSR1) {
+            limits.report();
         }
         if let Some(why) = stop.is_over(now) {
-            clients.iter_mut().for_each(|client| client.end(why));
+            clients.iter().for_each(|client| client.record.close(Err(why.to_owned())));
             break;
         }
     }
     Ok(())
+}
+
+/// Receives once and sends that back, or sends what was left; it never waits.
+#[expect(clippy::indexing_slicing, reason = "recv and send return at most the length they got")]
+fn echo(client: &mut Client, buffer: &mut [u8], now: Instant) -> Step {
+    let fd = client.stream.as_raw_fd();
+    let bytes = if client.unsent.is_empty() {
+        // The socket is a blocking one: without MSG_DONTWAIT a silent peer would stop the server.
+        match recv(fd, buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) => return Step::Ended(Ok(())), // FIN: the peer has sent all that it wanted to send
+            Ok(received) => {
+                client.record.received(&buffer[..received]);
+                client.last = now;
+                &buffer[..received]
+            }
+            Err(Errno::EAGAIN) => return Step::Blocked,
+            Err(Errno::EINTR) => return Step::Again,
+            Err(why) => return Step::Ended(Err(format!("recv: {}", errno(why)))),
+        }
+    } else {
+        &client.unsent
+    };
+    // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let sent = loop {
+        match send(fd, bytes, flags) {
+            Ok(sent) => break sent,
+            Err(Errno::EAGAIN) => break 0,
+            Err(Errno::EINTR) => {}
+            Err(why) => return Step::Ended(Err(format!("send: {}", errno(why)))),
+        }
+    };
+    if sent > 0 {
+        client.record.sent(sent);
+        client.last = now;
+    }
+    client.unsent = bytes[sent..].to_vec(); // of no bytes: no memory
+    if client.unsent.is_empty() { Step::Again } else { Step::Blocked }
+}
+
+fn end_if_idle(client: &Client, idle: &Idle, now: Instant) -> Step {
+    let why = idle.expired(client.last, !client.unsent.is_empty(), now);
+    why.map_or(Step::Blocked, |why| Step::Ended(Err(why)))
 }

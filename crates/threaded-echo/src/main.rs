@@ -1,15 +1,15 @@
 //! Echo what each peer sends, a thread for each connection.
 //!
 //! # What it shows
-//! A thread shares everything with its parent that a forked child has copies of: one table of
-//! descriptors, so nobody has two of them to close; one address space, so the pages of the parent
-//! need no copies; one fate, so a crash ends all. It is cheaper to start, and what `waitpid` says of
-//! a child, `join` says of a thread. A thread can't be killed: to end one that waits in `recv`, its
-//! connection is shut down under it.
+//! A thread shares with its process all that a forked child has copies of: one table of descriptors,
+//! so there is no second copy to close; one address space, so no page is copied. A crash of one ends
+//! all. A thread costs less to start than a process; `join` is for a thread what `waitpid` is for a
+//! child. A thread cannot be killed: to end one that waits in `recv`, its connection is shut down.
 //!
 //! # System calls
-//! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → (`accept` → `pthread_create`)*, in
-//! the thread (`recv` → `send`)* → `close` → `write`; shutdown for those that are still there at the end
+//! In `netcore::listener::listen`: `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen`
+//! (`accept` → `pthread_create`)*, in the thread (`recv` → `send`)* → `close` → `write`; at the end
+//! shutdown of the connections that are left
 //!
 //! # Try it
 //! ```console
@@ -20,94 +20,62 @@
 //! client 2 <- pid 5124   19 bytes   0.61 ms
 //! 2 clients, 2 processes, each its own bytes
 //! ```
-//! What the client takes for process ids are those of two threads.
+//! The ids that the client prints are those of two threads.
 //!
 //! # What can go wrong
-//! - A descriptor is a number, and free again once it is closed: the next `accept` gets the same.
-//!   Whoever shuts down a connection of another thread has to know that it still is that one.
-//! - Libraries open files in any thread: glibc's malloc asks once how many processors there are. So
-//!   the descriptor that was closed to make room may be gone before it is needed: ask again.
-//! - Threads that nobody joins keep their stacks, detached ones nobody can wait for: the process
-//!   ends, and cuts their replies off.
-//! - `EAGAIN` from `pthread_create`: too many threads. That client is closed, the server goes on.
-//! - One connection that goes wrong in memory takes all others along; a forked child dies alone.
+//! - A descriptor is a number, and free again once it is closed: the next `accept` returns the same.
+//!   A thread that shuts down a connection of another must know that the number still means it.
+//! - Libraries open files in any thread: glibc's malloc once reads how many processors there are.
+//!   So the descriptor that was closed to make room may be taken before it is needed: try again.
+//! - A thread that is not joined keeps its stack. A detached thread cannot be waited for: the
+//!   process ends before its reply is sent.
+//! - `EAGAIN` from `pthread_create`: the limit of threads is reached. That client is closed, the
+//!   server serves the others.
+//! - A fault in one thread ends the process with all connections; a forked child dies alone.
 //!
 //! # Next
-//! `forking-echo` has a process where this has a thread; `poll-echo` has neither.
+//! `forking-echo` has a process in place of the thread; `poll-echo` has neither.
 //!
 //! # Source
 //! pthread_create(3), clone(2), shutdown(2), pipe(7); UNP §26.2 to §26.4, TLPI §29; the Python
 //! cookbook's recipe 2.2, ThreadingMixIn.
 
-mod threads;
+mod args;
+mod report;
 
-use std::os::fd::AsFd;
+use std::io::{Read, Write};
+use std::mem::take;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::unistd::getpid;
+use nix::sys::socket::{MsgFlags, send};
+use nix::unistd::{getpid, gettid};
+use socket2::Socket;
 
-use netcore::addr::Host;
-use netcore::echo::inherit_timeouts;
-use netcore::error::Error;
-use netcore::limits::{Limits, raise_rlimit_nofile};
+use netcore::echo::Buffer;
+use netcore::error::{Attempt, Error, errno};
+use netcore::limits::raise_rlimit_nofile;
 use netcore::listener::{Listener, listen};
-use netcore::log::{self, Log};
-use netcore::number::{at_least_one, whole};
+use netcore::log::{self, Log, Record};
 use netcore::output::Output;
-use netcore::port::ListenPort;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals, Woken};
-use netcore::time::{Span, Timeout};
+use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
+use netcore::signal::{Signals, Woken};
+use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
-use threads::{Ends, Threads, serve_one};
+use args::Args;
+use report::{Ends, Threads};
 
-/// Bytes of a thread's stack. Only the pages that it touches are ever there.
+/// Bytes of a thread's stack. Only the pages that it touches take memory.
 const STACK: usize = 128 * 1024;
-
-/// Echo what each peer sends, a thread for each connection.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777 --show-tid")]
-#[argh(example = "{command_name} --port 0 --max-clients 8")]
-struct Args {
-    /// port to listen on: a number, a service name, or 0 for any that is free
-    #[argh(option, short = 'p')]
-    port: ListenPort,
-    /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
-    #[argh(option, default = "Host::LOOPBACK")]
-    host: Host,
-    /// connections that the kernel may queue (5)
-    #[argh(option, arg_name = "n", default = "5", from_str_fn(whole))]
-    backlog: u16,
-    /// clients at once (1000)
-    #[argh(option, arg_name = "n", default = "1000", from_str_fn(at_least_one))]
-    max_clients: usize,
-    /// clients at once of one address (no limit)
-    #[argh(option, arg_name = "n", default = "usize::MAX", from_str_fn(at_least_one))]
-    max_per_source: usize,
-    /// longest silence of a peer (60s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
-    idle_timeout: Timeout,
-    /// time that clients have to finish after SIGTERM (5s)
-    #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
-    grace: Span,
-    /// begin each reply with the id of its thread
-    #[argh(switch)]
-    show_tid: bool,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// log nothing
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-    /// log what each peer sends, escaped
-    #[argh(switch, short = 'v')]
-    verbose: bool,
-}
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
@@ -117,46 +85,142 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     // Blocked before there is a thread: each inherits the mask, and none is interrupted.
-    let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
-    let socket = listen(local, args.backlog.into())?;
-    inherit_timeouts(&socket, args.idle_timeout)?;
+    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
+    socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
+    socket.set_write_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_SNDTIMEO")?;
     let mut listener = Listener::new(socket)?;
     let ends = Ends::new()?;
     let pid = if args.show_tid { format!(", pid {}", getpid()) } else { String::new() };
     log::ready(listener.local()?, args.json, &pid, out)?;
 
-    let limits = Limits::new(log, args.max_clients, args.max_per_source);
-    // Inside the scope threads may borrow what lives outside of it; it ends when they all have.
+    // Threads may borrow what lives outside of the scope: it ends when all of them have ended.
     thread::scope(|scope| {
-        let mut threads = Threads::new(log, &ends, limits);
+        let mut threads = Threads::new(log, &ends, args.max_clients, args.max_per_source);
         loop {
-            // A full server waits for a thread to end: the next clients wait in the kernel's queue.
+            // A full server waits for a thread to end: new clients wait in the kernel's queue.
             let full = threads.limits.is_full();
             let fd = if full { ends.as_fd() } else { listener.as_fd() };
             match signals.wait(Some(fd), PollFlags::POLLIN, None)? {
+                Woken::Signal(SIGUSR1) => threads.limits.report(),
                 Woken::Signal(_) => break,
                 Woken::Deadline => {}
                 Woken::Ready => {
-                    threads.join_ended();
+                    join_ended(&mut threads);
                     let Some((stream, peer)) = listener.accept(&log)? else { continue };
                     if !threads.limits.admit(peer) {
-                        continue; // Dropping the stream closes it.
+                        continue; // the drop of `stream` closes it
                     }
-                    let (stream, ends, number) = (Arc::new(stream), &ends, threads.next);
+                    let (stream, ends, number) = (Arc::new(stream), &ends, threads.next_number());
                     let weak = Arc::downgrade(&stream);
-                    let thread = thread::Builder::new().stack_size(STACK);
-                    let started = thread.spawn_scoped(scope, move || {
-                        serve_one(stream, peer, log, ends, args);
-                        ends.tell(number);
+                    let thread = thread::Builder::new().stack_size(STACK); // pthread_create
+                    let thread = thread.spawn_scoped(scope, move || {
+                        serve_client(stream, peer, number, log, ends, args);
                     });
-                    threads.started(peer, weak, started);
+                    match thread.attempt("pthread_create") {
+                        Ok(handle) => threads.started(number, peer, weak, handle),
+                        Err(error) => threads.start_failed(peer, &error),
+                    }
                 }
             }
         }
-        // From here on the kernel refuses new clients.
-        drop(listener);
-        threads.drain(&signals, args.grace.0)
+        drop(listener); // from here on the kernel refuses new clients
+        drain(&signals, &mut threads, args.grace.0)
     })
+}
+
+/// What a thread does: it serves one client, and says that it ends.
+fn serve_client(
+    stream: Arc<Socket>,
+    peer: SocketAddr,
+    number: u64,
+    log: Log,
+    ends: &Ends,
+    args: &Args,
+) {
+    let mut record = log.open(peer);
+    let prefix = if args.show_tid { format!("{}: ", gettid()) } else { String::new() };
+    let mut buffer = Buffer::untouched();
+    let end = echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record);
+    // A shutdown of ours looks like the peer's end of the stream.
+    let cut = ends.cut.load(Ordering::Relaxed);
+    record.close(if cut { Err("grace period expired".to_owned()) } else { end });
+    drop(stream); // close: the one descriptor of the connection, so no other has to be closed
+    // Eight bytes are written whole, or not at all (pipe(7)).
+    let _ = (&ends.write).write_all(&number.to_ne_bytes());
+}
+
+/// Sends back what the peer sends, until its FIN. The error is the reason to end before it.
+#[expect(clippy::indexing_slicing, reason = "send returns at most the length that it was given")]
+fn echo(
+    stream: &Socket,
+    buffer: &mut Buffer,
+    mut prefix: &str,
+    idle: Timeout,
+    record: &mut Record,
+) -> Result<(), String> {
+    loop {
+        let received = match buffer.recv(stream) {
+            Ok([]) => return Ok(()), // FIN: the peer has sent all that it wanted to send
+            Ok(received) => received,
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) => return Err(format!("timed out after {idle}")), // SO_RCVTIMEO
+            Err(why) => return Err(format!("recv: {}", errno(why))),
+        };
+        record.received(received);
+        for mut rest in [take(&mut prefix).as_bytes(), received] {
+            // The kernel takes what it has room for, which may be less than there is.
+            while !rest.is_empty() {
+                // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+                match send(stream.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
+                    Ok(sent) => {
+                        record.sent(sent);
+                        rest = &rest[sent..];
+                    }
+                    Err(Errno::EINTR) => {}
+                    // SO_SNDTIMEO
+                    Err(Errno::EAGAIN) => return Err(format!("send timed out after {idle}")),
+                    Err(why) => return Err(format!("send: {}", errno(why))),
+                }
+            }
+        }
+    }
+}
+
+/// Joins every thread that has ended: until then its stack is kept for its result.
+fn join_ended(threads: &mut Threads) {
+    let mut number = [0; 8];
+    while (&threads.ends.read).read_exact(&mut number).is_ok() {
+        if let Some((peer, handle)) = threads.ended(u64::from_ne_bytes(number)) {
+            let _ = handle.join(); // after its write the thread does nothing more
+            threads.limits.leave(peer);
+        }
+    }
+}
+
+/// Lets the clients finish, until the grace period expires or a second signal comes.
+fn drain(signals: &Signals, threads: &mut Threads, grace: Duration) -> Result<(), Error> {
+    let deadline = Instant::now().checked_add(grace);
+    while !threads.is_empty() {
+        match signals.wait(Some(threads.ends.as_fd()), PollFlags::POLLIN, deadline)? {
+            Woken::Ready => join_ended(threads),
+            Woken::Signal(SIGUSR1) => threads.limits.report(),
+            Woken::Signal(_) | Woken::Deadline => break,
+        }
+    }
+    Ok(())
+}
+
+/// Whatever ends the server, it leaves no thread behind, and the scope does not wait for a peer.
+impl Drop for Threads<'_> {
+    fn drop(&mut self) {
+        self.ends.cut.store(true, Ordering::Relaxed);
+        for stream in self.open_streams() {
+            // Its `recv` returns 0 now, and its `send` fails with EPIPE.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
 }

@@ -1,16 +1,17 @@
 //! Echo what each peer sends, all connections in one thread, with `io_uring`.
 //!
 //! # What it shows
-//! `epoll` says when a call would not block, and the call is still ours to make. Here the calls
-//! themselves are handed over: a request for a `recv` lies in memory that the kernel reads, and its
-//! result comes in memory that the kernel writes, when there is one. One `io_uring_enter` submits all
-//! that is new and waits for the first result. Seen with one client, a hundred, and a thousand: 1.9,
-//! 0.08 and 0.8 system calls a message, where `epoll-echo` makes 2.8, 1.9 and 1.9.
-//! In return a buffer is the kernel's until the result is there, and so is the connection.
+//! `epoll` says when a call would not block, and the server still makes the call. Here the calls
+//! themselves are submitted: a request for a `recv` lies in memory that the kernel reads, and its
+//! result comes in memory that the kernel writes. One `io_uring_enter` submits all new requests and
+//! waits for the first result, so that one system call may stand for many: with a hundred clients
+//! there are several messages for each. In return a buffer belongs to the kernel until the result of
+//! its request has come, and so does the connection.
 //!
 //! # System calls
-//! `io_uring_setup` → `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → (`io_uring_enter` →
-//! `accept`)* → `io_uring_enter`*, which stands for poll, recv and send → `close`
+//! `io_uring_setup`
+//! In `netcore::listener::listen`: `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen`
+//! (`io_uring_enter` → `accept`)* → `io_uring_enter`*, which stands for poll, recv and send → `close`
 //!
 //! # Try it
 //! ```console
@@ -25,12 +26,12 @@
 //! # What can go wrong
 //! - `ENOSYS`, `EPERM`: no io_uring in this kernel, or `kernel.io_uring_disabled`, or a container that
 //!   forbids it. `epoll-echo` works everywhere.
-//! - A buffer is freed, or lent to another request, while its request is under way: the kernel
-//!   writes into whatever lies there by then.
-//! - `close` ends no request that is under way: it holds the connection open, and a listener as well.
-//!   `shutdown` ends it, and its result says when the buffer is ours again.
-//! - The queue of requests is full: submit, and go on. The queue of results is not lost when it is
-//!   full, but the kernel then keeps a list of its own, which costs time.
+//! - A buffer is freed, or used for another request, while its request is under way: the kernel
+//!   writes into memory that belongs to something else by then.
+//! - `close` does not end a request that is under way: the request keeps the connection open, or the
+//!   listener. `shutdown` ends it, and its result says when the buffer is the server's again.
+//! - The submission queue is full: submit, and continue. When the completion queue is full no result
+//!   is lost, but the kernel then keeps a list in its own memory, which costs time.
 //!
 //! # Next
 //! `epoll-echo` makes the calls itself, when they will not block; `udp-echo` has no connections.
@@ -40,26 +41,42 @@
 //! goes on where its recipe 2.4 ends.
 
 mod args;
-mod clients;
-mod ring;
+mod report;
 
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use netcore::error::Error;
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, opcode, squeue};
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::MsgFlags;
+
+use netcore::error::{Attempt, Error, errno};
 use netcore::idle::Idle;
 use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log};
 use netcore::output::Output;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals};
+use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
+use netcore::signal::Signals;
 use netcore::stop::Stop;
 use netcore::{cli, recipe};
 
 use args::Args;
-use clients::Clients;
-use ring::{Ring, Whose};
+use report::{Client, Clients};
+
+/// The number that comes back with a result: a client's key in the slab, or one of these.
+const SIGNALS: u64 = u64::MAX;
+const LISTENER: u64 = u64::MAX - 1;
+
+/// Requests that one call submits at most, and results that wait to be read.
+const REQUESTS: u32 = 1024;
+const RESULTS: u32 = 4096;
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
@@ -68,58 +85,179 @@ fn main() -> ExitCode {
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
-    // Before there is a listener: a kernel without it refuses at once.
-    let mut ring = Ring::new()?;
 
+    // Before there is a listener: a kernel without io_uring refuses at once.
+    let mut ring = new_ring().attempt("io_uring_setup")?;
+    // echo-server writes these calls out.
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
     log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
-    let mut idle = Idle::new(args.idle_timeout);
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
-    let mut clients = Clients::new(&log, limits);
-    // Whether the ring has a request for them.
-    let (mut waits_for_signal, mut waits_for_client) = (false, false);
-    while stop.listener.is_some() || !clients.is_empty() {
-        if !waits_for_signal {
-            ring.readable(&stop.signals, Whose::Signals)?;
-            waits_for_signal = true;
+    let mut idle = Idle::new(args.idle_timeout);
+    let mut clients = Clients::new(limits);
+    // Whether a request of theirs is under way.
+    let (mut signal_requested, mut listener_requested) = (false, false);
+    while stop.listener.is_some() || !clients.all.is_empty() {
+        if !signal_requested {
+            submit(&mut ring, readable(&stop.signals, SIGNALS))?;
+            signal_requested = true;
         }
-        // A full server does not ask: the next clients wait in the kernel's queue. There is a
-        // request for accept, too; but what to do about its errors needs more than a number.
-        if let Some(listener) = &stop.listener
-            && !waits_for_client
-            && !clients.limits.is_full()
-        {
-            ring.readable(listener, Whose::Listener)?;
-            waits_for_client = true;
+        // A full server makes no request: new clients wait in the kernel's queue. There is a request
+        // for accept too, but what to do about its errors needs more than a number.
+        let open = stop.listener.as_ref().filter(|_| !clients.limits.is_full());
+        if let Some(listener) = open.filter(|_| !listener_requested) {
+            submit(&mut ring, readable(listener, LISTENER))?;
+            listener_requested = true;
         }
-        let results = ring.enter(stop.deadline(idle.next))?;
+        enter(&mut ring, stop.deadline(idle.next))?;
+
         let (mut signal, mut connection, now) = (false, false, Instant::now());
-        for (whose, result) in results {
-            match whose {
-                Whose::Signals => (signal, waits_for_signal) = (true, false),
-                Whose::Listener => (connection, waits_for_client) = (true, false),
-                Whose::Client(key) => clients.go_on(key, result, now, &mut ring)?,
+        let results = ring.completion().map(|entry| (entry.user_data(), entry.result()));
+        for (number, result) in results.collect::<Vec<_>>() {
+            match number {
+                SIGNALS => (signal, signal_requested) = (true, false),
+                LISTENER => (connection, listener_requested) = (true, false),
+                key => completed(&mut ring, &mut clients, key, result, now)?,
             }
+        }
+        if idle.is_due(now) {
+            end_all(&mut clients, |client| idle.expired(client.last, client.is_sending(), now));
         }
         if connection
             && let Some(listener) = &mut stop.listener
             && let Some((stream, peer)) = listener.accept(&log)?
+            && clients.limits.admit(peer)
         {
-            clients.welcome(stream, peer, now, &mut ring)?;
+            let key = clients.add(stream, peer, log.open(peer), now);
+            submit_next(&mut ring, &mut clients, key)?;
         }
-        if idle.is_due(now) {
-            clients.end_idle(&idle, now);
-        }
-        if signal {
-            stop.next_signal(now)?;
+        if signal && stop.next_signal(now)? == Some(SIGUSR1) {
+            clients.limits.report();
         }
         if let Some(why) = stop.is_over(now) {
-            clients.end_all(why);
+            end_all(&mut clients, |_| Some(why.to_owned()));
         }
     }
     Ok(())
+}
+
+fn new_ring() -> io::Result<IoUring> {
+    IoUring::builder()
+        .setup_cqsize(RESULTS)
+        // Results are written when this thread asks for them, and do not interrupt it.
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .build(REQUESTS)
+        // Linux 6.1 has both; an older kernel goes without.
+        .or_else(|_| IoUring::builder().setup_cqsize(RESULTS).build(REQUESTS))
+}
+
+/// A request that completes when there is something to read, or to accept: `poll`.
+fn readable(fd: &impl AsFd, number: u64) -> squeue::Entry {
+    let events = u32::try_from(PollFlags::POLLIN.bits()).unwrap_or_default();
+    opcode::PollAdd::new(Fd(fd.as_fd().as_raw_fd()), events).build().user_data(number)
+}
+
+/// Submits the one request of a client: to send what is left, or to receive more.
+#[expect(clippy::indexing_slicing, reason = "a result is at most the length that was submitted")]
+fn submit_next(ring: &mut IoUring, clients: &mut Clients, key: usize) -> Result<(), Error> {
+    let Some(client) = clients.all.get_mut(key) else { return Ok(()) };
+    let fd = Fd(client.stream.as_raw_fd());
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let entry = if client.is_sending() {
+        let rest = &client.buffer[client.sent..client.received];
+        // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+        let flags = MsgFlags::MSG_NOSIGNAL.bits();
+        opcode::Send::new(fd, rest.as_ptr(), length(rest)).flags(flags).build()
+    } else {
+        let buffer = &mut client.buffer;
+        opcode::Recv::new(fd, buffer.as_mut_ptr(), length(buffer)).build()
+    };
+    submit(ring, entry.user_data(key as u64))
+}
+
+/// Puts a request into the submission queue; `enter` submits what is in it.
+fn submit(ring: &mut IoUring, entry: squeue::Entry) -> Result<(), Error> {
+    // SAFETY: what a request points to is a client's buffer. It stays where it is as long as the
+    // client, which has one request at a time, and only `completed` removes it, with the result of
+    // that request. Until then the server neither reads nor writes the buffer.
+    #[expect(unsafe_code, reason = "requests are what this recipe shows")]
+    while unsafe { ring.submission().push(&entry) }.is_err() {
+        // The queue is full: the kernel takes all that is in it.
+        ring.submit().attempt("io_uring_enter")?;
+    }
+    Ok(())
+}
+
+/// Submits what is new and waits for a result, or for the deadline.
+fn enter(ring: &mut IoUring, deadline: Option<Instant>) -> Result<(), Error> {
+    let entered = match deadline {
+        None => ring.submit_and_wait(1),
+        Some(deadline) => {
+            let time = Timespec::from(deadline.saturating_duration_since(Instant::now()));
+            ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&time))
+        }
+    };
+    match entered.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default())) {
+        // EBUSY: there are results to be read first.
+        Ok(_) | Err(Errno::ETIME | Errno::EINTR | Errno::EBUSY) => Ok(()),
+        Err(why) => Err(why).attempt("io_uring_enter"),
+    }
+}
+
+/// The request of a client has completed. Its result is what the call would have returned, or the
+/// errno as a negative number.
+#[expect(clippy::indexing_slicing, reason = "a result is at most the length that was submitted")]
+fn completed(
+    ring: &mut IoUring,
+    clients: &mut Clients,
+    number: u64,
+    result: i32,
+    now: Instant,
+) -> Result<(), Error> {
+    let key = usize::try_from(number).unwrap_or(usize::MAX);
+    let Some(client) = clients.all.get_mut(key) else { return Ok(()) };
+    let sending = client.is_sending();
+    let end = match (client.over.take(), usize::try_from(result)) {
+        (Some(why), _) => Some(Err(why)),
+        (None, Ok(0)) if !sending => Some(Ok(())), // FIN: the peer has sent all that it wanted to
+        (None, Ok(sent)) if sending => {
+            client.record.sent(sent);
+            client.sent += sent;
+            client.last = now;
+            clients.grow(key);
+            None
+        }
+        (None, Ok(received)) => {
+            client.record.received(&client.buffer[..received]);
+            (client.received, client.sent) = (received, 0);
+            client.last = now;
+            None
+        }
+        (None, Err(_)) => match Errno::from_raw(-result) {
+            Errno::EINTR | Errno::EAGAIN => None,
+            why => Some(Err(format!("{}: {}", if sending { "send" } else { "recv" }, errno(why)))),
+        },
+    };
+    match end {
+        Some(end) => clients.close(key, end),
+        None => submit_next(ring, clients, key)?,
+    }
+    Ok(())
+}
+
+/// Shuts down the connections for which there is a reason. The request of such a client completes
+/// then, and that closes it.
+fn end_all(clients: &mut Clients, why: impl Fn(&Client) -> Option<String>) {
+    for (_, client) in &mut clients.all {
+        if client.over.is_none()
+            && let Some(why) = why(client)
+        {
+            client.over = Some(why);
+            let _ = client.stream.shutdown(Shutdown::Both);
+        }
+    }
 }

@@ -29,7 +29,11 @@ const EXCEPTIONS: &[Exception] = &[
         "longest silence of a peer, and longest time for a request (60s), or none",
         "a request that drips in is never silent, and must end too",
     ),
-    ("max-clients", "clients at once (40)", "a process for each client costs more than a connection"),
+    (
+        "max-clients",
+        "clients at once (40)",
+        "a process for each client costs more than a connection",
+    ),
     ("verbose", "log what each peer sends, escaped", "a server's detail is what the peers send"),
     (
         "timeout",

@@ -25,13 +25,11 @@ const NOT_YET: &[&str] = &[
     "chat-server",
     "echo-client",
     "echo-load",
-    "epoll-echo",
     "epoll-web",
     "forking-client",
     "host-info",
     "ipv4-convert",
     "ntp-responder",
-    "poll-echo",
     "remote-ip",
     "reuse-addr",
     "service-name",
@@ -39,9 +37,7 @@ const NOT_YET: &[&str] = &[
     "socket-errors",
     "socket-modes",
     "socket-timeout",
-    "threaded-echo",
     "udp-echo",
-    "uring-echo",
 ];
 
 /// How std, socket2, nix and io-uring spell a call, where it is not by its own name.

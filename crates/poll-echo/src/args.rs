@@ -1,0 +1,45 @@
+//! The command line.
+
+use argh::{ArgsInfo, FromArgs};
+
+use netcore::addr::Host;
+use netcore::number::{at_least_one, whole};
+use netcore::port::ListenPort;
+use netcore::time::{Span, Timeout};
+
+/// Echo what each peer sends, all connections in one thread, with poll.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(example = "{command_name} --port 7777")]
+#[argh(example = "{command_name} --port 0 --max-clients 8")]
+pub(crate) struct Args {
+    /// port to listen on: a number, a service name, or 0 for any that is free
+    #[argh(option, short = 'p')]
+    pub(crate) port: ListenPort,
+    /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
+    #[argh(option, default = "Host::LOOPBACK")]
+    pub(crate) host: Host,
+    /// connections that the kernel may queue (5)
+    #[argh(option, arg_name = "n", default = "5", from_str_fn(whole))]
+    pub(crate) backlog: u16,
+    /// clients at once (1000)
+    #[argh(option, arg_name = "n", default = "1000", from_str_fn(at_least_one))]
+    pub(crate) max_clients: usize,
+    /// clients at once of one address (no limit)
+    #[argh(option, arg_name = "n", default = "usize::MAX", from_str_fn(at_least_one))]
+    pub(crate) max_per_source: usize,
+    /// longest silence of a peer (60s), or none
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
+    pub(crate) idle_timeout: Timeout,
+    /// time that clients have to finish after SIGTERM (5s)
+    #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
+    pub(crate) grace: Span,
+    /// JSON Lines on standard output
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// log nothing
+    #[argh(switch, short = 'q')]
+    pub(crate) quiet: bool,
+    /// log what each peer sends, escaped
+    #[argh(switch, short = 'v')]
+    pub(crate) verbose: bool,
+}

@@ -1,0 +1,94 @@
+//! The clients and their buffers. A client has exactly one request under way, from the first to its
+//! end: so its buffer belongs either to the kernel or to the server, and the result of the request
+//! says which client it is about.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use slab::Slab;
+use socket2::Socket;
+
+use netcore::limits::Limits;
+use netcore::log::Record;
+
+/// Bytes that one request receives at most. A silent client has a request under way too, and so a
+/// buffer: a small one, until a message has filled it.
+const SMALL: usize = 512;
+const LARGE: usize = 64 * 1024;
+
+/// Large buffers of closed connections that are kept for later clients.
+const SPARE: usize = 64;
+
+pub(crate) struct Client<'a> {
+    pub(crate) stream: Socket,
+    peer: SocketAddr,
+    pub(crate) record: Record<'a>,
+    /// On the heap: it stays where it is when the client is moved.
+    pub(crate) buffer: Box<[u8]>,
+    /// How much of it was received, and how much of that was sent: all, while a recv is under way.
+    pub(crate) received: usize,
+    pub(crate) sent: usize,
+    /// When bytes last went either way.
+    pub(crate) last: Instant,
+    /// Why the server ends it, once its connection is shut down.
+    pub(crate) over: Option<String>,
+}
+
+impl Client<'_> {
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sent < self.received
+    }
+}
+
+pub(crate) struct Clients<'a> {
+    pub(crate) limits: Limits,
+    pub(crate) all: Slab<Client<'a>>,
+    spare: Vec<Box<[u8]>>,
+}
+
+impl<'a> Clients<'a> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Clients { limits, all: Slab::new(), spare: Vec::new() }
+    }
+
+    /// A connection that was accepted; its key.
+    pub(crate) fn add(
+        &mut self,
+        stream: Socket,
+        peer: SocketAddr,
+        record: Record<'a>,
+        now: Instant,
+    ) -> usize {
+        let buffer = vec![0; SMALL].into();
+        let (received, sent, last, over) = (0, 0, now, None);
+        self.all.insert(Client { stream, peer, record, buffer, received, sent, last, over })
+    }
+
+    /// A message that filled the small buffer has more to come: after it was sent, the client gets a
+    /// large one. Only with no request under way.
+    pub(crate) fn grow(&mut self, key: usize) {
+        let Some(client) = self.all.get_mut(key) else { return };
+        if client.sent == SMALL && client.buffer.len() == SMALL {
+            client.buffer = self.spare.pop().unwrap_or_else(|| vec![0; LARGE].into());
+            (client.received, client.sent) = (0, 0);
+        }
+    }
+
+    /// Only with no request under way: the stream is closed, and the buffer is free.
+    pub(crate) fn close(&mut self, key: usize, end: Result<(), String>) {
+        let client = self.all.remove(key);
+        self.limits.leave(client.peer);
+        client.record.close(end);
+        if client.buffer.len() == LARGE && self.spare.len() < SPARE {
+            self.spare.push(client.buffer);
+        }
+    }
+}
+
+/// An error of the ring ends the program with requests under way: what they point to is not freed
+/// before the process ends.
+impl Drop for Clients<'_> {
+    fn drop(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.all));
+    }
+}
