@@ -5,13 +5,12 @@ use std::time::Instant;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use slab::Slab;
 
-use netcore::conversation::Step;
 use netcore::error::{Attempt, errno};
 use netcore::limits::Limits;
 use netcore::time::Timeout;
 
 use crate::answer::Site;
-use crate::connection::Connection;
+use crate::connection::{Connection, Progress};
 
 pub(crate) struct Clients<'a> {
     pub(crate) epoll: Epoll,
@@ -54,7 +53,7 @@ impl<'a> Clients<'a> {
         ready.sort_unstable();
         ready.dedup();
         for key in ready.drain(..) {
-            self.turn(key, |client, site| client.step(site, buffer, now));
+            self.turn(key, |client, site| client.resume(site, buffer, now));
         }
     }
 
@@ -78,11 +77,11 @@ impl<'a> Clients<'a> {
     }
 
     /// One client's turn, and what follows from it.
-    fn turn(&mut self, key: usize, step: impl FnOnce(&mut Connection, &mut Site) -> Step) {
+    fn turn(&mut self, key: usize, resume: impl FnOnce(&mut Connection, &mut Site) -> Progress) {
         let Some(client) = self.all.get_mut(key) else { return };
         let was_sending = client.is_sending();
-        let step = step(client, &mut self.site);
-        let mut over = step == Step::Ended;
+        let progress = resume(client, &mut self.site);
+        let mut over = progress == Progress::Done;
         // It has to be sent to where it was received from, or the other way round.
         if !over && client.is_sending() != was_sending {
             let mut interest = Self::interest(key, client);
@@ -94,7 +93,7 @@ impl<'a> Clients<'a> {
         if over {
             self.limits.leave(client.peer());
             self.all.remove(key);
-        } else if step == Step::Again {
+        } else if progress == Progress::Ready {
             self.ready.push(key);
         }
     }

@@ -8,7 +8,6 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::Socket;
 
-use netcore::conversation::Step;
 use netcore::error::{Attempt, Error, errno};
 use netcore::log::Record;
 use netcore::time::Timeout;
@@ -23,6 +22,17 @@ use crate::status::Status;
 /// the answer: as much as the buffers of both ends hold (tcp_wmem and tcp_rmem, 4 and 32 MiB).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 << 20;
+
+/// What one call of the kernel came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There may be more to do at once.
+    Ready,
+    /// The kernel has nothing for us, or no room.
+    Blocked,
+    /// It is over: an answer is sent, or a connection has ended and its last line is in the log.
+    Done,
+}
 
 pub(crate) struct Connection<'a> {
     stream: Socket,
@@ -78,7 +88,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Goes on as far as one call of the kernel's leads; `buffer` is lent by the server.
-    pub(crate) fn step(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Step {
+    pub(crate) fn resume(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Progress {
         if self.answer.is_some() {
             self.send(site, now)
         } else if self.leaving.is_some() {
@@ -90,7 +100,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn receive(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Step {
+    fn receive(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Progress {
         let room = HEAD.saturating_sub(self.received.len()).min(buffer.len());
         let room = buffer.get_mut(..room).unwrap_or_default();
         match recv(self.stream.as_raw_fd(), room, MsgFlags::empty()) {
@@ -109,8 +119,8 @@ impl<'a> Connection<'a> {
                 self.received.extend_from_slice(bytes);
                 self.next(site, now)
             }
-            Err(Errno::EAGAIN) => Step::Blocked,
-            Err(Errno::EINTR) => Step::Again,
+            Err(Errno::EAGAIN) => Progress::Blocked,
+            Err(Errno::EINTR) => Progress::Ready,
             Err(why) => self.over(Err(format!("recv: {}", errno(why)))),
         }
     }
@@ -121,7 +131,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Begins to answer the next request, if it is complete.
-    fn next(&mut self, site: &mut Site, now: Instant) -> Step {
+    fn next(&mut self, site: &mut Site, now: Instant) -> Progress {
         let passed = self.body.min(self.received.len());
         self.received.drain(..passed);
         self.body -= passed;
@@ -129,10 +139,10 @@ impl<'a> Connection<'a> {
             self.since = now;
         }
         if self.received.is_empty() {
-            return Step::Blocked;
+            return Progress::Blocked;
         }
         let (answer, length, line) = match parse(&self.received) {
-            Ok(None) => return Step::Blocked,
+            Ok(None) => return Progress::Blocked,
             Ok(Some((request, length))) => {
                 self.body = request.body;
                 let line = [request.method, request.target].map(str::to_owned);
@@ -147,10 +157,10 @@ impl<'a> Connection<'a> {
     }
 
     /// Sends what the kernel takes, and is ready for the next request when that was all.
-    fn send(&mut self, site: &Site, now: Instant) -> Step {
-        let Some(sending) = &mut self.answer else { return Step::Blocked };
+    fn send(&mut self, site: &Site, now: Instant) -> Progress {
+        let Some(sending) = &mut self.answer else { return Progress::Blocked };
         let before = sending.went();
-        let step = sending.go_on(&self.stream);
+        let progress = sending.go_on(&self.stream);
         let sent = sending.went() - before;
         if sent > 0 {
             self.since = now;
@@ -158,56 +168,56 @@ impl<'a> Connection<'a> {
                 record.sent(sent);
             }
         }
-        match step {
-            Ok(Step::Ended) => self.answered(site),
-            Ok(step) => step,
+        match progress {
+            Ok(Progress::Done) => self.answered(site),
+            Ok(progress) => progress,
             Err(why) => self.cut(site, &why),
         }
     }
 
     /// An answer is sent, as far as the kernel is concerned.
-    fn answered(&mut self, site: &Site) -> Step {
-        let Some(sending) = self.answer.take() else { return Step::Blocked };
+    fn answered(&mut self, site: &Site) -> Progress {
+        let Some(sending) = self.answer.take() else { return Progress::Blocked };
         sending.log(site.log, self.peer);
         if sending.keep() {
             self.is_pipelined = !self.received.is_empty();
             if self.is_pipelined {
-                return Step::Again;
+                return Progress::Ready;
             }
             // It may have been promised before we were asked to stop.
             if !site.is_stopping {
-                return Step::Blocked;
+                return Progress::Blocked;
             }
         }
         // To close while bytes of the peer's lie unread, or still come, is to reset the connection,
         // and that would overtake the answer: its end is sent, and the peer closes first.
         self.leaving = Some(LINGER_BYTES);
         match self.stream.shutdown(Shutdown::Write) {
-            Ok(()) => Step::Again,
+            Ok(()) => Progress::Ready,
             Err(_) => self.over(Ok(())),
         }
     }
 
     /// Takes what the peer still sends, and forgets it.
-    fn drain(&mut self, buffer: &mut [u8]) -> Step {
+    fn drain(&mut self, buffer: &mut [u8]) -> Progress {
         let left = self.leaving.unwrap_or(0);
         match recv(self.stream.as_raw_fd(), buffer, MsgFlags::empty()) {
             Ok(count) if count > 0 && count < left => {
                 self.leaving = Some(left - count);
-                Step::Again
+                Progress::Ready
             }
-            Err(Errno::EAGAIN) => Step::Blocked,
-            Err(Errno::EINTR) => Step::Again,
+            Err(Errno::EAGAIN) => Progress::Blocked,
+            Err(Errno::EINTR) => Progress::Ready,
             _ => self.over(Ok(())),
         }
     }
 
     /// Ends it if it has waited for too long; a peer inside a request is told so.
-    pub(crate) fn wait(&mut self, timeout: Timeout, site: &mut Site, now: Instant) -> Step {
-        let Some(longest) = timeout.duration() else { return Step::Blocked };
+    pub(crate) fn wait(&mut self, timeout: Timeout, site: &mut Site, now: Instant) -> Progress {
+        let Some(longest) = timeout.duration() else { return Progress::Blocked };
         let longest = if self.leaving.is_some() { longest.min(LINGER) } else { longest };
         if now.saturating_duration_since(self.since) < longest {
-            return Step::Blocked;
+            return Progress::Blocked;
         }
         if self.answer.is_some() {
             self.cut(site, &format!("send timed out after {timeout}"))
@@ -224,12 +234,14 @@ impl<'a> Connection<'a> {
     }
 
     /// The server stops: a connection on which nothing is asked ends, after a last look.
-    pub(crate) fn stop(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Step {
-        match self.step(site, buffer, now) {
-            Step::Blocked if !self.is_inside() && !self.is_sending() && self.leaving.is_none() => {
+    pub(crate) fn stop(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Progress {
+        match self.resume(site, buffer, now) {
+            Progress::Blocked
+                if !self.is_inside() && !self.is_sending() && self.leaving.is_none() =>
+            {
                 self.over(Err("the server stops".to_owned()))
             }
-            step => step,
+            progress => progress,
         }
     }
 
@@ -239,18 +251,18 @@ impl<'a> Connection<'a> {
     }
 
     /// The answer is not sent whole.
-    fn cut(&mut self, site: &Site, why: &str) -> Step {
+    fn cut(&mut self, site: &Site, why: &str) -> Progress {
         if let Some(sending) = self.answer.take() {
             sending.log(site.log, self.peer);
         }
         self.over(Err(why.to_owned()))
     }
 
-    fn over(&mut self, why: Result<(), String>) -> Step {
+    fn over(&mut self, why: Result<(), String>) -> Progress {
         if let Some(record) = self.record.take() {
             record.close(why);
         }
-        Step::Ended
+        Progress::Done
     }
 }
 

@@ -10,13 +10,13 @@ use nix::sys::sendfile::sendfile;
 use nix::sys::socket::{MsgFlags, send};
 use socket2::Socket;
 
-use netcore::conversation::Step;
 use netcore::error::errno;
 use netcore::log::Log;
 use netcore::text::{Json, escape};
 use netcore::time::millis;
 
 use crate::answer::Answer;
+use crate::connection::Progress;
 
 /// What one `sendfile` is asked for: a fast peer does not keep the others waiting for longer.
 const CHUNK: u64 = 1 << 20;
@@ -49,11 +49,11 @@ impl Sending {
     }
 
     /// Sends the head, then a chunk of the file: at most one call for each. At the end of the answer
-    /// it says [`Step::Ended`].
+    /// it says [`Progress::Done`].
     ///
     /// # Errors
     /// Why the rest can't be sent.
-    pub(crate) fn go_on(&mut self, stream: &Socket) -> Result<Step, String> {
+    pub(crate) fn go_on(&mut self, stream: &Socket) -> Result<Progress, String> {
         let rest = self.answer.head.as_bytes().get(self.head..).unwrap_or_default();
         if !rest.is_empty() {
             // With MSG_MORE the head waits for the file, and both leave in one segment. To read a small
@@ -62,15 +62,15 @@ impl Sending {
             let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(more);
             match send(stream.as_raw_fd(), rest, flags) {
                 Ok(sent) => self.head += sent,
-                Err(Errno::EAGAIN) => return Ok(Step::Blocked),
-                Err(Errno::EINTR) => return Ok(Step::Again),
+                Err(Errno::EAGAIN) => return Ok(Progress::Blocked),
+                Err(Errno::EINTR) => return Ok(Progress::Ready),
                 Err(why) => return Err(format!("send: {}", errno(why))),
             }
             if self.head < self.answer.head.len() {
-                return Ok(Step::Blocked);
+                return Ok(Progress::Blocked);
             }
         }
-        let Some(part) = &mut self.answer.part else { return Ok(Step::Ended) };
+        let Some(part) = &mut self.answer.part else { return Ok(Progress::Done) };
         let wanted = usize::try_from(part.left.min(CHUNK)).unwrap_or(usize::MAX);
         // It raises SIGPIPE where the peer has gone, and there is no MSG_NOSIGNAL for it; Rust's
         // start-up has that signal ignored.
@@ -81,13 +81,13 @@ impl Sending {
                 self.file += sent;
                 part.left -= sent as u64;
                 Ok(match part.left {
-                    0 => Step::Ended,
-                    _ if sent == wanted => Step::Again,
-                    _ => Step::Blocked,
+                    0 => Progress::Done,
+                    _ if sent == wanted => Progress::Ready,
+                    _ => Progress::Blocked,
                 })
             }
-            Err(Errno::EAGAIN) => Ok(Step::Blocked),
-            Err(Errno::EINTR) => Ok(Step::Again),
+            Err(Errno::EAGAIN) => Ok(Progress::Blocked),
+            Err(Errno::EINTR) => Ok(Progress::Ready),
             Err(why) => Err(format!("sendfile: {}", errno(why))),
         }
     }
