@@ -77,6 +77,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("pthread_join", "join"),
     ("write", "write_all"),
     ("sendfile", "sendfile64"),
+    ("timerfd_create", "TimerFd::new"),
 ];
 
 /// The functions of netcore that make exactly the call whose name they bear.
