@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub const STRATUM: u8 = 3;
 
 /// How long it may take until it answers.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The options that let it run as any user and beside another one with another file for its PID, and
 /// these directives.
@@ -47,9 +47,9 @@ pub fn serve() -> Result<Chronyd, String> {
     let serve = [&port, "bindaddress 127.0.0.1", "allow 127.0.0.1", &stratum];
     let process =
         Run::program("chronyd").args(args("-d", &folder.path().join("pid"), &serve)).start();
-    let ask = ["--timeout", "1s", "--retries", "0", &address.to_string()];
-    let serves = || (Run::new("sntp-client").args(ask).finish().code() == Some(0)).then_some(());
-    match evidence::wait_until(READY_WITHIN, serves) {
+    let query = ["--timeout", "1s", "--retries", "0", &address.to_string()];
+    let serves = || (Run::new("sntp-client").args(query).finish().code() == Some(0)).then_some(());
+    match evidence::wait_until(READY_TIMEOUT, serves) {
         Some(()) => Ok(Chronyd { process, address, folder }),
         None => Err(format!("chronyd does not serve: {}", process.stderr())),
     }

@@ -1,13 +1,12 @@
-//! The scenarios: stories of what the kernel does, each step a command that can be typed, each
-//! statement with its evidence. `cargo xtask scenario NAME` tells them, `cargo test` runs the very
-//! same ones.
+//! The scenarios: what the kernel does, each step a command that can be typed, each statement with its
+//! evidence. `cargo xtask scenario NAME` runs them, and so does `cargo test`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use netcheck::{Halt, Scenario, Server, Signal, Story, peer};
+use netcheck::{Scenario, ScenarioRun, Server, Signal, Stopped, peer};
 
 mod chatter;
 pub mod chronyd;
@@ -71,9 +70,9 @@ fn served_by(said: &str) -> BTreeSet<i32> {
         .collect()
 }
 
-/// The last statement about a server: SIGTERM ends it with 0. Not told of one that is to be kept.
-fn ends(story: &mut Story, server: &Server) -> Result<(), Halt> {
-    if story.keep {
+/// The last statement about a server: SIGTERM ends it with 0. Not checked where the server is to be kept.
+fn ends(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
+    if scenario.keep {
         return Ok(());
     }
     let asked = Instant::now();
@@ -81,5 +80,5 @@ fn ends(story: &mut Story, server: &Server) -> Result<(), Halt> {
     let status = server.wait(Duration::from_secs(10));
     let took = asked.elapsed().as_millis();
     let code = status.and_then(|status| status.code());
-    story.check_eq("ends", "SIGTERM ends it with 0", Some(0), code, format_args!("{took} ms"))
+    scenario.check_eq("ends", "SIGTERM ends it with 0", Some(0), code, format_args!("{took} ms"))
 }

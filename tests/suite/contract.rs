@@ -33,7 +33,7 @@ enum Kind {
 
 impl Kind {
     /// Its option `--port` says which, in the words that all recipes have for it.
-    fn of(source: &str) -> Self {
+    fn from_source(source: &str) -> Self {
         if source.contains("/// port to listen on") {
             Self::Server
         } else if source.contains("/// port of the server") {
@@ -56,7 +56,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         [help::TOPICS, usage::TOPICS, addresses::TOPICS, streams::TOPICS, ends::TOPICS].concat();
     let mut trials = Vec::new();
     for name in recipes() {
-        let kind = Kind::of(&source_of(&name));
+        let kind = Kind::from_source(&source_of(&name));
         for &(topic, about, body) in &topics {
             if about == Kind::Any || about == kind {
                 let recipe = name.clone();

@@ -211,8 +211,8 @@ fn the_servers_log_has_as_many_connections() -> Result<(), Skip> {
     }
     let lines = |log: &str, word| u64::try_from(log.matches(word).count()).unwrap();
     let all = |log: &str| [" opened", " closed: "].iter().all(|word| lines(log, word) == opened);
-    let told = server.wait_stderr(all, Duration::from_secs(10));
-    assert!(told, "{opened} opened:\n{}", server.stderr());
+    let logged = server.wait_stderr(all, Duration::from_secs(10));
+    assert!(logged, "{opened} opened:\n{}", server.stderr());
     assert!(!server.stderr().contains("ECONNRESET"), "{}", server.stderr());
     Ok(())
 }

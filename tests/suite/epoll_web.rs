@@ -69,14 +69,14 @@ impl Web {
     }
 
     /// Sends this, shuts down the sending side, and returns all that comes.
-    fn ask(&self, request: &str) -> String {
+    fn request(&self, request: &str) -> String {
         let answer = peer::exchange(self.server.address(), request.as_bytes()).unwrap();
         String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// The answer to a GET of this target, the last one on its connection.
     fn get(&self, target: &str) -> String {
-        self.ask(&format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+        self.request(&format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
     }
 
     /// A client whose first request has been answered, and whose connection is kept.

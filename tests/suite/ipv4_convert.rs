@@ -53,14 +53,14 @@ impl Random {
         (self.0 >> 11) % limit
     }
 
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
         all[usize::try_from(self.below(all.len() as u64)).unwrap()]
     }
 
     /// Any text of the alphabet that addresses are written in; few are one.
     fn noise(&mut self) -> String {
         let length = 1 + self.below(15);
-        (0..length).map(|_| char::from(self.of(b"0123456789abcdefxX. /:+-"))).collect()
+        (0..length).map(|_| char::from(self.pick(b"0123456789abcdefxX. /:+-"))).collect()
     }
 
     /// Numbers with dots, with something odd at the end now and then; many are an address.
@@ -69,11 +69,11 @@ impl Random {
         let numbers: Vec<String> = (0..count).map(|_| self.number()).collect();
         let odd =
             ["", "", "", "", "", ".", "x", "0", "+", "-", " a", "..", "f", "/8", "/33", " /8"];
-        numbers.join(".") + self.of(&odd)
+        numbers.join(".") + self.pick(&odd)
     }
 
     fn number(&mut self) -> String {
-        let limit = self.of(&[10, 256, 300, 65_536, 70_000, 1 << 24, 1 << 32, 1 << 33]);
+        let limit = self.pick(&[10, 256, 300, 65_536, 70_000, 1 << 24, 1 << 32, 1 << 33]);
         let value = self.below(limit);
         match self.below(6) {
             0 => format!("0x{value:x}"),

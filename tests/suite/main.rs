@@ -14,7 +14,7 @@ use std::num::NonZero;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use netcheck::{Need, Run, Skip, Voice, need, require_all};
+use netcheck::{Format, Need, Run, Skip, need, require_all};
 
 /// Declares the files of the suite, and lists their tests. rustfmt does not see them here: `cargo xtask
 /// ci` names them to it.
@@ -66,8 +66,8 @@ fn main() -> ExitCode {
     netcheck::sys::give_memory_back();
     let scenarios = scenarios::ALL.iter().map(|scenario| {
         Trial::ignorable_test(format!("scenario::{}", scenario.name), || {
-            let (result, summary) = scenario.play(Voice::Quiet, false);
-            result.map_err(|halt| Failed::from(halt.to_string()))?;
+            let (result, summary) = scenario.play(Format::Quiet, false);
+            result.map_err(|stopped| Failed::from(stopped.to_string()))?;
             Ok(match summary.skipped {
                 0 => Completion::Completed,
                 n => Completion::ignored_with(format!("{n} of its checks were skipped")),

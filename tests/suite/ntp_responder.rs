@@ -14,10 +14,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         tests![
             an_answer_repeats_the_request_s_nonce_and_has_two_times,
             only_requests_are_answered,
-            a_delay_is_kept_both_ways,
+            a_delay_is_kept_in_both_directions,
             the_same_seed_loses_the_same_requests,
-            a_way_is_never_negative,
-            every_lie_is_told_and_the_truth_after_it,
+            a_path_is_never_negative,
+            every_fault_is_sent_and_the_right_answer_after_it,
             a_kiss_has_no_time,
             answers_under_way_do_not_keep_it_from_stopping,
             its_port_is_taken_by_one_socket_only,
@@ -100,7 +100,7 @@ fn only_requests_are_answered() -> Result<(), Skip> {
     Ok(())
 }
 
-fn a_delay_is_kept_both_ways() -> Result<(), Skip> {
+fn a_delay_is_kept_in_both_directions() -> Result<(), Skip> {
     let server = responder(&["--delay", "50ms", "--asymmetry", "-30ms"]);
     let socket = socket(&server);
     let begun = Instant::now();
@@ -138,7 +138,7 @@ fn the_same_seed_loses_the_same_requests() -> Result<(), Skip> {
     Ok(())
 }
 
-fn a_way_is_never_negative() -> Result<(), Skip> {
+fn a_path_is_never_negative() -> Result<(), Skip> {
     for asymmetry in ["20ms", "-20ms"] {
         let args = ["--port", "0", "--delay", "10ms", "--asymmetry", asymmetry];
         let finished = Run::new("ntp-responder").args(args).finish();
@@ -148,16 +148,16 @@ fn a_way_is_never_negative() -> Result<(), Skip> {
     Ok(())
 }
 
-fn every_lie_is_told_and_the_truth_after_it() -> Result<(), Skip> {
+fn every_fault_is_sent_and_the_right_answer_after_it() -> Result<(), Skip> {
     let server = responder(&["--lie", "all"]);
     let socket = socket(&server);
     let mut counts = Vec::new();
     for nonce in [1, 2] {
         socket.send(&request(nonce)).unwrap();
-        let is_truth = |bytes: &Vec<u8>| {
+        let is_right = |bytes: &Vec<u8>| {
             bytes.len() == 48 && bytes[..2] == [0x24, 1] && bytes[24..32] == [nonce; 8]
         };
-        // The lies look like it but for a field: the truth is the last that comes.
+        // The faulty ones look like it but for a field: the right one is the last that comes.
         let mut all = vec![receive(&socket)];
         socket.set_read_timeout(Some(A_WHILE)).unwrap();
         let mut bytes = vec![0; 65_535];
@@ -165,7 +165,7 @@ fn every_lie_is_told_and_the_truth_after_it() -> Result<(), Skip> {
             all.push(bytes[..length].to_vec());
         }
         socket.set_read_timeout(Some(SOON)).unwrap();
-        assert!(all.last().is_some_and(is_truth), "{:?}", all.last());
+        assert!(all.last().is_some_and(is_right), "{:?}", all.last());
         assert!(all.iter().any(Vec::is_empty) && all.iter().any(|one| one.len() == 65_507));
         counts.push(all.len());
     }
@@ -200,8 +200,8 @@ fn its_port_is_taken_by_one_socket_only() -> Result<(), Skip> {
     // With SO_REUSEADDR on both, this one would be given its datagrams.
     let thief = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
     thief.set_reuse_address(true).unwrap();
-    let taken = thief.bind(&server.address().into()).unwrap_err();
-    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    let refused = thief.bind(&server.address().into()).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
     Ok(())
 }
 

@@ -49,7 +49,7 @@ fn responders(offsets: &[&str]) -> Vec<Server> {
 }
 
 /// Asks these servers.
-fn ask<'a>(servers: impl IntoIterator<Item = &'a Server>, args: &[&str]) -> Finished {
+fn query<'a>(servers: impl IntoIterator<Item = &'a Server>, args: &[&str]) -> Finished {
     let words = servers.into_iter().map(|server| server.address().to_string());
     Run::new("ntp-time").args(args).args(words).finish()
 }
@@ -94,7 +94,7 @@ fn silent() -> (UdpSocket, SocketAddr) {
 }
 
 /// How many requests a responder says that it had, now that it is stopped and has said everything.
-fn asked(server: &Server) -> usize {
+fn request_count(server: &Server) -> usize {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait(SOON).and_then(|status| status.code()), Some(0));
     server.stderr().lines().filter(|line| line.contains(" asked, version ")).count()
@@ -128,7 +128,7 @@ fn the_time_is_that_of_now_and_not_of_the_answer() -> Result<(), Skip> {
     // The slow one is waited for; what the quick one said is old by then.
     let servers =
         [responder(&["--offset", "100s"]), responder(&["--offset", "100s", "--delay", "150ms"])];
-    let (before, finished, after) = (now(), ask(&servers, &["--json"]), now());
+    let (before, finished, after) = (now(), query(&servers, &["--json"]), now());
     let (answer, objects) = (answer(&finished), objects(&finished));
     let ours = number(&answer, "time_ns") - number(&answer, "offset_ns");
     let ours = Duration::from_nanos(ours.try_into().unwrap());
@@ -173,7 +173,7 @@ fn a_form_is_all_that_is_printed() -> Result<(), Skip> {
 
 fn a_table_has_a_line_for_each_server() -> Result<(), Skip> {
     let servers = responders(&["1s", "1s", "9s"]);
-    let finished = ask(&servers, &["--compare"]);
+    let finished = query(&servers, &["--compare"]);
     let printed = finished.stdout_text();
     let lines: Vec<Vec<&str>> =
         printed.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -192,7 +192,7 @@ fn json_has_an_object_for_each_server_and_one_for_the_answer() -> Result<(), Ski
     let (_socket, silent) = silent();
     let servers = [responder(&["--offset", "1s", "--lie", "all"]), responder(&["--offset", "1s"])];
     let args = ["--json", "--timeout", "200ms", &silent.to_string()];
-    let finished = ask(&servers, &args);
+    let finished = query(&servers, &args);
     let objects = objects(&finished);
     let types: Vec<&Value> = objects.iter().map(|object| &object["type"]).collect();
     assert_eq!(types, ["server", "server", "server", "answer"]);
@@ -222,11 +222,11 @@ fn what_cannot_be_together_costs_no_question() -> Result<(), Skip> {
         (&["-6"], "not of the family"),
         (&["127.1"], "inet_aton"),
     ] {
-        fails(&ask([&server], args), 2, words);
+        fails(&query([&server], args), 2, words);
     }
     let none = Run::new("ntp-time").finish().stderr_text();
     assert_eq!(none, "ntp-time: SERVER: required\nTry 'ntp-time --help'.\n");
-    assert_eq!(asked(&server), 0);
+    assert_eq!(request_count(&server), 0);
     Ok(())
 }
 

@@ -164,16 +164,16 @@ fn an_unknown_service_is_1_and_says_nothing_on_standard_output() -> Result<(), S
 
 fn a_range_passes_over_what_is_unknown() -> Result<(), Skip> {
     need(Need::OwnNames)?;
-    let within = |line: &str| {
+    let look_up = |line: &str| {
         let args = line.split_whitespace();
         Run::new("service-name").args(args).inside("tests/etc").finish()
     };
-    let finished = within("70-130");
+    let finished = look_up("70-130");
     let shown = "http                  80/tcp www\nntp                   123/udp\n";
     assert_eq!((finished.code(), finished.stdout_text().as_str()), (Some(0), shown));
-    assert_eq!(within("--protocol udp 70-130 class/tcp").stdout_text().lines().count(), 2);
-    assert_eq!(within("81-122").code(), Some(1));
-    assert_eq!(within("--source file 70-130").stdout_text(), shown);
+    assert_eq!(look_up("--protocol udp 70-130 class/tcp").stdout_text().lines().count(), 2);
+    assert_eq!(look_up("81-122").code(), Some(1));
+    assert_eq!(look_up("--source file 70-130").stdout_text(), shown);
     Ok(())
 }
 

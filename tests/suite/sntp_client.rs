@@ -2,9 +2,9 @@
 
 mod chronyd;
 mod eras;
-mod liars;
+mod faults;
 mod ntpsec;
-mod ways;
+mod paths;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
@@ -38,7 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_signal_ends_it,
         ],
     );
-    for part in [liars::trials, eras::trials, ways::trials, chronyd::trials, ntpsec::trials] {
+    for part in [faults::trials, eras::trials, paths::trials, chronyd::trials, ntpsec::trials] {
         trials.extend(part());
     }
     trials
@@ -96,7 +96,7 @@ fn silent() -> (UdpSocket, SocketAddr) {
 }
 
 /// How many requests a responder says that it had, now that it is stopped and has said everything.
-fn asked(server: &Server) -> usize {
+fn request_count(server: &Server) -> usize {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait(SOON).and_then(|status| status.code()), Some(0));
     server.stderr().lines().filter(|line| line.contains(" asked, version ")).count()
@@ -184,7 +184,7 @@ fn samples_are_a_second_apart() -> Result<(), Skip> {
     let lines: Vec<&str> = printed.lines().collect();
     assert!(lines[1].starts_with("    Samples=3 median="), "{printed}");
     assert!(lines[2].starts_with("    User=") && lines[2].ends_with(" later"), "{printed}");
-    assert_eq!(asked(&server), 3);
+    assert_eq!(request_count(&server), 3);
     Ok(())
 }
 
@@ -245,7 +245,7 @@ fn a_mistyped_server_costs_no_question() -> Result<(), Skip> {
         Run::new("sntp-client").finish().stderr_text().lines().next(),
         Some("sntp-client: SERVER: required")
     );
-    assert_eq!(asked(&server), 0);
+    assert_eq!(request_count(&server), 0);
     Ok(())
 }
 

@@ -32,17 +32,17 @@ pub(crate) fn trials() -> Vec<Trial> {
         trials.push(trial(format!("try_it::{name}::makes_its_system_calls_in_order"), move || {
             need(Need::Strace)?;
             let header = Header::read(&name);
-            let story = calls::Story::read(&header);
-            if story.is_empty() {
+            let sequence = calls::Sequence::read(&header);
+            if sequence.is_empty() {
                 return Ok(());
             }
             for block in &header.transcript {
-                for trace in play(block, Some((&name, &story.trace())))? {
-                    let told = || story.is_told_by(&name, &trace.calls()).ok();
+                for trace in play(block, Some((&name, &sequence.trace())))? {
+                    let made = || sequence.is_made_by(&name, &trace.calls()).ok();
                     // strace may still be writing when its program has ended.
-                    let told = evidence::wait_until(SOON, told).is_some();
-                    let missing = || story.is_told_by(&name, &trace.calls()).err();
-                    assert!(told, "{}", missing().map_or(String::new(), |missing| missing.why));
+                    let made = evidence::wait_until(SOON, made).is_some();
+                    let missing = || sequence.is_made_by(&name, &trace.calls()).err();
+                    assert!(made, "{}", missing().map_or(String::new(), |missing| missing.why));
                 }
             }
             Ok(())

@@ -212,8 +212,8 @@ fn its_port_is_taken_by_one_socket_only() -> Result<(), Skip> {
     // With SO_REUSEADDR on both, this one would be given its datagrams.
     let thief = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
     thief.set_reuse_address(true).unwrap();
-    let taken = thief.bind(&server.address().into()).unwrap_err();
-    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    let refused = thief.bind(&server.address().into()).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
     Ok(())
 }
 

@@ -1,9 +1,9 @@
-//! `cargo xtask scenario`: tells a story that can be typed, with the evidence for each statement.
+//! `cargo xtask scenario`: runs scenarios that can be typed along, and shows the evidence for each statement.
 
 use std::time::Instant;
 
 use argh::FromArgs;
-use netcheck::{Scenario, Voice};
+use netcheck::{Format, Scenario};
 
 use xtask::{Failure, Output};
 
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[argh(switch)]
     keep: bool,
 
-    /// write JSON Lines in place of the story
+    /// write JSON Lines in place of the scenario
     #[argh(switch)]
     json: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         return Ok(true);
     }
     let chosen = choose(args)?;
-    let voice = || if args.json { Voice::Json } else { Voice::Tell };
+    let format = if args.json { Format::Json } else { Format::Text };
     let began = Instant::now();
     let (mut plays, mut checks, mut skipped) = (0, 0, 0);
     for scenario in chosen {
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
             if plays > 0 && !args.json {
                 out.line("")?;
             }
-            let (ended, summary) = scenario.play(voice(), args.keep);
+            let (ended, summary) = scenario.play(format, args.keep);
             if ended.is_err() {
                 return Ok(false);
             }

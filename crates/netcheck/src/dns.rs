@@ -169,7 +169,7 @@ fn name_at(mut bytes: &[u8]) -> Option<(String, &[u8])> {
 mod tests {
     use super::*;
 
-    fn ask(name: &[&str], kind: u16, datagram: bool) -> Option<Vec<u8>> {
+    fn query(name: &[&str], kind: u16, datagram: bool) -> Option<Vec<u8>> {
         let mut query = vec![7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         query.extend(labels(name));
         query.extend(kind.to_be_bytes());
@@ -179,19 +179,19 @@ mod tests {
 
     #[test]
     fn a_reply_has_the_question_and_its_answer() {
-        let reply = ask(&["Four", "test"], A, true).unwrap();
+        let reply = query(&["Four", "test"], A, true).unwrap();
         assert_eq!(reply[..8], [7, 9, 0x85, 0x80, 0, 1, 0, 1]);
         assert!(reply.ends_with(&[0, 4, 192, 0, 2, 4]));
-        assert_eq!(ask(&["four", "test"], AAAA, true).unwrap()[3..8], [0x80, 0, 1, 0, 0]);
-        assert_eq!(ask(&["other", "test"], A, true).unwrap()[3], 0x80 | NXDOMAIN);
-        assert_eq!(ask(&["silent", "test"], A, true), None);
+        assert_eq!(query(&["four", "test"], AAAA, true).unwrap()[3..8], [0x80, 0, 1, 0, 0]);
+        assert_eq!(query(&["other", "test"], A, true).unwrap()[3], 0x80 | NXDOMAIN);
+        assert_eq!(query(&["silent", "test"], A, true), None);
     }
 
     #[test]
     fn what_is_too_long_is_cut_over_udp_only() {
-        let cut = ask(&["fifty", "test"], A, true).unwrap();
+        let cut = query(&["fifty", "test"], A, true).unwrap();
         assert_eq!((cut[2] & 2, cut[7]), (2, 0));
-        let whole = ask(&["fifty", "test"], A, false).unwrap();
+        let whole = query(&["fifty", "test"], A, false).unwrap();
         assert_eq!((whole[2] & 2, whole[7]), (0, 50));
     }
 

@@ -1,4 +1,4 @@
-//! A way for datagrams that loses, doubles, reorders, changes and delays them, the same ones each time.
+//! A path for datagrams that loses, doubles, reorders, changes and delays them, the same ones each time.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -29,7 +29,7 @@ pub enum Fate {
     Late(Duration),
 }
 
-/// The fates of the replies of one way, in their order.
+/// The fates of the replies of one path, in their order.
 #[derive(Clone, Debug)]
 pub struct Fates {
     /// The same seed has the same fates.
@@ -42,7 +42,7 @@ pub struct Fates {
 
 impl Fates {
     /// What happens to the reply `number`, the first being 0.
-    pub fn of(&self, number: u64) -> Fate {
+    pub fn fate(&self, number: u64) -> Fate {
         let random = pattern(self.seed ^ number << 32, 8);
         let random = random.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) % 100;
         let mut below = 0;
@@ -55,20 +55,20 @@ impl Fates {
 
     /// How many replies have that fate.
     pub fn count(&self, fate: Fate) -> u64 {
-        (0..self.until).filter(|number| self.of(*number) == fate).count() as u64
+        (0..self.until).filter(|number| self.fate(*number) == fate).count() as u64
     }
 }
 
 /// A proxy between a server and one client at a time: requests pass, replies have their fates.
 #[derive(Debug)]
-pub struct LossyWay {
+pub struct LossyPath {
     address: SocketAddr,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl LossyWay {
-    /// Opens a way to `server`, from an address of 127.0.0.1.
+impl LossyPath {
+    /// Opens a path to `server`, from an address of 127.0.0.1.
     ///
     /// # Panics
     /// When the system has no port or descriptor left.
@@ -78,10 +78,10 @@ impl LossyWay {
         back.connect(server).expect("connect");
         let address = front.local_addr().expect("its address");
         let over = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&over);
-        let way =
-            Way { front, back, fates, client: None, number: 0, overtaken: None, late: vec![] };
-        let thread = Some(thread::spawn(move || way.carry(&told)));
+        let stop = Arc::clone(&over);
+        let path =
+            Path { front, back, fates, client: None, number: 0, overtaken: None, late: vec![] };
+        let thread = Some(thread::spawn(move || path.carry(&stop)));
         Self { address, over, thread }
     }
 
@@ -91,7 +91,7 @@ impl LossyWay {
     }
 }
 
-impl Drop for LossyWay {
+impl Drop for LossyPath {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         // The poll that waits has to return.
@@ -102,7 +102,7 @@ impl Drop for LossyWay {
     }
 }
 
-struct Way {
+struct Path {
     front: UdpSocket,
     back: UdpSocket,
     fates: Fates,
@@ -113,7 +113,7 @@ struct Way {
     late: Vec<(Instant, Vec<u8>)>,
 }
 
-impl Way {
+impl Path {
     fn carry(mut self, over: &AtomicBool) {
         let mut buffer = vec![0; 65_536];
         loop {
@@ -148,7 +148,7 @@ impl Way {
     }
 
     fn reply(&mut self, mut bytes: Vec<u8>) {
-        let fate = self.fates.of(self.number);
+        let fate = self.fates.fate(self.number);
         self.number += 1;
         let before = self.overtaken.take();
         match fate {
@@ -181,14 +181,14 @@ mod tests {
             percent: vec![(Fate::Lost, 10), (Fate::Doubled, 20)],
             until: 10_000,
         };
-        let all = |seed| (0..100).map(|number| fates(seed).of(number)).collect::<Vec<_>>();
+        let all = |seed| (0..100).map(|number| fates(seed).fate(number)).collect::<Vec<_>>();
         assert!(all(1) == all(1) && all(1) != all(2));
         let (lost, doubled) = (fates(1).count(Fate::Lost), fates(1).count(Fate::Doubled));
         assert!(
             (900..1100).contains(&lost) && (1900..2100).contains(&doubled),
             "{lost}, {doubled}"
         );
-        assert_eq!(fates(1).of(10_000), Fate::Comes);
+        assert_eq!(fates(1).fate(10_000), Fate::Comes);
     }
 
     #[test]
@@ -206,8 +206,8 @@ mod tests {
             (Fate::Late(Duration::from_millis(100)), vec!["b", "a"]),
         ] {
             let fates = Fates { seed: 1, percent: vec![(fate, 100)], until: 1 };
-            let way = LossyWay::to(server.local_addr().unwrap(), fates);
-            client.connect(way.address()).unwrap();
+            let path = LossyPath::to(server.local_addr().unwrap(), fates);
+            client.connect(path.address()).unwrap();
             client.send(b"hello").unwrap();
             let (length, peer) = server.recv_from(&mut [0; 10]).unwrap();
             assert_eq!(length, 5);

@@ -12,7 +12,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 pub use crate::absent::{RefusedDatagrams, RefusedPort, SilentListener};
 pub use crate::absent::{refused_datagrams, refused_port};
 use crate::evidence::pause;
-pub use crate::lossy::{Fate, Fates, LossyWay};
+pub use crate::lossy::{Fate, Fates, LossyPath};
 
 /// How long a peer waits in one read, write or connect before it gives up: a server that hangs is
 /// then an error and not a test that never ends.

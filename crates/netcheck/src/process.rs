@@ -33,7 +33,7 @@ pub struct Process {
 }
 
 impl Process {
-    pub(crate) fn of(mut child: Child, command_line: String, keep: bool) -> Self {
+    pub(crate) fn new(mut child: Child, command_line: String, keep: bool) -> Self {
         let pid = i32::try_from(child.id()).expect("a pid fits pid_t");
         let pidfd = sys::pidfd_open(pid).expect("pidfd_open of a child that was not waited for");
         let stdout = Stream::collect(child.stdout.take().expect("stdout is a pipe"));
@@ -96,8 +96,8 @@ impl Process {
         self.signal(Signal::SIGSTOP);
         // Under strace a stop is a tracing stop, `t`.
         let stopped = || matches!(evidence::state(self.pid), Some('T' | 't')).then_some(());
-        let within = Duration::from_secs(5);
-        evidence::wait_until(within, stopped).expect("a process obeys SIGSTOP");
+        let timeout = Duration::from_secs(5);
+        evidence::wait_until(timeout, stopped).expect("a process obeys SIGSTOP");
     }
 
     /// Lets it run again (SIGCONT).
@@ -107,7 +107,7 @@ impl Process {
 
     /// Whether it has not ended.
     pub fn still_running(&self) -> bool {
-        !self.ends_within(Duration::ZERO)
+        !self.ends_by(Duration::ZERO)
     }
 
     /// Waits for its end; `None` when it still runs after `timeout`.
@@ -115,7 +115,7 @@ impl Process {
     /// It stays a zombie of the harness until it is dropped: as long as its number is not given
     /// back, its process group is surely its own, and can be killed.
     pub fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
-        self.ends_within(timeout).then(|| {
+        self.ends_by(timeout).then(|| {
             // Its last words may still be in the pipes; a descendant may hold them open for ever.
             self.streams_end(Duration::from_secs(1));
             self.status()
@@ -135,7 +135,7 @@ impl Process {
     }
 
     /// A pidfd becomes readable when its process ends, pidfd_open(2).
-    fn ends_within(&self, timeout: Duration) -> bool {
+    fn ends_by(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -256,7 +256,7 @@ impl Run {
             // It may end, or write much, before it has read all: a thread neither fails nor waits.
             thread::spawn(move || pipe.write_all(&bytes));
         }
-        Process::of(child, line, self.before_exec.outlive_harness)
+        Process::new(child, line, self.before_exec.outlive_harness)
     }
 
     /// Runs it to its end, or to the deadline.
@@ -286,9 +286,11 @@ impl Run {
 
 /// `word` as a shell needs it.
 fn quoted(word: &OsStr) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(byte);
+    let is_unquoted = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(byte);
     match word.to_str() {
-        Some(text) if !text.is_empty() && text.bytes().all(|byte| plain(&byte)) => text.to_owned(),
+        Some(text) if !text.is_empty() && text.bytes().all(|byte| is_unquoted(&byte)) => {
+            text.to_owned()
+        }
         Some(text) if !text.contains(char::is_control) => {
             format!("'{}'", text.replace('\'', r"'\''"))
         }

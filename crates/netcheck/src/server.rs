@@ -9,7 +9,7 @@ use crate::process::Process;
 use crate::run::Run;
 
 /// How long a server may take until its readiness line.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A started server of the workspace; it is its [`Process`], with an address.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Server {
     /// As [`Server::start`].
     pub fn start_run(run: Run) -> Self {
         let mut process = run.start();
-        let Some(readiness) = process.next_line(READY_WITHIN) else {
+        let Some(readiness) = process.next_line(READY_TIMEOUT) else {
             // One that has ended closed its streams; what it said is complete a moment later.
             process.streams_end(Duration::from_secs(1));
             panic!("{}: no readiness line: {}", process.command_line(), process.stderr());

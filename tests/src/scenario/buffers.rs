@@ -3,31 +3,32 @@
 use std::fs;
 use std::time::Duration;
 
-use netcheck::{Finished, Halt, Need, Run, Scenario, Skip, Story, evidence, need};
+use netcheck::{Finished, Need, Run, Scenario, ScenarioRun, Skip, Stopped, evidence, need};
 
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "buffers", summary: "what the kernel makes of a buffer size", run };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    doubled(story)?;
-    clamped(story)?;
-    inherited(story)?;
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    doubled(scenario)?;
+    clamped(scenario)?;
+    inherited(scenario)?;
 
-    let measured = story.run(Run::new("buffer-size").arg("--measure"));
-    let taken = |row: &str| {
+    let measured = scenario.run(Run::new("buffer-size").arg("--measure"));
+    let bytes_of = |row: &str| {
         let said = measured.stdout_text();
         let rest = said.lines().find_map(|line| line.strip_prefix(row).map(str::to_owned))?;
         rest.split_whitespace().next()?.parse::<u64>().ok()
     };
-    let (untouched, set) = (taken("TCP  untouched"), taken("TCP  SO_SNDBUF 4096, SO_RCVBUF 4096"));
-    story.check(
+    let (untouched, set) =
+        (bytes_of("TCP  untouched"), bytes_of("TCP  SO_SNDBUF 4096, SO_RCVBUF 4096"));
+    scenario.check(
         "autotuning",
         "a set size ends autotuning: far less is taken while nobody reads",
         set.zip(untouched).is_some_and(|(set, untouched)| set * 2 < untouched),
         format_args!("{} bytes, {} untouched", shown(set), shown(untouched)),
     )?;
-    let (untouched, set) = (taken("unix untouched"), taken("unix SO_RCVBUF 4096"));
-    story.check_eq(
+    let (untouched, set) = (bytes_of("unix untouched"), bytes_of("unix SO_RCVBUF 4096"));
+    scenario.check_eq(
         "unix",
         "a unix socket does not heed the receiver's SO_RCVBUF",
         untouched,
@@ -35,22 +36,22 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         format_args!("{} bytes either way", shown(set)),
     )?;
 
-    let nagle = story.run(Run::new("buffer-size").arg("--nagle"));
-    holds(story, "nagle", "two small writes wait for a delayed ACK, one does not", &nagle)
+    let nagle = scenario.run(Run::new("buffer-size").arg("--nagle"));
+    holds(scenario, "nagle", "two small writes wait for a delayed ACK, one does not", &nagle)
 }
 
-fn doubled(story: &mut Story) -> Result<(), Halt> {
-    let asked = Run::new("buffer-size").args(["--send", "4096"]);
-    let command = asked.command_line();
+fn doubled(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let run = Run::new("buffer-size").args(["--send", "4096"]);
+    let command = run.command_line();
     let statement = "4096 is asked for, and 8192 is in effect";
     if let Err(skip) = need(Need::Strace) {
-        let finished = story.run(asked);
-        story.skip(statement, &skip)?;
-        return holds(story, "doubled", "each kind of socket doubles it", &finished);
+        let finished = scenario.run(run);
+        scenario.skip(statement, &skip)?;
+        return holds(scenario, "doubled", "each kind of socket doubles it", &finished);
     }
-    let (traced, trace) = asked.traced(&["trace=setsockopt,getsockopt"]);
+    let (traced, trace) = run.traced(&["trace=setsockopt,getsockopt"]);
     let finished = traced.finish();
-    story.step(&command, finished.stdout_text().lines().map(str::to_owned));
+    scenario.step(&command, finished.stdout_text().lines().map(str::to_owned));
     // What the kernel was given and what it gave back, without a word of the program.
     let pairs = || {
         let calls = trace.calls();
@@ -61,38 +62,43 @@ fn doubled(story: &mut Story) -> Result<(), Halt> {
         (calls.windows(2).filter(|two| pair(two)).count() == 3).then_some(())
     };
     let seen = evidence::wait_until(Duration::from_secs(10), pairs).is_some();
-    story.check("doubled", statement, seen, "three pairs of setsockopt and getsockopt (strace)")
+    scenario.check("doubled", statement, seen, "three pairs of setsockopt and getsockopt (strace)")
 }
 
-fn clamped(story: &mut Story) -> Result<(), Halt> {
-    let finished = story.run(Run::new("buffer-size").args(["--send", "2147483647"]));
+fn clamped(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let finished = scenario.run(Run::new("buffer-size").args(["--send", "2147483647"]));
     let statement = "too much is no error: twice net.core.wmem_max is in effect";
     let most = fs::read_to_string("/proc/sys/net/core/wmem_max").ok();
     let Some(most) = most.and_then(|most| most.trim().parse::<u64>().ok()) else {
-        return story.skip(statement, &Skip { reason: "needs net.core.wmem_max".to_owned() });
+        return scenario.skip(statement, &Skip { reason: "needs net.core.wmem_max".to_owned() });
     };
     let read_back = format!("read back {}", (2 * most).min(2_147_483_646));
     let rows = finished.stdout_text().matches(&read_back).count();
     let evidence = format!("{rows} of 3 {read_back}, /proc/sys/net/core/wmem_max is {most}");
-    story.check("clamped", statement, finished.code() == Some(0) && rows == 3, evidence)
+    scenario.check("clamped", statement, finished.code() == Some(0) && rows == 3, evidence)
 }
 
-fn inherited(story: &mut Story) -> Result<(), Halt> {
+fn inherited(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     for (moment, statement) in [
         ("after-listen", "an accepted socket has what its listener was set to, even after listen"),
         ("after-accept", "what is set after accept, it has not"),
     ] {
-        let finished = story.run(Run::new("buffer-size").args(["--when", moment]));
-        holds(story, moment, statement, &finished)?;
+        let finished = scenario.run(Run::new("buffer-size").args(["--when", moment]));
+        holds(scenario, moment, statement, &finished)?;
     }
     Ok(())
 }
 
 /// The program compares each answer with what is documented, and ends with 1 where they differ.
-fn holds(story: &mut Story, id: &str, statement: &str, finished: &Finished) -> Result<(), Halt> {
+fn holds(
+    scenario: &mut ScenarioRun,
+    id: &str,
+    statement: &str,
+    finished: &Finished,
+) -> Result<(), Stopped> {
     let agreed = finished.stdout_text().matches("as documented").count();
     let holds = finished.code() == Some(0) && agreed > 0;
-    story.check(id, statement, holds, format_args!("as documented, {agreed} times"))
+    scenario.check(id, statement, holds, format_args!("as documented, {agreed} times"))
 }
 
 fn shown(number: Option<u64>) -> String {

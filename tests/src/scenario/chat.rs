@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netcheck::{Halt, Run, Scenario, Story, evidence};
+use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence};
 
 use crate::{Chatter, ends};
 
@@ -15,16 +15,16 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 /// More than the buffers of the kernel and the queue hold together.
 const MESSAGES: usize = 20_000;
 
-fn run(story: &mut Story) -> Result<(), Halt> {
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--history", "2", "--queue", "50", "--grace", "200ms"];
-    let server = story.serve("chat-server", args);
+    let server = scenario.serve("chat-server", args);
     let (pid, address) = (server.pid(), server.address());
     let port = address.port().to_string();
     let speaks = Run::new("chat-client").args(["--port", &port, "--name", "alice"]);
-    story.run(speaks.stdin("hello\n"));
-    let joins = story.run(Run::new("chat-client").args(["--port", &port, "--name", "bob"]));
+    scenario.run(speaks.stdin("hello\n"));
+    let joins = scenario.run(Run::new("chat-client").args(["--port", &port, "--name", "bob"]));
     let heard = joins.stdout_text();
-    story.check_eq(
+    scenario.check_eq(
         "history",
         "whoever joins later is told what was said",
         "alice: hello\n* bob joined\n* bob left\n",
@@ -38,23 +38,23 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let deaf = Chatter::join(address, "eve")?;
     let threads = evidence::threads(pid).len();
     let more = evidence::descriptors(pid).len() - before;
-    story.check(
+    scenario.check(
         "one-thread",
         "two more people are two more descriptors of one thread",
         threads == 1 && more == 2,
         format_args!("{threads} thread, {more} descriptors more (/proc/{pid})"),
     )?;
-    drops(story, pid, &mut people, deaf)?;
-    ends(story, &server)?;
-    if !story.keep {
-        let told = people.iter_mut().filter_map(|one| one.hear_all().ok()?.pop());
-        let told = told.filter(|last| last == "closed\tthe server stops").count();
-        story.check_eq(
+    drops(scenario, pid, &mut people, deaf)?;
+    ends(scenario, &server)?;
+    if !scenario.keep {
+        let informed = people.iter_mut().filter_map(|one| one.hear_all().ok()?.pop());
+        let informed = informed.filter(|last| last == "closed\tthe server stops").count();
+        scenario.check_eq(
             "stop",
             "those who are there are told",
             2,
-            told,
-            format_args!("{told} of 2"),
+            informed,
+            format_args!("{informed} of 2"),
         )?;
     }
     Ok(())
@@ -62,11 +62,11 @@ fn run(story: &mut Story) -> Result<(), Halt> {
 
 /// One of the people talks until the one who does not read is dropped.
 fn drops(
-    story: &mut Story,
+    scenario: &mut ScenarioRun,
     pid: i32,
     people: &mut [Chatter; 2],
     mut deaf: Chatter,
-) -> Result<(), Halt> {
+) -> Result<(), Stopped> {
     let (mut slowest, mut said, text) = (Duration::ZERO, 0, "x".repeat(1000));
     let mut left = false;
     while !left && said < MESSAGES {
@@ -81,14 +81,14 @@ fn drops(
         }
     }
     let evidence = format!("after {said} messages of 1000 bytes, the slowest took {slowest:.0?}");
-    story.check(
+    scenario.check(
         "dropped",
         "one who never reads is dropped, and the others go on",
         left,
         evidence,
     )?;
     let resident = evidence::rss(pid).unwrap_or(u64::MAX);
-    story.check(
+    scenario.check(
         "bounded",
         "what waited for that one was bounded",
         resident < 16 << 20,
@@ -96,7 +96,7 @@ fn drops(
     )?;
     let heard = deaf.hear_all()?;
     let why = "closed\ttoo slow: 50 messages were waiting";
-    story.check_eq(
+    scenario.check_eq(
         "told",
         "whoever reads at last is told why in the last frame",
         Some(why),

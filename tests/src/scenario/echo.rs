@@ -3,36 +3,41 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use netcheck::{Halt, Run, Scenario, Story, evidence, peer};
+use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence, peer};
 
 use crate::{ends, served};
 
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "echo", summary: "one connection at a time, and every byte comes back", run };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("echo-server", ["--port", "0"]);
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("echo-server", ["--port", "0"]);
     let port = server.address().port().to_string();
 
-    let hello = story.run(Run::new("echo-client").args(["--port", &port, "Hello, server"]));
+    let hello = scenario.run(Run::new("echo-client").args(["--port", &port, "Hello, server"]));
     let status = hello.status;
-    story.check("exit", "the client got what it sent", status.success(), status)?;
-    let more = story.run(Run::new("echo-client").args(["--port", &port, "--size", "4194304"]));
+    scenario.check("exit", "the client got what it sent", status.success(), status)?;
+    let more = scenario.run(Run::new("echo-client").args(["--port", &port, "--size", "4194304"]));
     let status = more.status;
-    story.check("bulk", "4 MiB too, compared byte for byte", status.success(), status)?;
+    scenario.check("bulk", "4 MiB too, compared byte for byte", status.success(), status)?;
 
     let first = served(server.address())?;
-    story.event("connected", "the first client, which stays");
+    scenario.event("connected", "the first client, which stays");
     let mut second = peer::connect(server.address())?;
     let sent = second.write(b"second")?;
-    story.event("connected", "the second client");
+    scenario.event("connected", "the second client");
     let evidence = format!("connect: 0, send: {sent}");
-    story.check("connects", "a second client connects and sends at once", sent == 6, evidence)?;
+    scenario.check(
+        "connects",
+        "a second client connects and sends at once",
+        sent == 6,
+        evidence,
+    )?;
     // That it is not served can't be shown by waiting; the kernel shows that it was not accepted.
     let descriptors = evidence::descriptors(server.pid());
     let sockets = descriptors.values().filter(|link| link.starts_with("socket:")).count();
     let evidence = format!("{sockets} sockets in /proc/{}/fd", server.pid());
-    story.check_eq(
+    scenario.check_eq(
         "one",
         "the server has its listener and one connection",
         2,
@@ -44,7 +49,12 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let mut reply = [0; 6];
     second.read_exact(&mut reply)?;
     let right = reply == *b"second";
-    story.check("waits", "once the first is done, the second is served", right, "6 bytes back")?;
+    scenario.check(
+        "waits",
+        "once the first is done, the second is served",
+        right,
+        "6 bytes back",
+    )?;
     drop((first, second));
-    ends(story, &server)
+    ends(scenario, &server)
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use netcheck::{Halt, Scenario, Server, Story, evidence};
+use netcheck::{Scenario, ScenarioRun, Server, Stopped, evidence};
 
 use crate::{ends, served};
 
@@ -17,9 +17,9 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 const IDLE: usize = 900;
 const ROUND_TRIPS: u32 = 2_000;
 
-fn run(story: &mut Story) -> Result<(), Halt> {
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--backlog", "64", "--grace", "100ms", "-q"];
-    let servers = [story.serve("poll-echo", args), story.serve("epoll-echo", args)];
+    let servers = [scenario.serve("poll-echo", args), scenario.serve("epoll-echo", args)];
     let [poll, epoll] = &servers;
 
     let alone = [spent(poll)?, spent(epoll)?];
@@ -30,7 +30,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         }
     }
     let listed = listed(epoll.pid());
-    story.check_eq(
+    scenario.check_eq(
         "list",
         "the kernel keeps epoll's list: the clients, the listener, the signals, the timer",
         IDLE + 3,
@@ -39,7 +39,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     )?;
     let crowd = [spent(poll)?, spent(epoll)?];
     let micros = |spent: Duration| (spent / ROUND_TRIPS).as_micros();
-    story.check(
+    scenario.check(
         "cost",
         "beside the idle clients a round trip costs poll several times what it costs epoll",
         crowd[0] > 2 * crowd[1],
@@ -52,14 +52,14 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         ),
     )?;
     for server in &servers {
-        ends(story, server)?;
+        ends(scenario, server)?;
     }
     drop(idle);
     Ok(())
 }
 
 /// The processor time that the server takes for so many round trips of one client.
-fn spent(server: &Server) -> Result<Duration, Halt> {
+fn spent(server: &Server) -> Result<Duration, Stopped> {
     let mut client = served(server.address())?;
     let before = evidence::cpu_time(server.pid());
     for _ in 0..ROUND_TRIPS {

@@ -3,25 +3,25 @@
 use std::time::Duration;
 
 use netcheck::peer::{SilentListener, refused_port};
-use netcheck::{Call, Finished, Halt, Need, Run, Scenario, Story, need};
+use netcheck::{Call, Finished, Need, Run, Scenario, ScenarioRun, Stopped, need};
 
 use crate::ends;
 
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "errors", summary: "which stage of a request failed, and why", run };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     // Connect fails: one port says no, the other says nothing.
     let refused = refused_port();
-    let finished = story.run(request(refused.address().port(), &[]));
+    let finished = scenario.run(request(refused.address().port(), &[]));
     let statement = "where nobody listens, connect says so at once: 69";
-    fails(story, "refused", statement, &finished, (69, "connect", "ECONNREFUSED"))?;
+    fails(scenario, "refused", statement, &finished, (69, "connect", "ECONNREFUSED"))?;
 
     let silent = SilentListener::start();
-    let finished = story.run(request(silent.address().port(), &["--timeout", "300ms"]));
+    let finished = scenario.run(request(silent.address().port(), &["--timeout", "300ms"]));
     let statement = "where nobody answers, only a deadline ends it: 75";
-    fails(story, "silent", statement, &finished, (75, "connect", "timed out after 300ms"))?;
-    story.check(
+    fails(scenario, "silent", statement, &finished, (75, "connect", "timed out after 300ms"))?;
+    scenario.check(
         "deadline",
         "it waited for as long as it was asked to",
         finished.elapsed >= Duration::from_millis(300),
@@ -29,17 +29,17 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     )?;
 
     // Everything works, but for what comes back: the request itself.
-    let server = story.serve("echo-server", ["--port", "0"]);
-    let finished = story.run(request(server.address().port(), &["-v"]));
+    let server = scenario.serve("echo-server", ["--port", "0"]);
+    let finished = scenario.run(request(server.address().port(), &["-v"]));
     let statement = "what an echo server answers is received, and is no HTTP: 65";
-    fails(story, "echo", statement, &finished, (65, "parse", "not HTTP"))?;
-    ends(story, &server)?;
+    fails(scenario, "echo", statement, &finished, (65, "parse", "not HTTP"))?;
+    ends(scenario, &server)?;
 
     let run = Run::new("socket-errors").args(["--port", "80", "--file", "/a b"]);
-    let finished = story.run(run);
+    let finished = scenario.run(run);
     let said = finished.stderr_text();
     let statement = "a path with a blank is a usage error, and nothing is sent: 2";
-    story.check_eq(
+    scenario.check_eq(
         "path",
         statement,
         Some(2),
@@ -51,15 +51,15 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let (finished, trace) = match need(Need::Strace) {
         Ok(()) => {
             let (run, trace) = errors.traced(&["trace=socket,bind,connect,recvfrom,sendto"]);
-            (story.run(run), Some(trace))
+            (scenario.run(run), Some(trace))
         }
-        Err(_) => (story.run(errors), None),
+        Err(_) => (scenario.run(errors), None),
     };
     let table = finished.stdout_text();
     // `refused                ECONNREFUSED   Connection refused`, then three lines about it.
     let rows = table.lines().filter(|line| !line.starts_with(' '));
     let named: Vec<&str> = rows.filter_map(|row| row.split_whitespace().nth(1)).collect();
-    story.check(
+    scenario.check(
         "twelve",
         "twelve errors are made, each another one",
         finished.code() == Some(0) && named.len() == 12,
@@ -67,13 +67,13 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     )?;
     let statement = "the kernel gave each of them, in this order";
     let Some(trace) = trace else {
-        return need(Need::Strace).or_else(|skip| story.skip(statement, &skip));
+        return need(Need::Strace).or_else(|skip| scenario.skip(statement, &skip));
     };
     let failed: Vec<Call> = trace.calls().into_iter().filter(is_error).collect();
     let given: Vec<&str> = failed.iter().filter_map(|call| call.result.split(' ').nth(1)).collect();
     let evidence: Vec<String> =
         failed.iter().map(|call| format!("{}: {}", call.name, call.result)).collect();
-    story.check_eq("kernel", statement, &named, &given, evidence.join("\n"))
+    scenario.check_eq("kernel", statement, &named, &given, evidence.join("\n"))
 }
 
 /// The calls that failed. EINPROGRESS is none: the socket does not block, and the handshake goes on.
@@ -88,15 +88,15 @@ fn request(port: u16, more: &[&str]) -> Run {
 
 /// A statement that it ended with this code, in this stage, with these words.
 fn fails(
-    story: &mut Story,
+    scenario: &mut ScenarioRun,
     id: &str,
     statement: &str,
     finished: &Finished,
     (code, stage, words): (i32, &str, &str),
-) -> Result<(), Halt> {
+) -> Result<(), Stopped> {
     let said = finished.stderr_text();
     let last = said.lines().last().unwrap_or_default();
     let is_there = last.starts_with(&format!("stage {stage}, ")) && said.contains(words);
     let holds = finished.code() == Some(code) && is_there;
-    story.check(id, statement, holds, format_args!("{}, {last}", finished.status))
+    scenario.check(id, statement, holds, format_args!("{}, {last}", finished.status))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netcheck::{Halt, Run, Scenario, Story, evidence};
+use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence};
 
 use crate::{ends, served_by};
 
@@ -10,19 +10,19 @@ pub(crate) const SCENARIO: Scenario =
     Scenario { name: "forking", summary: "three clients at once, a process each", run };
 
 /// How long after the last client a zombie may still wait for its parent.
-const REAPED_WITHIN: Duration = Duration::from_millis(200);
+const REAP_TIMEOUT: Duration = Duration::from_millis(200);
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("forking-echo", ["--port", "0", "--show-pid"]);
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("forking-echo", ["--port", "0", "--show-pid"]);
     let (pid, address) = (server.pid(), server.address());
     let before = evidence::descriptors(pid);
 
     let port = address.port().to_string();
     let clients = Run::new("forking-client").args(["--port", &port, "--clients", "3"]);
-    let clients = story.run(clients);
+    let clients = scenario.run(clients);
     let said = clients.stdout_text();
     let rows = said.lines().filter(|line| line.starts_with("client ")).count();
-    story.check(
+    scenario.check(
         "own-bytes",
         "each client got exactly its own bytes",
         clients.code() == Some(0) && rows == 3,
@@ -31,7 +31,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
 
     let pids = served_by(&said);
     let listed: Vec<String> = pids.iter().map(i32::to_string).collect();
-    story.check(
+    scenario.check(
         "processes",
         "three processes served them",
         pids.len() == 3 && !pids.contains(&pid),
@@ -39,33 +39,38 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     )?;
 
     let none_left = || evidence::children(pid).is_empty().then_some(());
-    let reaped = evidence::wait_until(REAPED_WITHIN, none_left).is_some();
+    let reaped = evidence::wait_until(REAP_TIMEOUT, none_left).is_some();
     let zombies = evidence::zombies(pid).len();
-    story.check(
+    scenario.check(
         "no-zombies",
         "no zombie is left",
         reaped && zombies == 0,
-        format_args!("{zombies} after {} ms (/proc/*/stat)", REAPED_WITHIN.as_millis()),
+        format_args!("{zombies} after {} ms (/proc/*/stat)", REAP_TIMEOUT.as_millis()),
     )?;
     let after = evidence::descriptors(pid);
-    story.check_eq(
+    scenario.check_eq(
         "descriptors",
         "the parent has the descriptors it began with",
         &before,
         &after,
         format_args!("{} of {} (/proc/{pid}/fd)", after.len(), before.len()),
     )?;
-    ends(story, &server)?;
-    if story.keep {
+    ends(scenario, &server)?;
+    if scenario.keep {
         return Ok(());
     }
     let counts = server.stderr().lines().last().unwrap_or_default().to_owned();
-    story.check(
+    scenario.check(
         "counts",
         "every child that was forked was reaped",
         counts.contains("forked 3, reaped 3, refused 0, crashed 0"),
         counts.trim_start_matches("forking-echo: "),
     )?;
     let listening = evidence::is_listening(address);
-    story.check("no-listener", "nobody listens on the port any more", !listening, "/proc/net/tcp")
+    scenario.check(
+        "no-listener",
+        "nobody listens on the port any more",
+        !listening,
+        "/proc/net/tcp",
+    )
 }

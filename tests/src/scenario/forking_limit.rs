@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use netcheck::{Halt, Scenario, Story, evidence, peer};
+use netcheck::{Scenario, ScenarioRun, Stopped, evidence, peer};
 
 use crate::{ends, served};
 
@@ -13,22 +13,22 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run,
 };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    waits(story)?;
-    refuses(story)
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    waits(scenario)?;
+    refuses(scenario)
 }
 
-fn waits(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("forking-echo", ["--port", "0", "--max-clients", "2"]);
+fn waits(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("forking-echo", ["--port", "0", "--max-clients", "2"]);
     let (first, second) = (served(server.address())?, served(server.address())?);
     let full = evidence::children(server.pid());
     let evidence = format!("{full:?} (/proc/{}/task)", server.pid());
-    story.check_eq("two", "two clients have a child each", 2, full.len(), evidence)?;
+    scenario.check_eq("two", "two clients have a child each", 2, full.len(), evidence)?;
 
     let mut third = peer::connect(server.address())?;
     let sent = third.write(b"third")?;
     let evidence = format!("connect: 0, send: {sent}");
-    story.check("connects", "a third connects, and waits in the queue", sent == 5, evidence)?;
+    scenario.check("connects", "a third connects, and waits in the queue", sent == 5, evidence)?;
     // The listener is ready all the time; a server that still polled it would turn.
     let (begun, before) = (Instant::now(), evidence::cpu_time(server.pid()));
     evidence::wait_until(Duration::from_millis(300), || None::<()>);
@@ -37,13 +37,23 @@ fn waits(story: &mut Story) -> Result<(), Halt> {
     let share = spent.map_or(1.0, |spent| spent.as_secs_f64() / begun.elapsed().as_secs_f64());
     let evidence =
         format!("{:.0} % of a core for {} ms", share * 100.0, begun.elapsed().as_millis());
-    story.check("no-spin", "meanwhile the full server sleeps", still && share < 0.05, evidence)?;
+    scenario.check(
+        "no-spin",
+        "meanwhile the full server sleeps",
+        still && share < 0.05,
+        evidence,
+    )?;
 
     drop(first);
     let mut reply = [0; 5];
     third.read_exact(&mut reply)?;
     let right = reply == *b"third";
-    story.check("served", "when a child has ended, the third is served", right, "5 bytes back")?;
+    scenario.check(
+        "served",
+        "when a child has ended, the third is served",
+        right,
+        "5 bytes back",
+    )?;
 
     // Full again, with one more in the queue; the clients leave, so the children end too.
     let _waiting = peer::connect(server.address())?;
@@ -53,27 +63,27 @@ fn waits(story: &mut Story) -> Result<(), Halt> {
         drop((second, third));
         obeyed
     });
-    let ended = ends(story, &server);
-    let obeyed = story.keep || leave.join().unwrap_or(false);
+    let ended = ends(scenario, &server);
+    let obeyed = scenario.keep || leave.join().unwrap_or(false);
     ended?;
-    story.check("obeys", "full, it stopped listening at once", obeyed, "/proc/net/tcp")
+    scenario.check("obeys", "full, it stopped listening at once", obeyed, "/proc/net/tcp")
 }
 
-fn refuses(story: &mut Story) -> Result<(), Halt> {
+fn refuses(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--max-clients", "1", "--when-full", "refuse"];
-    let server = story.serve("forking-echo", args);
+    let server = scenario.serve("forking-echo", args);
     let held = served(server.address())?;
     // A close with bytes of the client unread is a RST, which any of its calls may report.
     let (closed, evidence) = match peer::exchange(server.address(), b"hello") {
         Ok(reply) => (reply.is_empty(), format!("{} bytes back", reply.len())),
         Err(error) => (error.kind() != ErrorKind::WouldBlock, error.to_string()),
     };
-    story.check("refused", "--when-full refuse closes the second at once", closed, evidence)?;
+    scenario.check("refused", "--when-full refuse closes the second at once", closed, evidence)?;
     drop(held);
     let free = || evidence::children(server.pid()).is_empty().then_some(());
     let free = evidence::wait_until(Duration::from_secs(2), free).is_some();
     let echoed = peer::exchange(server.address(), b"hello")?;
     let right = free && echoed == b"hello";
-    story.check("again", "and serves the next when a child is free", right, "5 bytes back")?;
-    ends(story, &server)
+    scenario.check("again", "and serves the next when a child is free", right, "5 bytes back")?;
+    ends(scenario, &server)
 }

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use netcheck::{Halt, Scenario, Signal, Story, evidence, peer};
+use netcheck::{Scenario, ScenarioRun, Signal, Stopped, evidence, peer};
 
 use crate::served;
 
@@ -13,42 +13,42 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run,
 };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    drains(story)?;
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    drains(scenario)?;
     // What follows ends its servers in ways that leave none to be kept.
-    if story.keep { Ok(()) } else { is_killed(story).and_then(|()| loses_patience(story)) }
+    if scenario.keep { Ok(()) } else { is_killed(scenario).and_then(|()| loses_patience(scenario)) }
 }
 
-fn drains(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("forking-echo", ["--port", "0", "--grace", "30s"]);
+fn drains(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("forking-echo", ["--port", "0", "--grace", "30s"]);
     let address = server.address();
     let mut client = served(address)?;
     server.signal(Signal::SIGTERM);
     let closed = || (!evidence::is_listening(address)).then_some(());
     let closed = evidence::wait_until(Duration::from_secs(2), closed).is_some();
-    story.check("stops", "SIGTERM closes the listener at once", closed, "/proc/net/tcp")?;
+    scenario.check("stops", "SIGTERM closes the listener at once", closed, "/proc/net/tcp")?;
     let refused = peer::connect(address).err().map(|error| error.kind());
     let expected = Some(ErrorKind::ConnectionRefused);
-    story.check_eq("refuses", "new clients are refused", expected, refused, "ECONNREFUSED")?;
+    scenario.check_eq("refuses", "new clients are refused", expected, refused, "ECONNREFUSED")?;
     client.write_all(b"still here")?;
     let mut reply = [0; 10];
     client.read_exact(&mut reply)?;
     let right = reply == *b"still here";
-    story.check("drains", "the connected one is still served", right, "10 bytes back")?;
+    scenario.check("drains", "the connected one is still served", right, "10 bytes back")?;
 
-    let next = story.serve("forking-echo", ["--port", &address.port().to_string()]);
+    let next = scenario.serve("forking-echo", ["--port", &address.port().to_string()]);
     let echoed = peer::exchange(next.address(), b"hello")?;
     let statement = "a new server takes the port while the old child serves";
-    story.check("restart", statement, echoed == b"hello", "5 bytes back")?;
+    scenario.check("restart", statement, echoed == b"hello", "5 bytes back")?;
     drop(client);
     let status = server.wait(Duration::from_secs(10));
     let evidence = status.map_or_else(|| "still running".to_owned(), |status| status.to_string());
     let ended = status.is_some_and(|status| status.success());
-    story.check("ends", "the old one ends with 0 after its last client", ended, evidence)
+    scenario.check("ends", "the old one ends with 0 after its last client", ended, evidence)
 }
 
-fn is_killed(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("forking-echo", ["--port", "0"]);
+fn is_killed(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("forking-echo", ["--port", "0"]);
     let _client = served(server.address())?;
     let children = evidence::children(server.pid());
     let killed = Instant::now();
@@ -58,12 +58,12 @@ fn is_killed(story: &mut Story) -> Result<(), Halt> {
     let gone = evidence::wait_until(Duration::from_secs(2), all_ended).is_some();
     let evidence = format!("{children:?} gone after {} ms", killed.elapsed().as_millis());
     let statement = "a killed parent takes its child with it";
-    story.check("no-orphans", statement, gone && children.len() == 1, evidence)
+    scenario.check("no-orphans", statement, gone && children.len() == 1, evidence)
 }
 
-fn loses_patience(story: &mut Story) -> Result<(), Halt> {
+fn loses_patience(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let grace = Duration::from_millis(100);
-    let server = story.serve("forking-echo", ["--port", "0", "--grace", "100ms"]);
+    let server = scenario.serve("forking-echo", ["--port", "0", "--grace", "100ms"]);
     let _client = served(server.address())?;
     let asked = Instant::now();
     server.signal(Signal::SIGTERM);
@@ -71,5 +71,5 @@ fn loses_patience(story: &mut Story) -> Result<(), Halt> {
     let took = asked.elapsed();
     let ended = status.is_some_and(|status| status.success()) && took >= grace;
     let evidence = format!("{} ms", took.as_millis());
-    story.check("grace", "a client that stays is closed after the grace", ended, evidence)
+    scenario.check("grace", "a client that stays is closed after the grace", ended, evidence)
 }

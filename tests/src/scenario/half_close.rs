@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netcheck::peer::{self, Pace};
-use netcheck::{Halt, Scenario, Story, evidence};
+use netcheck::{Scenario, ScenarioRun, Stopped, evidence};
 
 use crate::ends;
 
@@ -16,15 +16,15 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 /// Far more than the buffers of both sides hold: the FIN is sent long before the last byte is back.
 const SIZE: usize = 16 * 1024 * 1024;
 
-fn run(story: &mut Story) -> Result<(), Halt> {
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let bytes = peer::pattern(16, SIZE);
     for name in ["echo-server", "forking-echo"] {
-        let server = story.serve(name, ["--port", "0"]);
+        let server = scenario.serve(name, ["--port", "0"]);
 
         let said = b"said before the FIN";
         let echoed = peer::half_close(server.address(), said)?;
         let evidence = format!("{} bytes, then the end of the stream", echoed.len());
-        story.check(
+        scenario.check(
             "small",
             "sent, shut down, then read: all is there",
             echoed == said,
@@ -34,19 +34,19 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         let echoed = peer::exchange_with(server.address(), &bytes, Pace::SmallBuffers(4096))?;
         let evidence = format!("{} of {SIZE} bytes", echoed.len());
         let statement = "16 MiB through socket buffers of 4 KiB come back equal";
-        story.check("large", statement, echoed == bytes, evidence)?;
+        scenario.check("large", statement, echoed == bytes, evidence)?;
 
         // Each byte a segment, and a recv and a send of the server.
         let pace = Pace::ByteEvery(Duration::from_millis(1));
         let echoed = peer::exchange_with(server.address(), said, pace)?;
         let evidence = format!("{} of {} bytes", echoed.len(), said.len());
-        story.check("trickle", "a byte a millisecond, too", echoed == said, evidence)?;
+        scenario.check("trickle", "a byte a millisecond, too", echoed == said, evidence)?;
 
         let pid = server.pid();
         let none_left = || evidence::children(pid).is_empty().then_some(());
         let closed = evidence::wait_until(Duration::from_secs(2), none_left).is_some();
-        story.check("no-child", "no child is left", closed, format_args!("/proc/{pid}/task"))?;
-        ends(story, &server)?;
+        scenario.check("no-child", "no child is left", closed, format_args!("/proc/{pid}/task"))?;
+        ends(scenario, &server)?;
     }
     Ok(())
 }

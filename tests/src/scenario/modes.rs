@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use netcheck::{Halt, Run, Scenario, Signal, Story, evidence};
+use netcheck::{Run, Scenario, ScenarioRun, Signal, Stopped, evidence};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "modes",
@@ -16,22 +16,22 @@ const SOON: Duration = Duration::from_secs(10);
 /// O_NONBLOCK of open(2).
 const O_NONBLOCK: i32 = 0o4000;
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let told = story.run(Run::new("socket-modes"));
-    let said = told.stdout_text();
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let finished = scenario.run(Run::new("socket-modes"));
+    let said = finished.stdout_text();
     let rows = |mode: &str, errno: &str| -> Vec<&str> {
         let fits = |line: &&str| line.contains(&format!(" {mode} ")) && line.contains(errno);
         said.lines().filter(fits).collect()
     };
     let bounded = rows("blocking", " ended by SO_");
     let statement = "a blocking call waits until an option of the socket ends it";
-    story.check("blocking", statement, bounded.len() == 5, bounded.join("\n"))?;
+    scenario.check("blocking", statement, bounded.len() == 5, bounded.join("\n"))?;
     let not_now = [rows("O_NONBLOCK", " EAGAIN "), rows("MSG_DONTWAIT", " EAGAIN ")].concat();
     let statement = "told not to wait, accept, recv, send and a unix connect say EAGAIN";
-    story.check("not-now", statement, not_now.len() == 6, not_now.join("\n"))?;
+    scenario.check("not-now", statement, not_now.len() == 6, not_now.join("\n"))?;
     let begun = rows("O_NONBLOCK", " EINPROGRESS ");
     let statement = "a connect of TCP has begun, and says EINPROGRESS";
-    story.check("begun", statement, begun.len() == 1, begun.join("\n"))?;
+    scenario.check("begun", statement, begun.len() == 1, begun.join("\n"))?;
 
     let outcomes: Vec<&str> = said.lines().filter(|line| line.contains("poll says")).collect();
     let ends = |nth: usize, error: &str| {
@@ -39,7 +39,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     };
     let statement = "poll says when a connect is decided, and SO_ERROR how";
     let holds = ends(0, "0") && ends(1, "ECONNREFUSED");
-    story.check("so-error", statement, holds, outcomes.join("\n").replace("  ", ""))?;
+    scenario.check("so-error", statement, holds, outcomes.join("\n").replace("  ", ""))?;
 
     let flags: Vec<&str> = said.lines().filter(|line| line.contains("set on")).collect();
     let shared = |by: &str, seen: &str| {
@@ -48,18 +48,18 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let statement = "the flag belongs to the description: dup and fork share it, accept makes one";
     let holds = shared("dup ", " has it") && shared("fork ", " has it");
     let holds = holds && shared("accept ", " has it not");
-    story.check("description", statement, holds, flags.join("\n"))?;
-    called_off(story)
+    scenario.check("description", statement, holds, flags.join("\n"))?;
+    called_off(scenario)
 }
 
 /// A connect that nobody answers, until Ctrl-C.
-fn called_off(story: &mut Story) -> Result<(), Halt> {
+fn called_off(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let run = Run::new("socket-modes").arg("--cancel");
     let command = run.command_line();
     let mut process = run.start();
     let line = process.next_line(SOON).unwrap_or_default();
     let pid = process.pid();
-    story.step(&format!("{command} & # pid {pid}"), [line]);
+    scenario.step(&format!("{command} & # pid {pid}"), [line]);
 
     let open = evidence::descriptors(pid).into_iter();
     let sockets = open.filter(|(_, target)| target.starts_with("socket:"));
@@ -70,7 +70,7 @@ fn called_off(story: &mut Story) -> Result<(), Halt> {
         .map(|(fd, flags)| format!("/proc/{pid}/fdinfo/{fd}: flags 0{flags:o}"))
         .collect();
     let statement = "its socket has O_NONBLOCK";
-    story.check("flag", statement, set.len() == 1, shown.join("\n"))?;
+    scenario.check("flag", statement, set.len() == 1, shown.join("\n"))?;
 
     // The length of a measurement: two seconds, in which a loop would take two of a core.
     let before = evidence::cpu_time(pid);
@@ -78,13 +78,13 @@ fn called_off(story: &mut Story) -> Result<(), Halt> {
     let used = evidence::cpu_time(pid).zip(before).map(|(after, before)| after - before);
     let idle = ended.is_none() && used.is_some_and(|used| used <= Duration::from_millis(20));
     let evidence = format!("{used:?} of 2 s (/proc/{pid}/stat)");
-    story.check("idle", "it waits in poll, without a processor", idle, evidence)?;
+    scenario.check("idle", "it waits in poll, without a processor", idle, evidence)?;
 
     process.signal(Signal::SIGINT);
     let status = process.wait(SOON);
     let line = process.next_line(SOON).unwrap_or_default();
-    story.step(&format!("kill -INT {pid}"), [line]);
+    scenario.step(&format!("kill -INT {pid}"), [line]);
     let signal = status.and_then(|status| status.signal());
     let evidence = "a shell shows 130";
-    story.check_eq("ended", "Ctrl-C ends it, by the signal itself", Some(2), signal, evidence)
+    scenario.check_eq("ended", "Ctrl-C ends it, by the signal itself", Some(2), signal, evidence)
 }

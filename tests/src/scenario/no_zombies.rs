@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use netcheck::{Halt, Scenario, Signal, Story, evidence, peer};
+use netcheck::{Scenario, ScenarioRun, Signal, Stopped, evidence, peer};
 
 use crate::served;
 
@@ -19,26 +19,26 @@ const CLIENTS: usize = 1000;
 const AT_ONCE: usize = 64;
 const TOGETHER: usize = 50;
 
-fn run(story: &mut Story) -> Result<(), Halt> {
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--max-clients", "100", "--backlog", "128"];
-    let server = story.serve("forking-echo", args);
+    let server = scenario.serve("forking-echo", args);
     let (pid, address) = (server.pid(), server.address());
     let before = evidence::descriptors(pid);
 
     let served = many(address);
-    story.check_eq(
+    scenario.check_eq(
         "served",
         "1,000 clients, 64 at once, are all served",
         CLIENTS,
         served,
         format_args!("{served} replies equal"),
     )?;
-    check_clean(story, pid)?;
+    check_clean(scenario, pid)?;
 
     // Fifty children end together: the kernel merges their SIGCHLDs into few, or one.
     let held = together(address)?;
     let children = evidence::children(pid).len();
-    story.check_eq(
+    scenario.check_eq(
         "fifty",
         "fifty more hold a child each",
         TOGETHER,
@@ -46,10 +46,10 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         "/proc/PID/task/PID/children",
     )?;
     drop(held);
-    check_clean(story, pid)?;
+    check_clean(scenario, pid)?;
 
     let after = evidence::descriptors(pid);
-    story.check_eq(
+    scenario.check_eq(
         "descriptors",
         "the parent's descriptors are those of the start",
         &before,
@@ -59,23 +59,28 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     server.signal(Signal::SIGUSR1);
     let total = CLIENTS + TOGETHER;
     let counts = format!("forked {total}, reaped {total}, refused 0, crashed 0");
-    let told = server.wait_stderr(|log| log.contains(&counts), Duration::from_secs(5));
+    let printed = server.wait_stderr(|log| log.contains(&counts), Duration::from_secs(5));
     let line = server
         .stderr()
         .lines()
         .rfind(|line| line.contains("accepted"))
         .unwrap_or_default()
         .to_owned();
-    story.check("counts", "forked and reaped are equal (SIGUSR1 prints the counts)", told, line)
+    scenario.check(
+        "counts",
+        "forked and reaped are equal (SIGUSR1 prints the counts)",
+        printed,
+        line,
+    )
 }
 
 /// 200 ms after the last client no child is left, neither alive nor a zombie.
-fn check_clean(story: &mut Story, pid: i32) -> Result<(), Halt> {
+fn check_clean(scenario: &mut ScenarioRun, pid: i32) -> Result<(), Stopped> {
     let none_left = || evidence::children(pid).is_empty().then_some(());
     let clean = evidence::wait_until(Duration::from_millis(200), none_left).is_some();
     let (children, zombies) = (evidence::children(pid).len(), evidence::zombies(pid).len());
     let evidence = format!("{zombies} zombies of {children} children (/proc/*/stat)");
-    story.check("no-zombies", "200 ms later no zombie is left", clean && zombies == 0, evidence)
+    scenario.check("no-zombies", "200 ms later no zombie is left", clean && zombies == 0, evidence)
 }
 
 /// A thousand exchanges by 64 threads; how many got their own bytes.
@@ -103,7 +108,7 @@ fn many(address: SocketAddr) -> usize {
 }
 
 /// Fifty clients that have had a reply; dropped, they all close within the same instant.
-fn together(address: SocketAddr) -> Result<Vec<TcpStream>, Halt> {
+fn together(address: SocketAddr) -> Result<Vec<TcpStream>, Stopped> {
     let clients = (0..TOGETHER).map(|_| served(address)).collect::<Result<_, _>>()?;
     Ok(clients)
 }

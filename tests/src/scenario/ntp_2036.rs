@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use netcheck::{Finished, Halt, Run, Scenario, Server, Story, evidence};
+use netcheck::{Finished, Run, Scenario, ScenarioRun, Server, Stopped, evidence};
 
 use crate::ends;
 
@@ -13,17 +13,17 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run,
 };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    turn(story)?;
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    turn(scenario)?;
     // 2037-01-01T00:00:00Z.
-    year(story, 2_114_380_800, "2037-01-01T00:0", &[])?;
+    year(scenario, 2_114_380_800, "2037-01-01T00:0", &[])?;
     // 2104-01-01T00:00:00Z: farther than 68 years, so that somebody has to know the century.
-    year(story, 4_228_588_800, "2104-01-01T00:0", &["--pivot", "2100-01-01"])?;
-    no_clock(story)
+    year(scenario, 4_228_588_800, "2104-01-01T00:0", &["--pivot", "2100-01-01"])?;
+    no_clock(scenario)
 }
 
-fn ask(story: &mut Story, server: &Server, args: &[&str]) -> Finished {
-    story.run(Run::new("ntp-time").args(args).arg(server.address().to_string()))
+fn query(scenario: &mut ScenarioRun, server: &Server, args: &[&str]) -> Finished {
+    scenario.run(Run::new("ntp-time").args(args).arg(server.address().to_string()))
 }
 
 /// The instant that an answer begins with.
@@ -31,10 +31,10 @@ fn time(answer: &Finished) -> String {
     answer.stdout_text().split(' ').next().unwrap_or_default().to_owned()
 }
 
-fn turn(story: &mut Story) -> Result<(), Halt> {
+fn turn(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--era", "1", "--offset", "-2s"];
-    let server = story.serve("ntp-responder", args);
-    let before = ask(story, &server, &[]);
+    let server = scenario.serve("ntp-responder", args);
+    let before = query(scenario, &server, &[]);
     // Two seconds later every bit of the seconds is 0. Asked until then, and told once.
     let address = server.address().to_string();
     let is_over = || {
@@ -42,46 +42,56 @@ fn turn(story: &mut Story) -> Result<(), Halt> {
         (time(&answer).as_str() >= "2036-02-07T06:28:16").then_some(())
     };
     evidence::wait_until(Duration::from_secs(10), is_over);
-    let after = ask(story, &server, &[]);
+    let after = query(scenario, &server, &[]);
     let (before, after) = (time(&before), time(&after));
     let minute = "2036-02-07T06:28:";
     let holds = before.starts_with(minute) && after.starts_with(minute) && before < after;
     let evidence = format!("{before}, {after}");
     let statement = "era 1 begins in the middle of a minute, and no time is lost";
-    story.check("turn", statement, holds, evidence)?;
+    scenario.check("turn", statement, holds, evidence)?;
     let over = after.as_str() >= "2036-02-07T06:28:16";
-    story.check("over", "the seconds count from 0 again, and mean 2036", over, after)?;
-    ends(story, &server)
+    scenario.check("over", "the seconds count from 0 again, and mean 2036", over, after)?;
+    ends(scenario, &server)
 }
 
 /// A server whose clock is so far ahead that it shows an instant, told by its seconds since 1970.
-fn year(story: &mut Story, seconds: u64, begin: &str, args: &[&str]) -> Result<(), Halt> {
+fn year(
+    scenario: &mut ScenarioRun,
+    seconds: u64,
+    begin: &str,
+    args: &[&str],
+) -> Result<(), Stopped> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let offset = format!("{}s", seconds.saturating_sub(now));
-    let server = story.serve("ntp-responder", ["--port", "0", "--offset", &offset]);
-    let answer = ask(story, &server, args);
+    let server = scenario.serve("ntp-responder", ["--port", "0", "--offset", &offset]);
+    let answer = query(scenario, &server, args);
     let shown = time(&answer);
     let year = begin.get(..4).unwrap_or_default();
     let statement = format!("a server that stands in {year} is shown in {year}");
-    story.check("year", &statement, shown.starts_with(begin), &shown)?;
+    scenario.check("year", &statement, shown.starts_with(begin), &shown)?;
     if !args.is_empty() {
-        let answer = ask(story, &server, &["--pivot", "2026-01-01"]);
+        let answer = query(scenario, &server, &["--pivot", "2026-01-01"]);
         let statement = "the same bits, from where 2026 is near, are an instant in 1967";
-        story.check("bits", statement, time(&answer).starts_with("1967-11-24"), time(&answer))?;
+        scenario.check(
+            "bits",
+            statement,
+            time(&answer).starts_with("1967-11-24"),
+            time(&answer),
+        )?;
     }
-    ends(story, &server)
+    ends(scenario, &server)
 }
 
 /// A machine without a clock of its own begins in 1970: 1970 as the pivot is what it would have,
 /// were its clock believed, and is near enough until 2038.
-fn no_clock(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("ntp-responder", ["--port", "0"]);
-    let known = time(&ask(story, &server, &[]));
-    let shown = time(&ask(story, &server, &["--pivot", "1970-01-01"]));
+fn no_clock(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("ntp-responder", ["--port", "0"]);
+    let known = time(&query(scenario, &server, &[]));
+    let shown = time(&query(scenario, &server, &["--pivot", "1970-01-01"]));
     let day = |time: &str| time.get(..10).unwrap_or_default().to_owned();
     // Midnight may lie between the two.
     let holds = day(&known) == day(&shown) || known.contains("T23:59:");
     let statement = "a machine that believes it is 1970 is told the same time";
-    story.check("no-clock", statement, holds, format!("{known}, {shown}"))?;
-    ends(story, &server)
+    scenario.check("no-clock", statement, holds, format!("{known}, {shown}"))?;
+    ends(scenario, &server)
 }

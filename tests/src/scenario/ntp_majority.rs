@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netcheck::{Finished, Halt, Run, Scenario, Server, Signal, Story};
+use netcheck::{Finished, Run, Scenario, ScenarioRun, Server, Signal, Stopped};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "ntp-majority",
@@ -13,43 +13,43 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 /// How far the clocks of those are ahead that are right.
 const TRUTH: f64 = 1.5;
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    two_of_five(story)?;
-    three_of_five(story)?;
-    two_and_two(story)
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    two_of_five(scenario)?;
+    three_of_five(scenario)?;
+    two_and_two(scenario)
 }
 
 /// A server for each offset, and one client that asks them all.
-fn ask(story: &mut Story, offsets: &[&str]) -> (Vec<Server>, Finished) {
-    let serve = |story: &mut Story, offset: &str| {
-        story.serve("ntp-responder", ["--port", "0", "-q", "--offset", offset])
+fn query(scenario: &mut ScenarioRun, offsets: &[&str]) -> (Vec<Server>, Finished) {
+    let serve = |scenario: &mut ScenarioRun, offset: &str| {
+        scenario.serve("ntp-responder", ["--port", "0", "-q", "--offset", offset])
     };
-    let servers: Vec<Server> = offsets.iter().map(|offset| serve(story, offset)).collect();
+    let servers: Vec<Server> = offsets.iter().map(|offset| serve(scenario, offset)).collect();
     let words = servers.iter().map(|server| server.address().to_string());
-    let finished = story.run(Run::new("ntp-time").args(words));
+    let finished = scenario.run(Run::new("ntp-time").args(words));
     (servers, finished)
 }
 
-fn end(story: &Story, servers: &[Server]) -> Result<(), Halt> {
-    for server in servers.iter().filter(|_| !story.keep) {
+fn end(scenario: &ScenarioRun, servers: &[Server]) -> Result<(), Stopped> {
+    for server in servers.iter().filter(|_| !scenario.keep) {
         server.signal(Signal::SIGTERM);
         let code = server.wait(Duration::from_secs(10)).and_then(|status| status.code());
         if code != Some(0) {
-            return Err(Halt::Broken(format!("{} ended with {code:?}", server.command_line())));
+            return Err(Stopped::Broken(format!("{} ended with {code:?}", server.command_line())));
         }
     }
     Ok(())
 }
 
-fn two_of_five(story: &mut Story) -> Result<(), Halt> {
-    let (servers, answer) = ask(story, &["1.5s", "-1h", "1.5s", "1.5s", "2.5s"]);
+fn two_of_five(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let (servers, answer) = query(scenario, &["1.5s", "-1h", "1.5s", "1.5s", "2.5s"]);
     let text = answer.stdout_text();
     let mut words = text.split(' ').skip(1);
     let offset: Option<f64> = words.next().and_then(|word| word.parse().ok());
     let bound: Option<f64> = words.nth(1).and_then(|word| word.parse().ok());
-    let within = offset.zip(bound).is_some_and(|(offset, bound)| (offset - TRUTH).abs() <= bound);
+    let in_bound = offset.zip(bound).is_some_and(|(offset, bound)| (offset - TRUTH).abs() <= bound);
     let evidence = text.lines().next().unwrap_or_default();
-    story.check("time", "the time is that of the three that are right", within, evidence)?;
+    scenario.check("time", "the time is that of the three that are right", in_bound, evidence)?;
     let named: Vec<&str> = text
         .lines()
         .filter_map(|line| line.strip_prefix("    Falseticker=")?.split(' ').next())
@@ -57,51 +57,57 @@ fn two_of_five(story: &mut Story) -> Result<(), Halt> {
     let wrong: Vec<String> =
         servers.iter().skip(1).step_by(3).map(|server| server.address().to_string()).collect();
     let statement = "the two that are wrong are named, the one by an hour, the other by a second";
-    story.check("falsetickers", statement, named == wrong, named.join(", "))?;
+    scenario.check("falsetickers", statement, named == wrong, named.join(", "))?;
     let status = answer.status;
-    story.check_eq(
+    scenario.check_eq(
         "decided",
         "most of them agree: it ends with 0",
         Some(0),
         answer.code(),
         status,
     )?;
-    end(story, &servers)
+    end(scenario, &servers)
 }
 
-fn three_of_five(story: &mut Story) -> Result<(), Halt> {
-    let (servers, answer) = ask(story, &["1.5s", "1.5s", "10s", "20s", "30s"]);
+fn three_of_five(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let (servers, answer) = query(scenario, &["1.5s", "1.5s", "10s", "20s", "30s"]);
     let statement = "three that are wrong, each in its own way: two are no majority of five";
-    undecided(story, &servers, &answer, statement)
+    undecided(scenario, &servers, &answer, statement)
 }
 
-fn two_and_two(story: &mut Story) -> Result<(), Halt> {
-    let (servers, answer) = ask(story, &["1.5s", "1.5s", "10s", "10s"]);
+fn two_and_two(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let (servers, answer) = query(scenario, &["1.5s", "1.5s", "10s", "10s"]);
     let statement = "two against two: nobody who asks can tell which are right";
-    undecided(story, &servers, &answer, statement)
+    undecided(scenario, &servers, &answer, statement)
 }
 
 /// That there is no time but each server's claim.
 fn undecided(
-    story: &mut Story,
+    scenario: &mut ScenarioRun,
     servers: &[Server],
     answer: &Finished,
     statement: &str,
-) -> Result<(), Halt> {
+) -> Result<(), Stopped> {
     let (code, status) = (answer.code(), answer.status);
-    story.check_eq("undecided", statement, Some(65), code, status)?;
+    scenario.check_eq("undecided", statement, Some(65), code, status)?;
     let said = answer.stderr_text();
     let claims = |server: &&Server| said.contains(&format!(" {} says ", server.address()));
     let count = servers.iter().filter(claims).count();
     let evidence = said.lines().last().unwrap_or_default();
-    story.check_eq("claims", "what each of them says is shown", servers.len(), count, evidence)?;
+    scenario.check_eq(
+        "claims",
+        "what each of them says is shown",
+        servers.len(),
+        count,
+        evidence,
+    )?;
     let printed = answer.stdout_text();
-    story.check_eq(
+    scenario.check_eq(
         "silent",
         "and no time is printed",
         "",
         printed.as_str(),
         "nothing on stdout",
     )?;
-    end(story, servers)
+    end(scenario, servers)
 }

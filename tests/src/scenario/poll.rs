@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netcheck::{Halt, Run, Scenario, Story, evidence, peer};
+use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence, peer};
 
 use crate::{ends, served};
 
@@ -12,22 +12,22 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run,
 };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("poll-echo", ["--port", "0", "--grace", "100ms"]);
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("poll-echo", ["--port", "0", "--grace", "100ms"]);
     let (pid, address) = (server.pid(), server.address());
     let before = evidence::descriptors(pid).len();
 
     let port = address.port().to_string();
     let clients = Run::new("forking-client").args(["--port", &port, "--clients", "3"]);
-    let clients = story.run(clients);
+    let clients = scenario.run(clients);
     let said = clients.stdout_text();
     let evidence = said.lines().last().unwrap_or_default().to_owned();
-    story.check("own-bytes", "three clients at once", clients.code() == Some(0), evidence)?;
+    scenario.check("own-bytes", "three clients at once", clients.code() == Some(0), evidence)?;
 
     let held = (0..20).map(|_| served(address)).collect::<Result<Vec<_>, _>>()?;
     let (threads, children) = (evidence::threads(pid).len(), evidence::children(pid).len());
     let more = evidence::descriptors(pid).len() - before;
-    story.check(
+    scenario.check(
         "one-thread",
         "twenty more are twenty descriptors of one thread",
         threads == 1 && children == 0 && more == 20,
@@ -38,7 +38,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
 
     let (deaf, sent) = peer::never_reads(address)?;
     let resident = evidence::rss(pid).unwrap_or(u64::MAX);
-    story.check(
+    scenario.check(
         "bounded",
         "a client that never reads fills the kernel's buffers, and not the server",
         resident < 16 << 20,
@@ -47,7 +47,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let beside =
         (0..20).filter(|_| peer::exchange(address, b"beside").is_ok_and(|r| r == b"beside"));
     let beside = beside.count();
-    story.check_eq(
+    scenario.check_eq(
         "beside",
         "others are served beside it",
         20,
@@ -60,8 +60,8 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     let spent = cpu() - spent;
     let sleeps = spent < pause / 20;
     let evidence = format!("{} ms in {} ms", spent.as_millis(), pause.as_millis());
-    story.check("no-spin", "and it sleeps while nobody wants anything", sleeps, evidence)?;
-    ends(story, &server)?;
+    scenario.check("no-spin", "and it sleeps while nobody wants anything", sleeps, evidence)?;
+    ends(scenario, &server)?;
     drop((held, deaf));
     Ok(())
 }

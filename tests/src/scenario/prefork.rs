@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netcheck::{Halt, Run, Scenario, Server, Story, evidence};
+use netcheck::{Run, Scenario, ScenarioRun, Server, Stopped, evidence};
 
 use crate::{ends, served_by};
 
@@ -12,15 +12,15 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run,
 };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--workers", "2", "--show-pid"];
-    let server = story.serve("prefork-echo", args);
+    let server = scenario.serve("prefork-echo", args);
     let pid = server.pid();
     let workers = two(&server, &[]);
     let found = workers.is_some();
     let workers = workers.unwrap_or_default();
     let evidence = format!("{workers:?} (/proc/{pid}/task)");
-    story.check("before", "two workers are there before the first client", found, evidence)?;
+    scenario.check("before", "two workers are there before the first client", found, evidence)?;
 
     let port = server.address().port().to_string();
     // While one is held, the other needs the other worker.
@@ -29,11 +29,11 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         clients.args(["--hold", "100ms"])
     };
     let (said, code) = {
-        let clients = story.run(clients());
+        let clients = scenario.run(clients());
         (clients.stdout_text(), clients.code())
     };
     let pids = served_by(&said);
-    story.check(
+    scenario.check(
         "served",
         "they serve the two clients, and nothing is forked",
         code == Some(0) && pids.iter().eq(workers.iter()) && two(&server, &[]).is_some(),
@@ -42,17 +42,17 @@ fn run(story: &mut Story) -> Result<(), Halt> {
 
     let victim = workers.first().copied().unwrap_or_default();
     // The shell's own: there may be no program of that name.
-    story.run(Run::program("sh").args(["-c", &format!("kill -SEGV {victim}")]));
+    scenario.run(Run::program("sh").args(["-c", &format!("kill -SEGV {victim}")]));
     let again = two(&server, &[victim]);
     let evidence = format!("{:?}", again.clone().unwrap_or_default());
-    story.check("again", "a worker that died has a successor", again.is_some(), evidence)?;
-    let said = story.run(clients()).stdout_text();
+    scenario.check("again", "a worker that died has a successor", again.is_some(), evidence)?;
+    let said = scenario.run(clients()).stdout_text();
     let pids = served_by(&said);
     let right = again.is_some_and(|again| pids.iter().eq(again.iter()));
-    story.check("served-again", "two clients are served", right, format_args!("{pids:?}"))?;
-    ends(story, &server)?;
-    let none = story.keep || evidence::children(pid).is_empty();
-    story.check("none-left", "no worker is left", none, format_args!("/proc/{pid}/task"))
+    scenario.check("served-again", "two clients are served", right, format_args!("{pids:?}"))?;
+    ends(scenario, &server)?;
+    let none = scenario.keep || evidence::children(pid).is_empty();
+    scenario.check("none-left", "no worker is left", none, format_args!("/proc/{pid}/task"))
 }
 
 /// The two workers, without a dead one.

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::Duration;
 
-use netcheck::{Halt, Run, Scenario, Signal, Story, evidence, peer};
+use netcheck::{Run, Scenario, ScenarioRun, Signal, Stopped, evidence, peer};
 
 use crate::ends;
 
@@ -12,8 +12,8 @@ pub(crate) const SCENARIO: Scenario =
 
 const CONNECTIONS: usize = 100;
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("reuse-addr", ["--port", "0", "--quiet"]);
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("reuse-addr", ["--port", "0", "--quiet"]);
     let port = server.address().port();
     // The server closes first: it keeps the address.
     let connection = || peer::connect(server.address())?.read_to_end(&mut Vec::new());
@@ -30,30 +30,30 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     server.signal(Signal::SIGTERM);
     server.wait(Duration::from_secs(10));
     let evidence = format!("{} (/proc/net/tcp, state 06)", evidence::in_time_wait(port));
-    story.check("time-wait", "100 connections are in TIME_WAIT", waits, evidence)?;
+    scenario.check("time-wait", "100 connections are in TIME_WAIT", waits, evidence)?;
 
     let port = port.to_string();
-    let refused = story.run(Run::new("reuse-addr").args(["--no-reuse", "--port", &port]));
+    let refused = scenario.run(Run::new("reuse-addr").args(["--no-reuse", "--port", &port]));
     let said = refused.stderr_text();
     let held = said.lines().last().unwrap_or_default();
     let holds = said.contains("EADDRINUSE") && held.contains("in TIME_WAIT");
-    story.check("refused", "without the option the port is taken, by nobody", holds, held)?;
+    scenario.check("refused", "without the option the port is taken, by nobody", holds, held)?;
 
-    let again = story.serve("reuse-addr", ["--port", &port, "--quiet"]);
+    let again = scenario.serve("reuse-addr", ["--port", &port, "--quiet"]);
     let listens = evidence::is_listening(again.address());
     let evidence = format!("{} listens (/proc/net/tcp, state 0A)", again.address());
-    story.check("restart", "with it the server is back at once", listens, evidence)?;
+    scenario.check("restart", "with it the server is back at once", listens, evidence)?;
 
-    let second = story.run(Run::new("reuse-addr").args(["--port", &port]));
+    let second = scenario.run(Run::new("reuse-addr").args(["--port", &port]));
     let said = second.stderr_text();
     let listener = format!("is held by a listener of pid {} ", again.pid());
     let holds = said.contains("EADDRINUSE") && said.contains(&listener);
     let evidence = format!("EADDRINUSE, which {}", listener.trim_end());
-    story.check("one", "two may not listen, whatever the option", holds, evidence)?;
-    ends(story, &again)?;
+    scenario.check("one", "two may not listen, whatever the option", holds, evidence)?;
+    ends(scenario, &again)?;
 
-    let matrix = story.run(Run::new("reuse-addr").arg("--matrix"));
+    let matrix = scenario.run(Run::new("reuse-addr").arg("--matrix"));
     let count = matrix.stdout_text().matches("as documented").count();
     let holds = matrix.code() == Some(0) && count > 0;
-    story.check("matrix", "this machine keeps every rule", holds, format_args!("{count} rules"))
+    scenario.check("matrix", "this machine keeps every rule", holds, format_args!("{count} rules"))
 }

@@ -1,6 +1,6 @@
 //! Four servers of the time: a good one, one that is not there, one that lies, one that will not.
 
-use netcheck::{Finished, Halt, Run, Scenario, Server, Story, evidence, peer};
+use netcheck::{Finished, Run, Scenario, ScenarioRun, Server, Stopped, evidence, peer};
 
 use crate::ends;
 
@@ -10,16 +10,16 @@ pub(crate) const SCENARIO: Scenario = Scenario {
     run,
 };
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    good(story)?;
-    dead(story)?;
-    liar(story)?;
-    kiss(story)
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    good(scenario)?;
+    dead(scenario)?;
+    faulty(scenario)?;
+    kiss(scenario)
 }
 
 /// Asks a server, with options before its address.
-fn ask(story: &mut Story, address: &str, args: &[&str]) -> Finished {
-    story.run(Run::new("sntp-client").args(args).arg(address))
+fn query(scenario: &mut ScenarioRun, address: &str, args: &[&str]) -> Finished {
+    scenario.run(Run::new("sntp-client").args(args).arg(address))
 }
 
 /// The offset and its bound in the first line of an answer, in seconds.
@@ -31,77 +31,87 @@ fn offset_and_bound(answer: &Finished) -> Option<(f64, f64)> {
 }
 
 /// That an offset was found, but for its bound.
-fn is_off_by(story: &mut Story, id: &str, answer: &Finished, seconds: f64) -> Result<(), Halt> {
+fn is_off_by(
+    scenario: &mut ScenarioRun,
+    id: &str,
+    answer: &Finished,
+    seconds: f64,
+) -> Result<(), Stopped> {
     let found = offset_and_bound(answer);
-    let within = found.is_some_and(|(offset, bound)| (offset - seconds).abs() <= bound);
+    let in_bound = found.is_some_and(|(offset, bound)| (offset - seconds).abs() <= bound);
     let evidence = match found {
         Some((offset, bound)) => format!("{offset:+.6} +/- {bound:.6}"),
         None => format!("no answer, {}", answer.status),
     };
-    story.check(id, &format!("its clock is {seconds} s ahead, within the bound"), within, evidence)
+    scenario.check(
+        id,
+        &format!("its clock is {seconds} s ahead, within the bound"),
+        in_bound,
+        evidence,
+    )
 }
 
-fn good(story: &mut Story) -> Result<(), Halt> {
-    let way = ["--delay", "20ms", "--asymmetry", "20ms"];
+fn good(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let path = ["--delay", "20ms", "--asymmetry", "20ms"];
     let server =
-        story.serve("ntp-responder", ["--port", "0", "--offset", "1.5s"].iter().chain(&way));
+        scenario.serve("ntp-responder", ["--port", "0", "--offset", "1.5s"].iter().chain(&path));
     let address = server.address().to_string();
-    let answer = ask(story, &address, &[]);
-    is_off_by(story, "good", &answer, 1.5)?;
+    let answer = query(scenario, &address, &[]);
+    is_off_by(scenario, "good", &answer, 1.5)?;
     let error = offset_and_bound(&answer).map_or(0.0, |(offset, _)| (offset - 1.5).abs());
     let evidence = format!("{:.3} ms", error * 1e3);
     let statement = "40 ms there and none back look like 20 ms of offset: no client can tell";
-    story.check("unequal", statement, error >= 0.019, evidence)?;
-    ends(story, &server)
+    scenario.check("unequal", statement, error >= 0.019, evidence)?;
+    ends(scenario, &server)
 }
 
-fn dead(story: &mut Story) -> Result<(), Halt> {
+fn dead(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     // A port that is bound to TCP has no socket for UDP: the kernel refuses for it, with ICMP.
     let nobody = peer::refused_port();
-    let refused = ask(story, &nobody.address().to_string(), &[]);
+    let refused = query(scenario, &nobody.address().to_string(), &[]);
     let status = refused.status;
     let statement = "nobody there: the kernel says so at once";
-    story.check_eq("dead", statement, Some(69), refused.code(), status)
+    scenario.check_eq("dead", statement, Some(69), refused.code(), status)
 }
 
-fn liar(story: &mut Story) -> Result<(), Halt> {
-    let lies = ["--port", "0", "--offset", "1.5s", "--lie", "all"];
-    let server = story.serve("ntp-responder", lies);
+fn faulty(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let args = ["--port", "0", "--offset", "1.5s", "--lie", "all"];
+    let server = scenario.serve("ntp-responder", args);
     let address = server.address().to_string();
-    let answer = ask(story, &address, &[]);
-    is_off_by(story, "truth", &answer, 1.5)?;
+    let answer = query(scenario, &address, &[]);
+    is_off_by(scenario, "truth", &answer, 1.5)?;
     let text = answer.stdout_text();
     let refused = text.lines().nth(1).unwrap_or_default().trim();
     let many = refused.starts_with("27 datagrams refused: ");
-    story.check("lies", "27 lies came before the truth, and none was it", many, refused)?;
-    is_asked(story, &server, "once", "one request was enough", 1)?;
-    ends(story, &server)
+    scenario.check("lies", "27 lies came before the truth, and none was it", many, refused)?;
+    is_queried(scenario, &server, "once", "one request was enough", 1)?;
+    ends(scenario, &server)
 }
 
-fn kiss(story: &mut Story) -> Result<(), Halt> {
+fn kiss(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     for (code, exit) in [("DENY", 77), ("RATE", 75)] {
-        let server = story.serve("ntp-responder", ["--port", "0", "--kiss", code]);
+        let server = scenario.serve("ntp-responder", ["--port", "0", "--kiss", code]);
         let address = server.address().to_string();
-        let denied = ask(story, &address, &["--retries", "5", "--count", "5"]);
+        let denied = query(scenario, &address, &["--retries", "5", "--count", "5"]);
         let (got, status) = (denied.code(), denied.status);
-        story.check_eq("kiss", "a kiss is an exit code of its own", Some(exit), got, status)?;
-        is_asked(story, &server, "obeyed", "the server is not asked again", 1)?;
-        ends(story, &server)?;
+        scenario.check_eq("kiss", "a kiss is an exit code of its own", Some(exit), got, status)?;
+        is_queried(scenario, &server, "obeyed", "the server is not asked again", 1)?;
+        ends(scenario, &server)?;
     }
     Ok(())
 }
 
 /// How many requests the log of a server has. It writes them before it answers, and we read later.
-fn is_asked(
-    story: &mut Story,
+fn is_queried(
+    scenario: &mut ScenarioRun,
     server: &Server,
     id: &str,
     statement: &str,
     times: usize,
-) -> Result<(), Halt> {
+) -> Result<(), Stopped> {
     let count = || server.stderr().matches(" asked, version ").count();
     let soon = std::time::Duration::from_secs(2);
     evidence::wait_until(soon, || (count() >= times).then_some(()));
     let log = server.stderr();
-    story.check_eq(id, statement, times, count(), log.trim_end())
+    scenario.check_eq(id, statement, times, count(), log.trim_end())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netcheck::{Halt, Run, Scenario, Story, evidence};
+use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence};
 
 use crate::{ends, served, served_by};
 
@@ -10,20 +10,20 @@ pub(crate) const SCENARIO: Scenario =
     Scenario { name: "threads", summary: "three clients at once, a thread each", run };
 
 /// How long after the last client its thread may still take to end.
-const JOINED_WITHIN: Duration = Duration::from_secs(1);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("threaded-echo", ["--port", "0", "--show-tid", "--grace", "100ms"]);
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("threaded-echo", ["--port", "0", "--show-tid", "--grace", "100ms"]);
     let (pid, address) = (server.pid(), server.address());
     let before = evidence::descriptors(pid);
 
     let port = address.port().to_string();
     let clients = Run::new("forking-client").args(["--port", &port, "--clients", "3"]);
-    let clients = story.run(clients);
+    let clients = scenario.run(clients);
     let said = clients.stdout_text();
     let tids = served_by(&said);
     let listed: Vec<String> = tids.iter().map(i32::to_string).collect();
-    story.check(
+    scenario.check(
         "threads",
         "three threads served them, each its own bytes",
         clients.code() == Some(0) && tids.len() == 3 && !tids.contains(&pid),
@@ -31,9 +31,9 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     )?;
 
     let alone = || (evidence::threads(pid).len() == 1).then_some(());
-    let joined = evidence::wait_until(JOINED_WITHIN, alone).is_some();
+    let joined = evidence::wait_until(JOIN_TIMEOUT, alone).is_some();
     let left = evidence::threads(pid).len();
-    story.check(
+    scenario.check(
         "joined",
         "no thread is left but the first",
         joined,
@@ -42,7 +42,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
 
     let clients = [served(address)?, served(address)?];
     let threads = evidence::threads(pid);
-    story.check(
+    scenario.check(
         "one-process",
         "two clients more are two threads of the one process",
         threads.len() == 3 && evidence::children(pid).is_empty(),
@@ -50,7 +50,7 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     )?;
     let open = evidence::descriptors(pid);
     let more = open.len() - before.len();
-    story.check_eq(
+    scenario.check_eq(
         "descriptors",
         "and two descriptors, in the one table that all threads share",
         2,
@@ -58,14 +58,14 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         format_args!("{} (/proc/{pid}/fd)", open.len()),
     )?;
     // They are still there when the grace is over: their threads wait in recv.
-    ends(story, &server)?;
+    ends(scenario, &server)?;
     drop(clients);
     let cut = server.stderr().matches("grace period expired").count();
     let evidence = format!("{cut} lines of its log say so");
-    story.check(
+    scenario.check(
         "cut",
         "shutdown ended the threads that waited in recv",
-        story.keep || cut == 2,
+        scenario.keep || cut == 2,
         evidence,
     )
 }

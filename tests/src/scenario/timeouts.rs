@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use netcheck::{Halt, Need, Run, Scenario, Story, evidence, need, sys};
+use netcheck::{Need, Run, Scenario, ScenarioRun, Stopped, evidence, need, sys};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "timeouts",
@@ -12,14 +12,14 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 };
 
 /// A machine may be this late, and a peer that sends a byte every 100 ms is still in time.
-const ASKED: Duration = Duration::from_millis(700);
+const TIMEOUT: Duration = Duration::from_millis(700);
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let asked = format!("{}ms", ASKED.as_millis());
-    let told = story.run(Run::new("socket-timeout").args(["--timeout", &asked]));
-    let said = told.stdout_text();
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let timeout_text = format!("{}ms", TIMEOUT.as_millis());
+    let finished = scenario.run(Run::new("socket-timeout").args(["--timeout", &timeout_text]));
+    let said = finished.stdout_text();
     let rows: Vec<&str> =
-        said.lines().filter(|line| line.contains(&format!("  {asked}, "))).collect();
+        said.lines().filter(|line| line.contains(&format!("  {timeout_text}, "))).collect();
 
     let of = |bound: &str| -> Vec<&str> {
         rows.iter().copied().filter(|row| row.contains(&format!(" {bound} "))).collect()
@@ -30,32 +30,32 @@ fn run(story: &mut Story) -> Result<(), Halt> {
     ] {
         let rows = of(bound);
         let holds = rows.len() == 2 && rows.iter().all(|row| row.contains(errno));
-        story.check(id, statement, holds, rows.join("\n"))?;
+        scenario.check(id, statement, holds, rows.join("\n"))?;
     }
     let rows_of_send = of("SO_SNDTIMEO");
     let [send, connect] = rows_of_send.as_slice() else {
-        return Err(Halt::Broken(format!("two rows with SO_SNDTIMEO: {rows_of_send:?}")));
+        return Err(Stopped::Broken(format!("two rows with SO_SNDTIMEO: {rows_of_send:?}")));
     };
-    story.check(
+    scenario.check(
         "send",
         "SO_SNDTIMEO ends send with EAGAIN, and connect with EINPROGRESS",
         send.contains(" EAGAIN ") && connect.contains(" EINPROGRESS "),
         format_args!("{send}\n{connect}"),
     )?;
-    let early = rows.iter().filter(|row| measured(row).is_none_or(|took| took < ASKED)).count();
+    let early = rows.iter().filter(|row| measured(row).is_none_or(|took| took < TIMEOUT)).count();
     let last: Vec<&str> = rows.iter().filter_map(|row| row.rsplit(", ").next()).collect();
-    story.check("not-early", "none of them ends early", early == 0, last.join(", "))?;
+    scenario.check("not-early", "none of them ends early", early == 0, last.join(", "))?;
 
     let line = |words: &str| said.lines().find(|line| line.starts_with(words)).unwrap_or_default();
     let (timeout, deadline) = (line("SO_RCVTIMEO of "), line("one deadline in "));
     let lesson = "a byte every 100 ms: a time-out for each recv never ends it, a deadline does";
     let holds = timeout.contains("never ended it") && deadline.contains("ended it after");
-    story.check("drip", lesson, holds, format_args!("{timeout}\n{deadline}"))?;
+    scenario.check("drip", lesson, holds, format_args!("{timeout}\n{deadline}"))?;
 
     let statement = "the kernel has the option on the socket of the process";
     match need(Need::PidfdGetfd) {
-        Err(skip) => story.skip(statement, &skip),
-        Ok(()) => seen_from_outside(story, statement),
+        Err(skip) => scenario.skip(statement, &skip),
+        Ok(()) => seen_from_outside(scenario, statement),
     }
 }
 
@@ -66,7 +66,7 @@ fn measured(row: &str) -> Option<Duration> {
 }
 
 /// Another process copies the socket that waits, and asks the kernel.
-fn seen_from_outside(story: &mut Story, statement: &str) -> Result<(), Halt> {
+fn seen_from_outside(scenario: &mut ScenarioRun, statement: &str) -> Result<(), Stopped> {
     let run = Run::new("socket-timeout").args(["--timeout", "20s"]);
     let command = run.command_line();
     let process = run.start();
@@ -79,7 +79,7 @@ fn seen_from_outside(story: &mut Story, statement: &str) -> Result<(), Halt> {
             .find_map(|socket| socket.read_timeout().ok()?)
     };
     let bound = evidence::wait_until(Duration::from_secs(10), bound);
-    story.step(&format!("{command} &"), [format!("pid {pid}")]);
+    scenario.step(&format!("{command} &"), [format!("pid {pid}")]);
     let evidence = format!("getsockopt of its socket, by pidfd_getfd: {bound:?}");
-    story.check_eq("from-outside", statement, Some(Duration::from_secs(20)), bound, evidence)
+    scenario.check_eq("from-outside", statement, Some(Duration::from_secs(20)), bound, evidence)
 }

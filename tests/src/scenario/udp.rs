@@ -3,8 +3,8 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use netcheck::peer::{self, Fate, Fates, LossyWay};
-use netcheck::{Halt, Run, Scenario, Server, Story, evidence};
+use netcheck::peer::{self, Fate, Fates, LossyPath};
+use netcheck::{Run, Scenario, ScenarioRun, Server, Stopped, evidence};
 
 use crate::ends;
 
@@ -16,15 +16,15 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 
 const SOON: Duration = Duration::from_secs(10);
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let server = story.serve("udp-echo", ["--port", "0", "--host", "0.0.0.0"]);
-    one_socket(story, &server)?;
-    bounds(story, &server)?;
-    asked(story, &server)?;
-    full(story, &server)?;
-    lossy(story, &server)?;
-    ends(story, &server)?;
-    nobody(story)
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let server = scenario.serve("udp-echo", ["--port", "0", "--host", "0.0.0.0"]);
+    one_socket(scenario, &server)?;
+    bounds(scenario, &server)?;
+    answers_from_asked_address(scenario, &server)?;
+    full(scenario, &server)?;
+    lossy(scenario, &server)?;
+    ends(scenario, &server)?;
+    nobody(scenario)
 }
 
 /// A client that waits for its answer, at an address of the server.
@@ -35,7 +35,7 @@ fn client(server: &Server, host: &str) -> std::io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn one_socket(story: &mut Story, server: &Server) -> Result<(), Halt> {
+fn one_socket(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let clients: Vec<UdpSocket> =
         (0..20).map(|_| client(server, "127.0.0.1")).collect::<Result<_, _>>()?;
     let mut answered = 0;
@@ -43,7 +43,7 @@ fn one_socket(story: &mut Story, server: &Server) -> Result<(), Halt> {
         client.send(b"hello")?;
         answered += usize::from(client.recv(&mut [0; 16])? == 5);
     }
-    story.event("answered", "20 clients, which stay");
+    scenario.event("answered", "20 clients, which stay");
     let descriptors = evidence::descriptors(server.pid());
     let sockets = descriptors.values().filter(|link| link.starts_with("socket:")).count();
     let bound = evidence::datagram_sockets(server.address()).len();
@@ -52,17 +52,17 @@ fn one_socket(story: &mut Story, server: &Server) -> Result<(), Halt> {
         server.pid()
     );
     let statement = "one socket and one descriptor serve 20 clients at once";
-    story.check_eq("one", statement, (20, 1, 1), (answered, sockets, bound), evidence)
+    scenario.check_eq("one", statement, (20, 1, 1), (answered, sockets, bound), evidence)
 }
 
-fn bounds(story: &mut Story, server: &Server) -> Result<(), Halt> {
+fn bounds(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let client = client(server, "127.0.0.1")?;
     let sizes = [5, 0, 65_507, 1];
     server.stop();
     for size in sizes {
         client.send(&peer::pattern(1, size))?;
     }
-    story.event("sent", "four datagrams to a server that stands still");
+    scenario.event("sent", "four datagrams to a server that stands still");
     server.cont();
     let mut buffer = vec![0; 65_536];
     let mut came = Vec::new();
@@ -70,7 +70,7 @@ fn bounds(story: &mut Story, server: &Server) -> Result<(), Halt> {
         came.push(client.recv(&mut buffer)?);
     }
     let evidence = format!("sent {sizes:?} bytes, received {came:?}");
-    story.check_eq(
+    scenario.check_eq(
         "bounds",
         "what was four datagrams is four, an empty one too",
         &sizes[..],
@@ -79,12 +79,12 @@ fn bounds(story: &mut Story, server: &Server) -> Result<(), Halt> {
     )
 }
 
-fn asked(story: &mut Story, server: &Server) -> Result<(), Halt> {
+fn answers_from_asked_address(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let port = server.address().port();
-    let ask = ["--host", "127.0.0.2", "--port", &port.to_string(), "hello"];
-    let finished = story.run(Run::new("udp-client").args(ask));
+    let args = ["--host", "127.0.0.2", "--port", &port.to_string(), "hello"];
+    let finished = scenario.run(Run::new("udp-client").args(args));
     let status = finished.status;
-    story.check("connected", "a connected client hears the answer", status.success(), status)?;
+    scenario.check("connected", "a connected client hears the answer", status.success(), status)?;
     // This one is not connected, and hears whoever answers.
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(SOON))?;
@@ -93,10 +93,10 @@ fn asked(story: &mut Story, server: &Server) -> Result<(), Halt> {
     let evidence =
         format!("asked 127.0.0.2:{port}, answered by {from}; the socket is bound to 0.0.0.0");
     let statement = "the answer leaves from the address that was asked";
-    story.check_eq("asked", statement, format!("127.0.0.2:{port}"), from.to_string(), evidence)
+    scenario.check_eq("asked", statement, format!("127.0.0.2:{port}"), from.to_string(), evidence)
 }
 
-fn full(story: &mut Story, server: &Server) -> Result<(), Halt> {
+fn full(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let client = client(server, "127.0.0.1")?;
     let bound = || evidence::datagram_sockets(server.address()).first().copied();
     let drops = || bound().map_or(0, |socket| socket.drops);
@@ -120,47 +120,47 @@ fn full(story: &mut Story, server: &Server) -> Result<(), Halt> {
         "{sent} sent, all taken; {dropped} in column drops of /proc/net/udp, {came} echoed"
     );
     let statement = "a full queue drops, and neither side is told";
-    story.check("drops", statement, came + dropped == sent && queue > 0, evidence)
+    scenario.check("drops", statement, came + dropped == sent && queue > 0, evidence)
 }
 
-fn lossy(story: &mut Story, server: &Server) -> Result<(), Halt> {
+fn lossy(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let to = std::net::SocketAddr::from(([127, 0, 0, 1], server.address().port()));
     let percent = [Fate::Lost, Fate::Doubled].map(|fate| (fate, 5));
     let fates = Fates { seed: 1, percent: percent.into(), until: 180 };
-    let way = LossyWay::to(to, fates.clone());
-    story.event("started", "a way that loses 5 of a hundred replies and doubles 5");
-    let port = way.address().port().to_string();
+    let path = LossyPath::to(to, fates.clone());
+    scenario.event("started", "a way that loses 5 of a hundred replies and doubles 5");
+    let port = path.address().port().to_string();
     let args = ["--host", "127.0.0.1", "--port", &port, "--count", "200", "--window", "50"];
     let once = ["--retries", "0", "--timeout", "1s"];
-    let finished = story.run(Run::new("udp-client").args(args).args(once));
+    let finished = scenario.run(Run::new("udp-client").args(args).args(once));
     let (lost, doubled) = (fates.count(Fate::Lost), fates.count(Fate::Doubled));
     let (text, code) = (finished.stdout_text(), finished.code());
     let counted = text.contains(&format!(" {lost} lost, "))
         && text.contains(&format!(" {doubled} doubled, "));
     let evidence = format!("the way lost {lost} and doubled {doubled}; exit code {code:?}");
-    story.check(
+    scenario.check(
         "lossy",
         "the client counts what the way did",
         counted && code == Some(75),
         evidence,
     )?;
 
-    let way = LossyWay::to(to, fates);
-    let port = way.address().port().to_string();
+    let path = LossyPath::to(to, fates);
+    let port = path.address().port().to_string();
     let args = ["--host", "127.0.0.1", "--port", &port, "--count", "200", "--window", "50"];
     let retries = ["--retries", "5", "--backoff", "50ms"];
-    let finished = story.run(Run::new("udp-client").args(args).args(retries));
+    let finished = scenario.run(Run::new("udp-client").args(args).args(retries));
     let status = finished.status;
-    story.check("retries", "with retries all come back", status.success(), status)
+    scenario.check("retries", "with retries all come back", status.success(), status)
 }
 
-fn nobody(story: &mut Story) -> Result<(), Halt> {
+fn nobody(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let nobody = peer::refused_datagrams();
     let port = nobody.address().port().to_string();
     let args = ["--host", "127.0.0.1", "--port", &port, "hello"];
-    let refused = story.run(Run::new("udp-client").args(args));
+    let refused = scenario.run(Run::new("udp-client").args(args));
     let statement = "nobody there: ICMP says so, and a connected socket is told";
     let said = refused.stderr_text();
-    let told = refused.code() == Some(69) && said.contains("ECONNREFUSED");
-    story.check("refused", statement, told, said.lines().next().unwrap_or_default())
+    let holds = refused.code() == Some(69) && said.contains("ECONNREFUSED");
+    scenario.check("refused", statement, holds, said.lines().next().unwrap_or_default())
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use netcheck::{Halt, Need, Run, Scenario, Server, Story, need};
+use netcheck::{Need, Run, Scenario, ScenarioRun, Server, Stopped, need};
 
 use crate::{ends, served};
 
@@ -16,19 +16,19 @@ pub(crate) const SCENARIO: Scenario = Scenario {
 const CLIENTS: usize = 100;
 const ROUNDS: usize = 50;
 
-fn run(story: &mut Story) -> Result<(), Halt> {
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let both = need(Need::IoUring).and_then(|()| need(Need::Strace));
     if let Err(skip) = both {
-        return story.skip("both servers under strace", &skip);
+        return scenario.skip("both servers under strace", &skip);
     }
-    let of_epoll = calls(story, "epoll-echo")?;
-    let of_uring = calls(story, "uring-echo")?;
-    if story.keep {
+    let of_epoll = calls(scenario, "epoll-echo")?;
+    let of_uring = calls(scenario, "uring-echo")?;
+    if scenario.keep {
         return Ok(());
     }
     let each = |calls: usize| calls as f64 / (CLIENTS * ROUNDS) as f64;
     let (epoll, uring) = (each(of_epoll), each(of_uring));
-    story.check(
+    scenario.check(
         "calls",
         "io_uring_enter stands for many calls",
         uring < epoll / 2.0,
@@ -37,23 +37,23 @@ fn run(story: &mut Story) -> Result<(), Halt> {
 }
 
 /// How many system calls the loop of a server makes for all those messages.
-fn calls(story: &mut Story, name: &str) -> Result<usize, Halt> {
+fn calls(scenario: &mut ScenarioRun, name: &str) -> Result<usize, Stopped> {
     let run = Run::new(name).args(["--port", "0", "--backlog", "128", "-q", "--grace", "100ms"]);
     let (run, trace) =
         run.traced(&["trace=epoll_wait,?epoll_pwait,recvfrom,sendto,?io_uring_enter"]);
-    let server = story.serve_run(run);
+    let server = scenario.serve_run(run);
     let clients = (0..CLIENTS).map(|_| served(server.address())).collect::<Result<_, _>>()?;
     let right = round_trips(&server, clients)?;
     let statement = format!("a hundred clients of {name}, fifty messages each");
     let evidence = format!("{right} of {} came back", CLIENTS * ROUNDS);
-    story.check("echoed", &statement, right == CLIENTS * ROUNDS, evidence)?;
-    ends(story, &server)?;
+    scenario.check("echoed", &statement, right == CLIENTS * ROUNDS, evidence)?;
+    ends(scenario, &server)?;
     Ok(trace.calls().len())
 }
 
 /// All clients send while the server is stopped: so it finds their messages together, however slow
 /// strace makes it. How many came back.
-fn round_trips(server: &Server, mut clients: Vec<TcpStream>) -> Result<usize, Halt> {
+fn round_trips(server: &Server, mut clients: Vec<TcpStream>) -> Result<usize, Stopped> {
     let mut right = 0;
     for _ in 0..ROUNDS {
         server.stop();

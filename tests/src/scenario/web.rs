@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use netcheck::{Call, Halt, Need, Run, Scenario, Server, Story, evidence, need, peer};
+use netcheck::{Call, Need, Run, Scenario, ScenarioRun, Server, Stopped, evidence, need, peer};
 
 use crate::ends;
 
@@ -21,23 +21,23 @@ const BIG: usize = 8 << 20;
 const CLIENTS: usize = 100;
 const SOON: Duration = Duration::from_secs(10);
 
-fn run(story: &mut Story) -> Result<(), Halt> {
-    let folder = Folder::make(story.keep)?;
-    let server = story.serve_run(serve(&folder.path));
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    let folder = Folder::make(scenario.keep)?;
+    let server = scenario.serve_run(serve(&folder.path));
     let address = server.address();
 
     let answer = peer::exchange(address, &get("page.html"))?;
     let answer = String::from_utf8_lossy(&answer);
     let first = answer.lines().next().unwrap_or_default().to_owned();
-    story.check("page", "the page is served", answer.ends_with("\r\n\r\nhello\n"), first)?;
+    scenario.check("page", "the page is served", answer.ends_with("\r\n\r\nhello\n"), first)?;
     let statement = "the head waits for the file (MSG_MORE), which the kernel moves (sendfile)";
     match need(Need::Strace) {
         Ok(()) => {
             let seen = calls(serve(&folder.path))?;
             let [head, file] = ["MSG_MORE", "sendfile"].map(|word| seen.contains(word));
-            story.check("sendfile", statement, head && file, seen)?;
+            scenario.check("sendfile", statement, head && file, seen)?;
         }
-        Err(skip) => story.skip(statement, &skip)?,
+        Err(skip) => scenario.skip(statement, &skip)?,
     }
 
     let tricks = ["/../secret", "/%2e%2e/secret", "/..%2fsecret", "/link-out", "/.hidden"];
@@ -51,14 +51,14 @@ fn run(story: &mut Story) -> Result<(), Halt> {
         }
     }
     let evidence = format!("404: {}", refused.join(" "));
-    story.check("beneath", "no path leads out of the folder", refused == tricks, evidence)?;
+    scenario.check("beneath", "no path leads out of the folder", refused == tricks, evidence)?;
 
-    crowd(story, &server)?;
-    ends(story, &server)
+    crowd(scenario, &server)?;
+    ends(scenario, &server)
 }
 
 /// Clients that stop reading in the middle of a file, and what they take.
-fn crowd(story: &mut Story, server: &Server) -> Result<(), Halt> {
+fn crowd(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let (pid, address) = (server.pid(), server.address());
     let mut slow = Vec::new();
     for _ in 0..CLIENTS {
@@ -71,7 +71,7 @@ fn crowd(story: &mut Story, server: &Server) -> Result<(), Halt> {
     // The clients before these may still be leaving.
     evidence::wait_until(SOON, || (open(pid).0 <= 1 + CLIENTS).then_some(()));
     let (sockets, files) = open(pid);
-    story.check_eq(
+    scenario.check_eq(
         "one-thread",
         "a hundred clients that do not read: one thread, a socket and a file for each",
         (1, 1 + CLIENTS, CLIENTS),
@@ -80,7 +80,7 @@ fn crowd(story: &mut Story, server: &Server) -> Result<(), Halt> {
     )?;
     let good = peer::exchange(address, &get("page.html"))?;
     let served = good.ends_with(b"hello\n");
-    story.check("beside", "another client is served beside them", served, "the page came")?;
+    scenario.check("beside", "another client is served beside them", served, "the page came")?;
     let mut rest = Vec::new();
     for client in &mut slow {
         rest.clear();
@@ -91,12 +91,12 @@ fn crowd(story: &mut Story, server: &Server) -> Result<(), Halt> {
         }
     }
     let evidence = format!("{} bytes each, with the rest of the head", rest.len());
-    story.check("bytes", "and each of them gets every byte", rest.len() > BIG, evidence)?;
+    scenario.check("bytes", "and each of them gets every byte", rest.len() > BIG, evidence)?;
     drop(slow);
     let none = || (open(pid) == (1, 0)).then_some(());
     let left = evidence::wait_until(SOON, none).is_none();
     let evidence = format!("the listener is the only socket (/proc/{pid}/fd)");
-    story.check("descriptors", "nothing is left of them", !left, evidence)
+    scenario.check("descriptors", "nothing is left of them", !left, evidence)
 }
 
 /// How many sockets a server has, and how many files of the folder.

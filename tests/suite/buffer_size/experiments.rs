@@ -26,7 +26,7 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// The bytes of a row of `--measure`, taken and kept, by what was set.
-fn taken(rows: &[Value], socket: &str, send: bool, receive: bool) -> (u64, u64) {
+fn buffered(rows: &[Value], socket: &str, send: bool, receive: bool) -> (u64, u64) {
     let set = |row: &Value, key: &str| row.get(key).is_some();
     let of = |row: &&Value| {
         row["socket"] == socket
@@ -40,17 +40,17 @@ fn taken(rows: &[Value], socket: &str, send: bool, receive: bool) -> (u64, u64) 
 fn a_set_buffer_takes_less_than_an_untouched_one() -> Result<(), Skip> {
     let rows = objects(&["--measure"]);
     assert_eq!(rows.len(), 3 * 4, "{rows:?}");
-    let tcp = |send, receive| taken(&rows, "TCP", send, receive).0;
+    let tcp = |send, receive| buffered(&rows, "TCP", send, receive).0;
     assert!(tcp(true, false) < tcp(false, false), "{rows:?}");
     assert!(tcp(false, true) < tcp(false, false), "{rows:?}");
     assert!(tcp(true, true) < tcp(true, false) && tcp(true, true) < tcp(false, true), "{rows:?}");
     // Both read back 8192, and a segment may be on its way between them.
     assert!(tcp(true, true) < 128 * 1024, "{rows:?}");
-    let unix = |send, receive| taken(&rows, "unix", send, receive).0;
+    let unix = |send, receive| buffered(&rows, "unix", send, receive).0;
     assert!(unix(true, false) < unix(false, false), "{rows:?}");
     assert_eq!(unix(false, true), unix(false, false), "{rows:?}");
-    let (sent, kept) = taken(&rows, "UDP", false, true);
-    assert!(0 < kept && kept < sent && kept < taken(&rows, "UDP", false, false).1, "{rows:?}");
+    let (sent, kept) = buffered(&rows, "UDP", false, true);
+    assert!(0 < kept && kept < sent && kept < buffered(&rows, "UDP", false, false).1, "{rows:?}");
     Ok(())
 }
 

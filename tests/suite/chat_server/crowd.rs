@@ -56,7 +56,7 @@ fn all_hear_the_same_in_one_order() -> Result<(), Skip> {
 
 /// How long messages of one take until each of the others has it, the slowest of a hundred last,
 /// and all that the first of them heard.
-fn told(clients: &mut [Chatter], messages: usize) -> (Duration, Vec<String>) {
+fn broadcast(clients: &mut [Chatter], messages: usize) -> (Duration, Vec<String>) {
     let (mut took, mut heard) = (Vec::new(), Vec::new());
     let padding = "x".repeat(2000);
     for number in 0..messages {
@@ -84,9 +84,9 @@ fn join(server: &Server, count: usize) -> Vec<Chatter> {
 fn one_who_never_reads_is_told_and_dropped_and_the_others_do_not_wait() -> Result<(), Skip> {
     let server = server(&[]);
     let mut good = join(&server, 50);
-    let (alone, _) = told(&mut good, 100);
+    let (alone, _) = broadcast(&mut good, 100);
     let mut deaf = Chatter::join(server.address(), "deaf").unwrap();
-    let (p99, heard) = told(&mut good, 1_000);
+    let (p99, heard) = broadcast(&mut good, 1_000);
     assert!(heard.iter().any(|heard| heard == "left\tdeaf"), "{}", server.stderr());
     // A machine that is busy with other things lets also good clients wait.
     let limit = Duration::from_millis(50) + 10 * alone;

@@ -49,10 +49,10 @@ fn a_server_takes_a_service_name(tool: &Tool) -> Result<(), Skip> {
 
 fn a_client_takes_a_service_name(tool: &Tool) -> Result<(), Skip> {
     need(Need::Services)?;
-    let taken = |why: std::io::Error| why.kind() == std::io::ErrorKind::AddrInUse;
+    let in_use = |why: std::io::Error| why.kind() == std::io::ErrorKind::AddrInUse;
     // An address of this machine that hardly any server takes for itself alone.
     let host = "127.80.80.80";
-    if TcpStream::connect((host, 80)).is_ok() || UdpSocket::bind((host, 80)).is_err_and(taken) {
+    if TcpStream::connect((host, 80)).is_ok() || UdpSocket::bind((host, 80)).is_err_and(in_use) {
         return Err(Skip { reason: "needs a port 80 that nobody serves".to_owned() });
     }
     let finished = at(tool, "http", host).finish();

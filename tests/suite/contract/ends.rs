@@ -68,14 +68,14 @@ fn a_port_without_the_right_to_it_is_77(tool: &Tool) -> Result<(), Skip> {
 }
 
 /// It, asking a port of 127.0.0.1.
-fn ask(tool: &Tool, port: u16) -> Run {
+fn client(tool: &Tool, port: u16) -> Run {
     tool.run(tool.needed(&port.to_string())).args(["--host", "127.0.0.1"])
 }
 
 fn a_server_that_is_not_there_is_69(tool: &Tool) -> Result<(), Skip> {
     let (stream, datagram) = (refused_port(), refused_datagrams());
     let nobody = if tool.datagrams { datagram.address() } else { stream.address() };
-    let finished = ask(tool, nobody.port()).finish();
+    let finished = client(tool, nobody.port()).finish();
     let error = format!("{} {nobody}: Connection refused (ECONNREFUSED)", tool.attempt());
     ended(&finished, &[69], &format!("{}: {error}\nhint: ", tool.name));
     Ok(())
@@ -83,7 +83,7 @@ fn a_server_that_is_not_there_is_69(tool: &Tool) -> Result<(), Skip> {
 
 fn a_server_that_does_not_answer_is_75(tool: &Tool) -> Result<(), Skip> {
     let silent = Silent::start(tool);
-    let finished = ask(tool, silent.address().port()).args(["--timeout", "200ms"]).finish();
+    let finished = client(tool, silent.address().port()).args(["--timeout", "200ms"]).finish();
     let error = format!("{} {}: timed out after 200ms\n", tool.attempt(), silent.address());
     ended(&finished, &[75], &format!("{}: {error}", tool.name));
     assert!(finished.elapsed >= Duration::from_millis(200), "{:?}", finished.elapsed);
@@ -139,7 +139,7 @@ fn ask_nonsense_of_datagrams(tool: &Tool) -> (SocketAddr, Finished) {
             let (_, peer) = socket.recv_from(&mut [0; 4096]).expect("it asks");
             socket.send_to(NONSENSE, peer).unwrap();
         });
-        ask(tool, address.port()).finish()
+        client(tool, address.port()).finish()
     });
     (address, finished)
 }
@@ -159,7 +159,7 @@ fn ask_nonsense(tool: &Tool) -> (SocketAddr, Finished) {
                 let _ = answer_nonsense(stream);
             }
         });
-        let finished = ask(tool, address.port()).finish();
+        let finished = client(tool, address.port()).finish();
         over.store(true, Ordering::Relaxed);
         // The accept that waits has to return.
         drop(TcpStream::connect(address));
@@ -196,7 +196,7 @@ fn an_input_that_cannot_be_read_is_74(tool: &Tool) -> Result<(), Skip> {
 fn a_client_ended_by_a_signal_says_so(tool: &Tool) -> Result<(), Skip> {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let silent = Silent::start(tool);
-        let client = ask(tool, silent.address().port()).args(["--timeout", "none"]).start();
+        let client = client(tool, silent.address().port()).args(["--timeout", "none"]).start();
         let has_socket = || {
             let open = evidence::descriptors(client.pid());
             open.values().any(|target| target.starts_with("socket:")).then_some(())

@@ -12,29 +12,29 @@ pub(super) fn trials() -> Vec<Trial> {
     topic("echo_load", tests![socat_is_measured, ncat_is_measured, python_is_measured])
 }
 
-/// Measures a server that others wrote in each way that it can do.
-fn is_measured(program: &str, args: impl FnOnce(&str) -> Vec<String>, ways: &[&[&str]]) {
+/// Measures a server that others wrote in each variant that it can serve.
+fn is_measured(program: &str, args: impl FnOnce(&str) -> Vec<String>, variants: &[&[&str]]) {
     let port = peer::refused_port();
     let address = port.address();
     drop(port);
     let _server = Run::program(program).args(args(&address.port().to_string())).start();
     let listening = || evidence::is_listening(address).then_some(());
     evidence::wait_until(Duration::from_secs(10), listening).expect(program);
-    for way in ways {
-        let figures = measured(address, &[*way, &["--duration", "200ms"]].concat());
-        assert!(number(&figures, "bytes") > 0, "{program} {way:?}: {figures}");
+    for variant in variants {
+        let figures = measured(address, &[*variant, &["--duration", "200ms"]].concat());
+        assert!(number(&figures, "bytes") > 0, "{program} {variant:?}: {figures}");
     }
 }
 
 /// What every server of the neighbourhood bears.
-const WAYS: [&[&str]; 3] =
+const VARIANTS: [&[&str]; 3] =
     [&["--connections", "5"], &["--rate", "100", "--connections", "2"], &["--churn"]];
 
 fn socat_is_measured() -> Result<(), Skip> {
     need(Need::Socat)?;
     let listen = |port: &str| format!("TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr");
     let args = |port: &str| ["-b", "4096", &listen(port), "PIPE"].map(str::to_owned).into();
-    is_measured("socat", args, &[&WAYS[..], &[&["--bulk"]]].concat());
+    is_measured("socat", args, &[&VARIANTS[..], &[&["--bulk"]]].concat());
     Ok(())
 }
 
@@ -42,7 +42,7 @@ fn ncat_is_measured() -> Result<(), Skip> {
     need(Need::Ncat)?;
     let args =
         |port: &str| ["-k", "-l", "127.0.0.1", port, "-e", "/bin/cat"].map(str::to_owned).into();
-    is_measured("ncat", args, &WAYS);
+    is_measured("ncat", args, &VARIANTS);
     Ok(())
 }
 
@@ -61,6 +61,6 @@ fn python_is_measured() -> Result<(), Skip> {
     need(Need::Python3)?;
     let args = |port: &str| ["-c", PYTHON_SERVER, port].map(str::to_owned).into();
     // Bytes without pause are too much for a server that writes all before it reads again.
-    is_measured("python3", args, &WAYS);
+    is_measured("python3", args, &VARIANTS);
     Ok(())
 }

@@ -131,7 +131,7 @@ fn each_request_has_a_line() -> Result<(), Skip> {
 fn json_has_an_object_for_each_request() -> Result<(), Skip> {
     let web = Web::start(&["--json"]);
     web.get("/none\u{202e}\"");
-    web.ask("nonsense\r\n\r\n");
+    web.request("nonsense\r\n\r\n");
     web.server.signal(Signal::SIGTERM);
     ends_with_0(&web);
     let parsed = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect(line);

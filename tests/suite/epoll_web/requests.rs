@@ -66,7 +66,7 @@ fn requests_that_come_together_are_answered_in_order() -> Result<(), Skip> {
         format!("GET /big.bin HTTP/1.1\r\nHost: a\r\nRange: bytes={number}-{number}\r\n\r\n")
     };
     let requests: String = numbers.iter().map(asked).collect();
-    let answers = web.ask(&requests);
+    let answers = web.request(&requests);
     let ranges = answers.lines().filter_map(|line| line.strip_prefix("Content-Range: bytes "));
     let sent: Vec<String> = ranges.map(str::to_owned).collect();
     let all = numbers.iter().map(|number| format!("{number}-{number}/{BIG}"));
@@ -82,7 +82,7 @@ fn a_connection_is_kept_unless_one_side_says_otherwise() -> Result<(), Skip> {
         ("1.0", 1, Some("close")),
         ("1.0\r\nConnection: keep-alive", 2, Some("keep-alive")),
     ] {
-        let answer = web.ask(&format!("GET /page.html HTTP/{rest}\r\n\r\n").repeat(2));
+        let answer = web.request(&format!("GET /page.html HTTP/{rest}\r\n\r\n").repeat(2));
         assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), answers, "{rest}\n{answer}");
         assert_eq!(field(&answer, "Connection"), said, "{rest}");
     }
@@ -105,7 +105,7 @@ fn what_is_no_request_is_told_which_and_the_connection_ends() -> Result<(), Skip
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), "505"),
     ] {
         // What follows it could be anything.
-        let answer = web.ask(&(request.clone() + GET_PAGE));
+        let answer = web.request(&(request.clone() + GET_PAGE));
         assert_eq!(status(&answer), expected, "{request:?}");
         assert_eq!(field(&answer, "Connection"), Some("close"), "{request:?}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{request:?}");
@@ -125,7 +125,7 @@ fn a_request_that_is_not_served_keeps_its_connection() -> Result<(), Skip> {
         ("HEAD /none", "404"),
         ("GET /docs", "301"),
     ] {
-        let answer = web.ask(&format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n{GET_PAGE}"));
+        let answer = web.request(&format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n{GET_PAGE}"));
         assert_eq!(status(&answer), expected, "{line}");
         assert!(answer.ends_with(&format!("\r\n\r\n{PAGE}")), "{line}: {answer}");
         let allowed = (expected == "405").then_some("GET, HEAD");
@@ -140,7 +140,7 @@ fn a_body_that_is_passed_over_is_no_request() -> Result<(), Skip> {
         // A body that looks like requests.
         let body = &GET_PAGE.repeat(length / GET_PAGE.len() + 1)[..length];
         let head = format!("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
-        let answer = web.ask(&format!("{head}{body}HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let answer = web.request(&format!("{head}{body}HEAD /none HTTP/1.1\r\nHost: a\r\n\r\n"));
         let lines = answer.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 "));
         assert_eq!(lines.collect::<Vec<_>>(), ["200 OK", "404 Not Found"], "{length}");
     }
@@ -151,8 +151,8 @@ fn an_answer_overtakes_a_body_that_nobody_reads() -> Result<(), Skip> {
     let web = Web::start(&[]);
     let body = "x".repeat(500_000);
     for _ in 0..20 {
-        let answer =
-            web.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n{body}"));
+        let answer = web
+            .request(&format!("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n{body}"));
         assert!(answer.ends_with("\r\n\r\n413 Content Too Large\n"), "{answer}");
     }
     Ok(())
@@ -161,14 +161,14 @@ fn an_answer_overtakes_a_body_that_nobody_reads() -> Result<(), Skip> {
 fn head_has_the_fields_of_get_and_no_body() -> Result<(), Skip> {
     let web = Web::start(&[]);
     for target in ["/", "/page.html", "/big.bin", "/docs", "/none"] {
-        let ask = |method: &str| {
+        let answer_to = |method: &str| {
             let rest = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-            let answer = web.ask(&format!("{method} {target} {rest}"));
+            let answer = web.request(&format!("{method} {target} {rest}"));
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             let fields = head.lines().filter(|line| !line.starts_with("Date: "));
             (fields.map(str::to_owned).collect::<Vec<_>>(), body.len())
         };
-        let ((get, _), (head, body)) = (ask("GET"), ask("HEAD"));
+        let ((get, _), (head, body)) = (answer_to("GET"), answer_to("HEAD"));
         assert_eq!((&head, body), (&get, 0), "{target}");
     }
     Ok(())
@@ -203,7 +203,7 @@ fn the_longest_head_is_8_kib() -> Result<(), Skip> {
     let start = "GET /page.html HTTP/1.1\r\nHost: a\r\nA: ";
     for (length, expected) in [(8192, "200"), (8193, "431")] {
         let filler = "x".repeat(length - start.len() - 4);
-        let answer = web.ask(&format!("{start}{filler}\r\n\r\n"));
+        let answer = web.request(&format!("{start}{filler}\r\n\r\n"));
         assert_eq!(status(&answer), expected, "{length}");
     }
     Ok(())

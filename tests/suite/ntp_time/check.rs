@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use libtest_mimic::Trial;
 use netcheck::{Finished, Run, Skip};
 
-use super::{ask, responder, responders, silent};
+use super::{query, responder, responders, silent};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -42,7 +42,7 @@ fn the_state_is_in_the_line_and_in_the_exit_code() -> Result<(), Skip> {
         ("500ms", &["--critical", "50ms"], 2, "CRITICAL"),
     ] {
         let server = responder(&["--offset", offset]);
-        let finished = ask([&server], &[&["--check"], args].concat());
+        let finished = query([&server], &[&["--check"], args].concat());
         let (text, _) = line(&finished);
         assert_eq!(finished.code(), Some(code), "{text}");
         assert!(text.starts_with(&format!("NTP {state}: offset ")), "{text}");
@@ -53,7 +53,7 @@ fn the_state_is_in_the_line_and_in_the_exit_code() -> Result<(), Skip> {
 
 fn an_offset_has_two_sides() -> Result<(), Skip> {
     let server = responder(&["--offset", "-500ms"]);
-    let finished = ask([&server], &["--check"]);
+    let finished = query([&server], &["--check"]);
     let (text, data) = line(&finished);
     assert_eq!(finished.code(), Some(1), "{text}");
     // A limit of 0.1 alone would be one of 0 to 0.1.
@@ -64,7 +64,7 @@ fn an_offset_has_two_sides() -> Result<(), Skip> {
 fn the_numbers_have_units_and_limits() -> Result<(), Skip> {
     let server = responder(&["--offset", "500ms", "--stratum", "5"]);
     let args = ["--check", "--warning", "1500ms", "--critical", "1h"];
-    let (_, data) = line(&ask([&server], &args));
+    let (_, data) = line(&query([&server], &args));
     let values: BTreeMap<&str, Vec<&str>> = data
         .split_whitespace()
         .map(|one| one.split_once('=').expect("label=value"))
@@ -86,12 +86,12 @@ fn the_numbers_have_units_and_limits() -> Result<(), Skip> {
 fn falsetickers_and_servers_without_an_answer_are_in_the_line() -> Result<(), Skip> {
     let servers = responders(&["0", "9s", "0"]);
     let (_socket, silent) = silent();
-    let finished = ask(&servers, &["--check", "--timeout", "200ms", &silent.to_string()]);
+    let finished = query(&servers, &["--check", "--timeout", "200ms", &silent.to_string()]);
     let (text, _) = line(&finished);
     assert_eq!(finished.code(), Some(0), "{text}");
     let wrong = servers[1].address();
-    let told = format!(", 2 of 3 servers agree, falsetickers: {wrong}, 1 without an answer ");
-    assert!(text.ends_with(&told), "{text}");
+    let expected = format!(", 2 of 3 servers agree, falsetickers: {wrong}, 1 without an answer ");
+    assert!(text.ends_with(&expected), "{text}");
     Ok(())
 }
 
@@ -103,7 +103,7 @@ fn what_cannot_be_known_is_unknown() -> Result<(), Skip> {
     };
     let servers = responders(&["0", "1h"]);
     unknown(
-        ask(&servers, &["--check"]),
+        query(&servers, &["--check"]),
         "2 servers, no majority: no two of them agree: 127.0.0.1:",
     );
     let (socket, address) = silent();
@@ -117,7 +117,7 @@ fn what_cannot_be_known_is_unknown() -> Result<(), Skip> {
     unknown(check(&nobody), "Connection refused (ECONNREFUSED)");
     unknown(check("no-such-host.invalid"), "resolve no-such-host.invalid: ");
     let denies = responder(&["--kiss", "DENY"]);
-    unknown(ask([&denies], &["--check"]), ": DENY: ");
+    unknown(query([&denies], &["--check"]), ": DENY: ");
     // A mistake of whoever configures it is noticed: 2 is critical.
     let wrong = Run::new("ntp-time").args(["--check", "--critical", "soon", &nobody]).finish();
     assert_eq!((wrong.code(), wrong.stdout.len()), (Some(2), 0), "{wrong:?}");

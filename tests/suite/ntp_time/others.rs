@@ -40,13 +40,13 @@ fn outvotes_a_falseticker(server: &Process, address: SocketAddr, place: impl Fn(
         let args = ["--port", "0", "--offset", offset];
         Server::start_run(place(Run::new("ntp-responder").args(args)))
     };
-    let (honest, liar) = (responder("0"), responder("3s"));
-    let words = [address, honest.address(), liar.address()].map(|word| word.to_string());
+    let (honest, falseticker) = (responder("0"), responder("3s"));
+    let words = [address, honest.address(), falseticker.address()].map(|word| word.to_string());
     let run = Run::new("ntp-time").args(["--json", "--timeout", "5s"]).args(words);
     let finished = place(run).finish();
     let said = server.stdout() + &server.stderr();
     let answer = answer(&finished);
     is_off_by(&answer, 0);
-    assert_eq!(answer["falsetickers"], json!([liar.address().to_string()]), "{said}");
+    assert_eq!(answer["falsetickers"], json!([falseticker.address().to_string()]), "{said}");
     assert_eq!(number(&answer, "agree"), 2, "{answer}");
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use netcheck::{Run, Skip};
 
-use super::{SOON, answer, ask, asked, fails, is_off_by, number, objects, responder, silent};
+use super::{
+    SOON, answer, fails, is_off_by, number, objects, query, request_count, responder, silent,
+};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -20,9 +22,9 @@ pub(super) fn trials() -> Vec<Trial> {
             a_server_given_twice_has_one_vote,
             a_kiss_is_obeyed_and_has_no_vote,
             a_kiss_takes_back_an_earlier_answer,
-            liars_are_refused_and_counted,
+            faulty_answers_are_refused_and_counted,
             a_flood_of_garbage_moves_no_deadline_and_holds_nobody_up,
-            what_lies_ready_at_the_deadline_is_not_looked_at,
+            what_is_queued_at_the_deadline_is_not_read,
             no_descriptor_is_left_open,
             a_server_that_has_no_socket_has_no_vote,
         ],
@@ -47,7 +49,7 @@ fn servers_that_are_not_there_are_named_and_the_rest_decide() -> Result<(), Skip
     let (socket, nobody) = silent();
     drop(socket);
     let servers = [responder(&["--offset", "1s"]), responder(&["--offset", "1s"])];
-    let finished = ask(&servers, &[&nobody.to_string()]);
+    let finished = query(&servers, &[&nobody.to_string()]);
     assert_eq!(finished.code(), Some(0), "{finished:?}");
     let error = format!("ntp-time: ask {nobody}: Connection refused (ECONNREFUSED)\n");
     assert_eq!(finished.stderr_text(), error);
@@ -70,7 +72,7 @@ fn without_an_answer_it_ends_as_its_failures_say() -> Result<(), Skip> {
     fails(&end(&[&silent, &nobody]), 75, "Connection refused");
     let server = responder(&["--stratum", "16"]);
     fails(
-        &ask([&server], &["--timeout", "100ms"]),
+        &query([&server], &["--timeout", "100ms"]),
         65,
         "no answer; 2 datagrams refused: the server",
     );
@@ -80,7 +82,7 @@ fn without_an_answer_it_ends_as_its_failures_say() -> Result<(), Skip> {
 fn a_request_without_an_answer_is_followed_by_another() -> Result<(), Skip> {
     // With this seed the first request is lost, and the second is not.
     let server = responder(&["--loss", "50", "--seed", "8"]);
-    let finished = ask([&server], &["--json", "--timeout", "500ms"]);
+    let finished = query([&server], &["--json", "--timeout", "500ms"]);
     answer(&finished);
     assert_eq!(number(&objects(&finished)[0], "tries"), 2, "{}", server.stderr());
     Ok(())
@@ -90,11 +92,11 @@ fn a_server_given_twice_has_one_vote() -> Result<(), Skip> {
     let (right, wrong) = (responder(&[]), responder(&["--offset", "1h"]));
     let other_name = format!("localhost:{}", wrong.address().port());
     // With two votes of three it would be the majority.
-    let finished = ask([&right, &wrong, &wrong], &["-4", &other_name]);
+    let finished = query([&right, &wrong, &wrong], &["-4", &other_name]);
     fails(&finished, 65, "2 servers: no majority: no two of them agree\n");
     let note = format!("{} was given before, and has one vote\n", wrong.address());
     assert_eq!(finished.stderr_text().matches(&note).count(), 2, "{finished:?}");
-    assert_eq!(asked(&wrong), 1);
+    assert_eq!(request_count(&wrong), 1);
     Ok(())
 }
 
@@ -102,15 +104,15 @@ fn a_kiss_is_obeyed_and_has_no_vote() -> Result<(), Skip> {
     for (code, exit) in [("RATE", 75), ("DENY", 77), ("INIT", 65)] {
         let (kiss, right) = (responder(&["--kiss", code]), responder(&["--offset", "1s"]));
         let args = ["--json", "--count", "2", "--retries", "3"];
-        let finished = ask([&kiss, &right], &args);
+        let finished = query([&kiss, &right], &args);
         let answer = answer(&finished);
         is_off_by(&answer, 1_000);
         assert_eq!(number(&answer, "answered"), 1, "{answer}");
         let named = format!("ntp-time: {}: {code}: ", kiss.address());
         assert!(finished.stderr_text().starts_with(&named), "{finished:?}");
-        fails(&ask([&kiss], &["--retries", "3"]), exit, code);
+        fails(&query([&kiss], &["--retries", "3"]), exit, code);
         // Once by each of the two runs.
-        assert_eq!(asked(&kiss), 2, "{}", kiss.stderr());
+        assert_eq!(request_count(&kiss), 2, "{}", kiss.stderr());
     }
     Ok(())
 }
@@ -147,9 +149,9 @@ fn a_kiss_takes_back_an_earlier_answer() -> Result<(), Skip> {
     Ok(())
 }
 
-fn liars_are_refused_and_counted() -> Result<(), Skip> {
+fn faulty_answers_are_refused_and_counted() -> Result<(), Skip> {
     let servers = [responder(&["--offset", "1s", "--lie", "all"]), responder(&["--lie", "late"])];
-    let finished = ask(&servers, &["--json", "--timeout", "500ms"]);
+    let finished = query(&servers, &["--json", "--timeout", "500ms"]);
     is_off_by(&answer(&finished), 1_000);
     let rejected = objects(&finished)[0]["rejected"].as_object().unwrap().clone();
     let count: u64 = rejected.values().filter_map(serde_json::Value::as_u64).sum();
@@ -185,7 +187,7 @@ fn a_flood_of_garbage_moves_no_deadline_and_holds_nobody_up() -> Result<(), Skip
     Ok(())
 }
 
-fn what_lies_ready_at_the_deadline_is_not_looked_at() -> Result<(), Skip> {
+fn what_is_queued_at_the_deadline_is_not_read() -> Result<(), Skip> {
     let (socket, address) = silent();
     let args = ["--timeout", "300ms", "--retries", "0", &address.to_string()];
     let client = Run::new("ntp-time").args(args).start();

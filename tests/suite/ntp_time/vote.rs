@@ -6,7 +6,9 @@ use libtest_mimic::Trial;
 use netcheck::{Skip, evidence};
 use serde_json::{Value, json};
 
-use super::{SOON, answer, ask, asked, fails, is_off_by, number, objects, responder, responders};
+use super::{
+    SOON, answer, fails, is_off_by, number, objects, query, request_count, responder, responders,
+};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -18,7 +20,7 @@ pub(super) fn trials() -> Vec<Trial> {
             two_that_disagree_are_65_with_both_claims,
             half_is_no_majority,
             without_a_majority_the_table_and_json_have_the_claims,
-            unequal_ways_make_no_falseticker,
+            unequal_paths_make_no_falseticker,
             the_source_is_the_one_that_knows_it_best,
             the_sample_of_least_delay_counts,
             samples_of_all_servers_are_taken_at_the_same_time,
@@ -28,14 +30,14 @@ pub(super) fn trials() -> Vec<Trial> {
 
 fn the_majority_is_right_and_the_falsetickers_are_named() -> Result<(), Skip> {
     let servers = responders(&["-1h", "1s", "1s", "2s", "1s"]);
-    let finished = ask(&servers, &["--json"]);
+    let finished = query(&servers, &["--json"]);
     let answer = answer(&finished);
     is_off_by(&answer, 1_000);
     let wrong = [&servers[0], &servers[3]].map(|server| server.address().to_string());
     assert_eq!(answer["falsetickers"], json!(wrong));
     assert_eq!((number(&answer, "answered"), number(&answer, "agree")), (5, 3));
     // They are what somebody may want to see who only looks.
-    let printed = ask(&servers, &[]).stdout_text();
+    let printed = query(&servers, &[]).stdout_text();
     for wrong in wrong {
         assert!(printed.contains(&format!("\n    Falseticker={wrong} ")), "{printed}");
     }
@@ -44,7 +46,7 @@ fn the_majority_is_right_and_the_falsetickers_are_named() -> Result<(), Skip> {
 
 fn one_server_is_its_own_majority() -> Result<(), Skip> {
     let server = responder(&["--offset", "1h"]);
-    let finished = ask([&server], &["--json"]);
+    let finished = query([&server], &["--json"]);
     let (answer, object) = (answer(&finished), &objects(&finished)[0]);
     is_off_by(&answer, 3_600_000);
     // What is known is what it said, neither more nor less.
@@ -56,7 +58,7 @@ fn one_server_is_its_own_majority() -> Result<(), Skip> {
 
 fn two_that_disagree_are_65_with_both_claims() -> Result<(), Skip> {
     let servers = responders(&["0", "1h"]);
-    let finished = ask(&servers, &[]);
+    let finished = query(&servers, &[]);
     fails(&finished, 65, "ntp-time: 2 servers: no majority: no two of them agree\n");
     let said = finished.stderr_text();
     for (server, truth) in servers.iter().zip([0.0, 3_600.0]) {
@@ -73,36 +75,36 @@ fn two_that_disagree_are_65_with_both_claims() -> Result<(), Skip> {
 
 fn half_is_no_majority() -> Result<(), Skip> {
     let mut servers = responders(&["0", "0", "1h", "1h"]);
-    fails(&ask(&servers, &[]), 65, "4 servers: no majority: no more than 2 of them agree\n");
+    fails(&query(&servers, &[]), 65, "4 servers: no majority: no more than 2 of them agree\n");
     // One that does not answer decides nothing; one more that does, does.
     servers.push(responder(&["--stratum", "16"]));
-    fails(&ask(&servers, &["--timeout", "200ms"]), 65, "4 servers: no majority");
+    fails(&query(&servers, &["--timeout", "200ms"]), 65, "4 servers: no majority");
     servers.push(responder(&["--offset", "1h"]));
-    let finished = ask(&servers, &["--json", "--timeout", "200ms"]);
+    let finished = query(&servers, &["--json", "--timeout", "200ms"]);
     is_off_by(&answer(&finished), 3_600_000);
     Ok(())
 }
 
 fn without_a_majority_the_table_and_json_have_the_claims() -> Result<(), Skip> {
     let servers = responders(&["0", "1h"]);
-    let finished = ask(&servers, &["--json"]);
+    let finished = query(&servers, &["--json"]);
     assert_eq!(finished.code(), Some(65), "{finished:?}");
     let votes: Vec<Value> = objects(&finished).iter().map(|one| one["vote"].clone()).collect();
     assert_eq!(votes, ["undecided", "undecided"]);
-    let finished = ask(&servers, &["--compare"]);
+    let finished = query(&servers, &["--compare"]);
     assert_eq!(finished.code(), Some(65), "{finished:?}");
     assert_eq!(finished.stdout_text().matches(" undecided\n").count(), 2, "{finished:?}");
     assert_eq!(finished.stderr_text().lines().count(), 1, "{finished:?}");
     Ok(())
 }
 
-fn unequal_ways_make_no_falseticker() -> Result<(), Skip> {
+fn unequal_paths_make_no_falseticker() -> Result<(), Skip> {
     // 100 ms there and none back: 50 ms off, and it says so.
     let unequal = responder(&["--offset", "1s", "--delay", "50ms", "--asymmetry", "50ms"]);
     let servers = [unequal, responder(&["--offset", "1s"]), responder(&["--offset", "1s"])];
     // A machine that is busy wakes a responder late, and that looks like a longer way.
     let as_expected = || {
-        let finished = ask(&servers, &["--json"]);
+        let finished = query(&servers, &["--json"]);
         let answer = answer(&finished);
         is_off_by(&answer, 1_000);
         let agree = (&answer["falsetickers"], number(&answer, "agree"));
@@ -118,20 +120,20 @@ fn unequal_ways_make_no_falseticker() -> Result<(), Skip> {
 fn the_source_is_the_one_that_knows_it_best() -> Result<(), Skip> {
     let far = || responder(&["--delay", "100ms"]);
     let servers = [far(), responder(&[]), far()];
-    let answer = answer(&ask(&servers, &["--json"]));
+    let answer = answer(&query(&servers, &["--json"]));
     assert_eq!(answer["source"], servers[1].address().to_string(), "{answer}");
     Ok(())
 }
 
 fn the_sample_of_least_delay_counts() -> Result<(), Skip> {
     // The same seed makes the same ways: of four the first is not the shortest.
-    let ways = ["--offset", "1s", "--jitter", "300ms", "--seed", "4"];
+    let path = ["--offset", "1s", "--jitter", "300ms", "--seed", "4"];
     let delay = |count: &str| {
-        let server = responder(&ways);
-        let finished = ask([&server], &["--json", "--count", count]);
+        let server = responder(&path);
+        let finished = query([&server], &["--json", "--count", count]);
         is_off_by(&answer(&finished), 1_000);
         let object = objects(&finished).remove(0);
-        assert_eq!(asked(&server).to_string(), count);
+        assert_eq!(request_count(&server).to_string(), count);
         (number(&object, "delay_ns"), number(&object, "jitter_ns"))
     };
     let ((first, none), (best, jitter)) = (delay("1"), delay("4"));
@@ -142,7 +144,7 @@ fn the_sample_of_least_delay_counts() -> Result<(), Skip> {
 
 fn samples_of_all_servers_are_taken_at_the_same_time() -> Result<(), Skip> {
     let servers = responders(&["0", "0", "0", "0", "0"]);
-    let finished = ask(&servers, &["--json", "--count", "2"]);
+    let finished = query(&servers, &["--json", "--count", "2"]);
     assert_eq!(number(&answer(&finished), "agree"), 5, "{finished:?}");
     // A second apart; one server after the other would be five.
     let window = Duration::from_secs(1)..Duration::from_millis(4_500);

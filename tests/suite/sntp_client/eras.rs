@@ -49,25 +49,25 @@ fn the_turn_of_the_era_is_a_second_like_any_other() -> Result<(), Skip> {
 }
 
 /// That a server whose clock is this far ahead is told the right time by these arguments.
-fn tells(seconds: u64, year: &str, era: i64, args: &[&str]) {
+fn shows_year(seconds: u64, year: &str, era: i64, args: &[&str]) {
     let server = responder(&["--offset", &until(seconds)]);
     let answer = answer(server.address(), args);
     let time = answer["time"].as_str().unwrap();
     assert!(time.starts_with(year) && number(&answer, "era") == era, "{answer}");
-    let told = u64::try_from(number(&answer, "t3_ns")).expect("after 1970");
-    let off = Duration::from_nanos(told).as_secs().abs_diff(seconds);
+    let transmitted = u64::try_from(number(&answer, "t3_ns")).expect("after 1970");
+    let off = Duration::from_nanos(transmitted).as_secs().abs_diff(seconds);
     assert!(off < 20, "{answer}");
 }
 
 fn the_year_2037_is_right_without_a_pivot() -> Result<(), Skip> {
     // 2037-01-01T00:00:00Z.
-    tells(2_114_380_800, "2037-01-01T00:00:", 1, &[]);
+    shows_year(2_114_380_800, "2037-01-01T00:00:", 1, &[]);
     Ok(())
 }
 
 fn the_year_2104_is_right_with_its_pivot() -> Result<(), Skip> {
     // 2104-01-01T00:00:00Z.
-    tells(4_228_588_800, "2104-01-01T00:00:", 1, &["--pivot", "2100-01-01"]);
+    shows_year(4_228_588_800, "2104-01-01T00:00:", 1, &["--pivot", "2100-01-01"]);
     // Without one the same bits are the instant that is within 68 years of now.
     let server = responder(&["--offset", &until(4_228_588_800)]);
     let answer = answer(server.address(), &["--pivot", "2026-01-01"]);

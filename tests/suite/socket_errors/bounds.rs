@@ -45,7 +45,7 @@ fn more_than_max_bytes_is_65_and_not_written() -> Result<(), Skip> {
 /// A server that sends the block again and again, up to `most` bytes, and tells how many it has sent
 /// when that is so many, or when the client has gone.
 fn floods(head: &'static [u8], block: &'static [u8], most: usize) -> (SocketAddr, Receiver<usize>) {
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let address = server(move |mut stream| {
         take_request(&stream);
         let mut sent = 0;
@@ -54,19 +54,19 @@ fn floods(head: &'static [u8], block: &'static [u8], most: usize) -> (SocketAddr
             result = stream.write_all(block);
             sent += block.len();
         }
-        let _ = tell.send(sent);
+        let _ = sender.send(sent);
         // It stays for more.
         while result.is_ok() {
             result = stream.write_all(block);
         }
     });
-    (address, told)
+    (address, receiver)
 }
 
 /// Longer than it takes to send a gigabyte.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A body without an end, of which it is told when so many bytes of it went.
+/// A body without an end, which says when so many bytes of it are sent.
 fn endless(told_at: usize) -> (SocketAddr, Receiver<usize>) {
     floods(b"HTTP/1.0 200 OK\r\n\r\n", peer::pattern(1, 1 << 16).leak(), told_at)
 }
@@ -92,9 +92,9 @@ fn an_endless_body_does_not_outlast_the_timeout() -> Result<(), Skip> {
 }
 
 fn an_endless_body_stays_under_16_mib() -> Result<(), Skip> {
-    let (address, told) = endless(1 << 28);
+    let (address, receiver) = endless(1 << 28);
     let process = thrown_away(address, "none").start();
-    assert!(told.recv_timeout(PATIENCE).expect("256 MiB go through it") >= 1 << 28);
+    assert!(receiver.recv_timeout(PATIENCE).expect("256 MiB go through it") >= 1 << 28);
     let peak = peak(process.pid()).expect("it runs");
     assert!(peak < 16 << 20, "{peak} bytes");
     assert!(process.still_running(), "{}", process.stderr());
@@ -114,14 +114,14 @@ fn a_header_of_1_gib_is_bounded() -> Result<(), Skip> {
         (b"HTTP/1.0 200 OK\r\n", b"X: y\r\n".repeat(1 << 13).leak()),
         (b"HTTP/1.0 200 ", &[b'O'; 1 << 16]),
     ] {
-        let (address, told) = floods(head, block, 1 << 30);
+        let (address, receiver) = floods(head, block, 1 << 30);
         let port = address.port().to_string();
         // Address space is more than memory: what has 16 MiB of it occupies no more.
         let limit = r#"ulimit -v 16384; exec "$@""#;
         let run = Run::program("sh").args(["-c", limit, "sh"]).arg(bin("socket-errors"));
         let finished = run.args(["--host", "127.0.0.1", "--port", &port]).finish();
         fails(&finished, 65, "parse", "a header of more than 65536 bytes");
-        let sent = told.recv_timeout(PATIENCE).expect("the client goes");
+        let sent = receiver.recv_timeout(PATIENCE).expect("the client goes");
         assert!(sent < 1 << 30, "all of it was taken");
     }
     Ok(())

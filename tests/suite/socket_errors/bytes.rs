@@ -30,24 +30,24 @@ pub(super) fn trials() -> Vec<Trial> {
 fn listener() -> (SocketAddr, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            if tell.send(take_request(&stream)).is_err() {
+            if sender.send(take_request(&stream)).is_err() {
                 return;
             }
             let _ = stream.write_all(b"HTTP/1.0 204 No Content\r\n\r\n");
         }
     });
-    (address, told)
+    (address, receiver)
 }
 
 /// That nobody has connected: a connection of our own is the next that the listener tells of.
-fn assert_silent(address: SocketAddr, told: &Receiver<Vec<u8>>, what: &str) {
+fn assert_silent(address: SocketAddr, receiver: &Receiver<Vec<u8>>, what: &str) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"mark\r\n\r\n").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    let first = told.recv_timeout(SOON).expect("the listener tells");
+    let first = receiver.recv_timeout(SOON).expect("the listener tells");
     assert!(first == b"mark\r\n\r\n", "{what} got {:?} out", String::from_utf8_lossy(&first));
 }
 
@@ -75,13 +75,13 @@ fn is_visible(byte: u8) -> bool {
 }
 
 fn no_byte_of_a_path_but_visible_ascii_goes_out() -> Result<(), Skip> {
-    let (address, told) = listener();
+    let (address, receiver) = listener();
     let (host, port) = ("127.0.0.1".into(), address.port().to_string().into());
     for (byte, path) in with_each_byte("/a", "b") {
         let finished = run(&host, &port, &path);
         if is_visible(byte) {
             assert_eq!(finished.code(), Some(0), "{byte:#04x}: {finished:?}");
-            let request = told.recv_timeout(SOON).expect("a request");
+            let request = receiver.recv_timeout(SOON).expect("a request");
             let line = [b"GET /a".as_slice(), &[byte], b"b HTTP/1.0\r\n"].concat();
             assert!(request.starts_with(&line), "{byte:#04x}: {request:?}");
         } else {
@@ -92,12 +92,12 @@ fn no_byte_of_a_path_but_visible_ascii_goes_out() -> Result<(), Skip> {
     for path in ["", "a", "/a HTTP/1.0\r\nX: y\r\n\r\n", "/caf\u{e9}", "/\u{202e}"] {
         refused(&run(&host, &port, &path.into()), "--file");
     }
-    assert_silent(address, &told, "a path");
+    assert_silent(address, &receiver, "a path");
     Ok(())
 }
 
 fn no_byte_of_a_host_but_visible_ascii_goes_out() -> Result<(), Skip> {
-    let (address, told) = listener();
+    let (address, receiver) = listener();
     let (port, path) = (address.port().to_string().into(), "/".into());
     for (before, after) in [("", "127.0.0.1"), ("127.0.0.1", ""), ("local", "host")] {
         let bad = with_each_byte(before, after).into_iter().filter(|(byte, _)| !is_visible(*byte));
@@ -105,12 +105,12 @@ fn no_byte_of_a_host_but_visible_ascii_goes_out() -> Result<(), Skip> {
             refused(&run(&host, &port, &path), if byte < 0x80 { "--host" } else { "not UTF-8" });
         }
     }
-    assert_silent(address, &told, "a host");
+    assert_silent(address, &receiver, "a host");
     Ok(())
 }
 
 fn no_byte_of_a_port_but_a_digit_goes_out() -> Result<(), Skip> {
-    let (address, told) = listener();
+    let (address, receiver) = listener();
     let (host, path) = ("127.0.0.1".into(), "/".into());
     let own = address.port().to_string();
     for (before, after) in [("", own.as_str()), (own.as_str(), "")] {
@@ -124,7 +124,7 @@ fn no_byte_of_a_port_but_a_digit_goes_out() -> Result<(), Skip> {
             }
         }
     }
-    assert_silent(address, &told, "a port");
+    assert_silent(address, &receiver, "a port");
     Ok(())
 }
 

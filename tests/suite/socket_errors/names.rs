@@ -71,8 +71,8 @@ fn every_address_is_tried_in_the_resolvers_order() -> Result<(), Skip> {
     assert_eq!((finished.code(), finished.stdout_text().as_str()), (Some(0), "hello"), "{said}");
     let mut tried: Vec<&str> = said.lines().filter(|line| line.starts_with("connect ")).collect();
     // gai.conf(5) may say otherwise.
-    let told = fs::read_to_string("/etc/gai.conf").unwrap_or_default();
-    let usual = !told.lines().any(|line| line.starts_with("precedence"));
+    let table = fs::read_to_string("/etc/gai.conf").unwrap_or_default();
+    let usual = !table.lines().any(|line| line.starts_with("precedence"));
     if usual && TcpListener::bind("[::1]:0").is_ok() {
         assert!(tried.remove(0).contains("[::1]:"), "{said}");
     }

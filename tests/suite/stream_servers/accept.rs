@@ -144,8 +144,8 @@ fn an_accept_that_fails_for_want_of_something_is_tried_again(kind: &Kind) -> Res
         let served = || served().filter(|reply| reply == b"hello").map(drop);
         // A worker that accepts without asking first fails by itself in its first 50 ms: of the four
         // an odd number may be left for us, and then its reserve refuses one.
-        let within = if kind.has_workers() { 10 * SECOND } else { Duration::ZERO };
-        evidence::wait_until(within, served).unwrap_or_else(|| panic!("{errno}"));
+        let timeout = if kind.has_workers() { 10 * SECOND } else { Duration::ZERO };
+        evidence::wait_until(timeout, served).unwrap_or_else(|| panic!("{errno}"));
         let once = |log: &str| log.matches(errno).count() == 1;
         assert!(server.wait_stderr(once, 5 * SECOND), "{}", server.stderr());
     }

@@ -6,7 +6,7 @@ use netcheck::{Call, Header};
 
 /// The section, read as its words say: what the program does, what its child does after the fork,
 /// and what the parent does then.
-pub(super) struct Story {
+pub(super) struct Sequence {
     main: Vec<Step>,
     child: Vec<Step>,
     parent: Vec<Step>,
@@ -27,7 +27,7 @@ pub(super) struct Missing {
     pub(super) why: String,
 }
 
-/// Descriptors that the story has come to know.
+/// Descriptors that the sequence has come to know.
 #[derive(Clone, Copy, Default)]
 struct Known {
     /// The socket that accept was called on.
@@ -36,7 +36,7 @@ struct Known {
     socket: Option<i32>,
 }
 
-impl Story {
+impl Sequence {
     pub(super) fn read(header: &Header) -> Self {
         let text = header.story.as_str();
         assert_eq!(text.starts_with("None "), !text.contains('`'), "calls, or None: {text}");
@@ -60,7 +60,7 @@ impl Story {
     }
 
     /// Whether the program `name` did all this.
-    pub(super) fn is_told_by(&self, name: &str, calls: &[Call]) -> Result<(), Missing> {
+    pub(super) fn is_made_by(&self, name: &str, calls: &[Call]) -> Result<(), Missing> {
         let executed = |call: &Call| {
             call.name == "execve" && call.result == "0" && call.args.contains(&format!("/{name}\""))
         };

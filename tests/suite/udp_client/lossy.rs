@@ -1,10 +1,10 @@
-//! `udp-client` on a way that loses, doubles, reorders, changes and delays what comes back.
+//! `udp-client` on a path that loses, doubles, reorders, changes and delays what comes back.
 
 use std::time::Duration;
 
 use libtest_mimic::Trial;
 use netcheck::Skip;
-use netcheck::peer::{Fate, Fates, LossyWay};
+use netcheck::peer::{Fate, Fates, LossyPath};
 
 use super::{client, echo, fails, summary};
 use crate::{tests, topic};
@@ -13,25 +13,25 @@ pub(super) fn trials() -> Vec<Trial> {
     topic(
         "udp_client",
         tests![
-            each_fault_of_the_way_is_counted_as_what_it_is,
+            each_fault_of_the_path_is_counted_as_what_it_is,
             retries_make_up_for_what_is_lost,
             a_reply_after_the_time_is_late_and_its_datagram_lost,
         ],
     )
 }
 
-fn each_fault_of_the_way_is_counted_as_what_it_is() -> Result<(), Skip> {
+fn each_fault_of_the_path_is_counted_as_what_it_is() -> Result<(), Skip> {
     let server = echo();
     for seed in 1..=3 {
         // The last replies come as they went, so that none is overtaken by nothing.
         let percent =
             [Fate::Lost, Fate::Doubled, Fate::Overtaken, Fate::Changed].map(|fate| (fate, 8));
         let fates = Fates { seed, percent: percent.into(), until: 380 };
-        let way = LossyWay::to(server.address(), fates.clone());
+        let path = LossyPath::to(server.address(), fates.clone());
         // A window that the lost ones never fill: there is always a next one to overtake.
         let args = ["--count", "400", "--window", "80", "--retries", "0"];
         let args = [&args[..], &["--timeout", "2s", "--json"]].concat();
-        let finished = client(way.address(), &args).finish();
+        let finished = client(path.address(), &args).finish();
         let summary = summary(&finished);
         let count = |key: &str| summary[key].as_u64().unwrap();
         let (lost, changed) = (fates.count(Fate::Lost), fates.count(Fate::Changed));
@@ -43,8 +43,8 @@ fn each_fault_of_the_way_is_counted_as_what_it_is() -> Result<(), Skip> {
         // A reply that waits for the next one is overtaken by it, unless that one does not come, is
         // changed, or waits too.
         let overtaken = |n: &u64| {
-            let by_next = matches!(fates.of(n + 1), Fate::Comes | Fate::Doubled);
-            fates.of(*n) == Fate::Overtaken && by_next
+            let by_next = matches!(fates.fate(n + 1), Fate::Comes | Fate::Doubled);
+            fates.fate(*n) == Fate::Overtaken && by_next
         };
         assert_eq!(count("reordered"), (0..380).filter(overtaken).count() as u64, "{summary}");
         // The wrong bytes are what it ends with.
@@ -56,9 +56,9 @@ fn each_fault_of_the_way_is_counted_as_what_it_is() -> Result<(), Skip> {
 fn retries_make_up_for_what_is_lost() -> Result<(), Skip> {
     let server = echo();
     let fates = Fates { seed: 7, percent: vec![(Fate::Lost, 30)], until: 1_000 };
-    let way = LossyWay::to(server.address(), fates);
+    let path = LossyPath::to(server.address(), fates);
     let args = ["--count", "100", "--window", "4", "--retries", "20", "--backoff", "10ms"];
-    let finished = client(way.address(), &[&args[..], &["--json", "--timeout", "none"]].concat());
+    let finished = client(path.address(), &[&args[..], &["--json", "--timeout", "none"]].concat());
     let finished = finished.finish();
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     let summary = summary(&finished);
@@ -71,11 +71,11 @@ fn retries_make_up_for_what_is_lost() -> Result<(), Skip> {
 fn a_reply_after_the_time_is_late_and_its_datagram_lost() -> Result<(), Skip> {
     let server = echo();
     let late = Fate::Late(Duration::from_millis(1600));
-    let way =
-        LossyWay::to(server.address(), Fates { seed: 1, percent: vec![(late, 100)], until: 1 });
+    let path =
+        LossyPath::to(server.address(), Fates { seed: 1, percent: vec![(late, 100)], until: 1 });
     // The first is given up after 800 ms; the pause between two keeps the client there.
     let args = ["--count", "3", "--retries", "0", "--timeout", "800ms", "--json"];
-    let run = client(way.address(), &[&args[..], &["--interval", "1s"]].concat());
+    let run = client(path.address(), &[&args[..], &["--interval", "1s"]].concat());
     let finished = run.finish();
     let summary = summary(&finished);
     let counts = ["echoed", "lost", "late", "doubled"].map(|key| summary[key].as_u64().unwrap());

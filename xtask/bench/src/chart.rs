@@ -41,7 +41,7 @@ pub(crate) fn write(folder: &Path, samples: &[Sample], rivals: &[Rival]) -> io::
     fs::create_dir_all(folder)?;
     for measure in Measure::RATES.into_iter().chain(Measure::ONCE) {
         let bar = |rival: &Rival| {
-            let spread = Spread::of(figures(samples, measure, rival.name))?;
+            let spread = Spread::from_figures(figures(samples, measure, rival.name))?;
             Some(Bar { name: rival.name, class: class(rival.name), spread })
         };
         let mut bars: Vec<Bar> = rivals.iter().filter_map(bar).collect();
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_chart_has_a_bar_for_each_server_as_long_as_its_median() {
-        let spread = |median| Spread::of(vec![median / 2.0, median, 2.0 * median]).unwrap();
+        let spread =
+            |median| Spread::from_figures(vec![median / 2.0, median, 2.0 * median]).unwrap();
         let bars = [
             Bar { name: "epoll-echo", class: "ours", spread: spread(50.0) },
             Bar { name: "C epoll", class: "c", spread: spread(25.0) },

@@ -90,10 +90,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
         for index in order(round, clients.len()) {
             let Some(client) = clients.get_mut(index) else { continue };
             if client.name != CHRONYD {
-                client.ask().map_err(Failure::Broken)?;
+                client.query().map_err(Failure::Broken)?;
             }
             if client.name != CHRONYD || round < CHRONYD_ROUNDS {
-                let answer = client.ask().map_err(Failure::Broken)?;
+                let answer = client.query().map_err(Failure::Broken)?;
                 client.answers.push(answer);
             }
         }
@@ -126,7 +126,7 @@ fn find(server: &Chronyd) -> Result<(Vec<Client>, Vec<Missing>), String> {
     ];
     for other in others {
         // Whoever gives no answer now would give none later.
-        match other.and_then(|client| match client.ask() {
+        match other.and_then(|client| match client.query() {
             Ok(_) => Ok(client),
             Err(why) => Err((client.name, why)),
         }) {
@@ -139,7 +139,7 @@ fn find(server: &Chronyd) -> Result<(Vec<Client>, Vec<Missing>), String> {
 
 impl Client {
     /// Asks once.
-    fn ask(&self) -> Result<Answer, String> {
+    fn query(&self) -> Result<Answer, String> {
         let begun = Instant::now();
         let output = Command::new(&self.program).args(&self.args).output();
         let took = begun.elapsed().as_secs_f64() * 1e6;
@@ -180,7 +180,7 @@ fn table(clients: &[Client], out: &mut dyn Write) -> Result<(), Failure> {
     let rsntp = named(clients, RSNTP);
     for client in clients {
         let [median, p90, p99] = [50, 90, 99].map(|percent| percentile(client, percent));
-        let took = Spread::of(client.answers.iter().map(|answer| answer.took).collect());
+        let took = Spread::from_figures(client.answers.iter().map(|answer| answer.took).collect());
         let took = took.map_or(f64::NAN, |took| took.median);
         let mut line =
             format!("  {:<28}{median:>8.1}{p90:>9.1}{p99:>9.1}{took:>12.0}", client.name);
@@ -208,7 +208,7 @@ fn claims(clients: &[Client], busy: bool, out: &mut dyn Write) -> Result<bool, F
         if let Some((ours, other)) = pair(rival)
             && let Some(ratio) = pace(other, ours)
         {
-            let verdict = Verdict::of(&ratio, 1.0 / at_most);
+            let verdict = Verdict::from_ratio(&ratio, 1.0 / at_most);
             let median = 1.0 / ratio.median;
             claim(
                 verdict,
@@ -244,7 +244,7 @@ fn named<'a>(clients: &'a [Client], name: &str) -> Option<&'a Client> {
 /// How many times as long as the other one's its processes took, each round by itself.
 fn pace(client: &Client, other: &Client) -> Option<Spread> {
     let pairs = client.answers.iter().zip(&other.answers);
-    Spread::of(pairs.map(|(own, other)| own.took / other.took).collect())
+    Spread::from_figures(pairs.map(|(own, other)| own.took / other.took).collect())
 }
 
 /// So many of a hundred offsets are at most this.

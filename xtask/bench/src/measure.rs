@@ -108,7 +108,7 @@ impl Load {
     ///
     /// # Errors
     /// What echo-load says: no connection, a byte that came back wrong, a server that hangs.
-    pub(crate) fn take(
+    pub(crate) fn sample(
         &self,
         measure: Measure,
         server: &Started,

@@ -110,7 +110,7 @@ impl Report<'_> {
         for (server, at_least, rival, measures) in LIMITS {
             for &measure in measures {
                 if let Some(ratio) = ratio(samples, measure, server, rival) {
-                    let verdict = Verdict::of(&ratio, at_least);
+                    let verdict = Verdict::from_ratio(&ratio, at_least);
                     none_fails &= verdict != Verdict::Fails;
                     let statement = format!("{server} >= {at_least} {rival}: {}", measure.title());
                     self.check(&statement, verdict, &ratio)?;
@@ -151,7 +151,8 @@ impl Report<'_> {
             "median", "min..max", "of C", "min..max", "CPU us"
         ))?;
         for Rival { name, baseline, .. } in rivals {
-            let Some(Spread { min, median, max, .. }) = Spread::of(figures(samples, measure, name))
+            let Some(Spread { min, median, max, .. }) =
+                Spread::from_figures(figures(samples, measure, name))
             else {
                 continue;
             };
@@ -171,7 +172,7 @@ impl Report<'_> {
                 );
             }
             let cpu = samples.iter().filter(|one| one.measure == measure && one.server == *name);
-            let cpu = Spread::of(cpu.map(|sample| sample.cpu_us).collect());
+            let cpu = Spread::from_figures(cpu.map(|sample| sample.cpu_us).collect());
             if let Some(Spread { median: cpu, .. }) = cpu.filter(|cpu| cpu.median > 0.0) {
                 let width = if name == baseline { 30 } else { 9 };
                 text += &format!("{cpu:>width$.1}");
@@ -240,8 +241,8 @@ fn kernel_says(path: &str) -> String {
 
 /// The text as a JSON string (RFC 8259). The names of servers and measures need none of it.
 fn string(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!("\"{}\"", plain.replace('\\', r"\\").replace('"', r#"\""#))
+    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("\"{}\"", printable.replace('\\', r"\\").replace('"', r#"\""#))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) fn ratio(
         let other = of(rival).find(|other| other.round == own.round)?;
         Some(own.value / other.value)
     });
-    Spread::of(pairs.collect())
+    Spread::from_figures(pairs.collect())
 }
 
 #[cfg(test)]

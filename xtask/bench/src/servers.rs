@@ -148,7 +148,7 @@ impl Bench {
         }
         for (_, server) in &servers {
             // What it fails to do here it fails to do as a sample too.
-            let _ = self.load.take(Measure::Connections(8), server, WARM_UP);
+            let _ = self.load.sample(Measure::Connections(8), server, WARM_UP);
             server.settle();
         }
         for measure in Measure::RATES {
@@ -171,7 +171,7 @@ impl Bench {
         if self.failed.iter().any(|failed| failed.server == name && failed.measure == measure) {
             return Ok(());
         }
-        let figure = self.load.take(measure, server, self.window);
+        let figure = self.load.sample(measure, server, self.window);
         server.settle();
         match figure {
             Ok(Figure { value, cpu_us }) => {

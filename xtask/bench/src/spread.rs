@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// `None` of no figures.
-    pub(crate) fn of(mut figures: Vec<f64>) -> Option<Self> {
+    pub(crate) fn from_figures(mut figures: Vec<f64>) -> Option<Self> {
         figures.sort_by(f64::total_cmp);
         let (min, max) = (*figures.first()?, *figures.last()?);
         let below = figures.get((figures.len() - 1) / 2)?;
@@ -57,7 +57,7 @@ impl Verdict {
         }
     }
 
-    pub(crate) fn of(ratio: &Spread, at_least: f64) -> Self {
+    pub(crate) fn from_ratio(ratio: &Spread, at_least: f64) -> Self {
         match ratio.interval {
             Some((low, _)) if low >= at_least => Self::Holds,
             Some((_, high)) if high < at_least => Self::Fails,
@@ -72,10 +72,10 @@ mod tests {
 
     #[test]
     fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
-        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
+        let spread = Spread::from_figures(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.5, 4.0));
-        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]).unwrap().median, 2.0);
-        assert!(Spread::of(Vec::new()).is_none());
+        assert_eq!(Spread::from_figures(vec![3.0, 1.0, 2.0]).unwrap().median, 2.0);
+        assert!(Spread::from_figures(Vec::new()).is_none());
     }
 
     #[test]
@@ -92,10 +92,15 @@ mod tests {
 
     #[test]
     fn a_claim_fails_only_where_the_whole_interval_does() {
-        let verdict = |figures: [f64; 7]| Verdict::of(&Spread::of(figures.to_vec()).unwrap(), 1.0);
+        let verdict = |figures: [f64; 7]| {
+            Verdict::from_ratio(&Spread::from_figures(figures.to_vec()).unwrap(), 1.0)
+        };
         assert_eq!(verdict([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6]), Verdict::Holds);
         assert_eq!(verdict([0.5, 0.6, 0.7, 0.7, 0.8, 0.9, 1.0]), Verdict::Open);
         assert_eq!(verdict([0.5, 0.6, 0.7, 0.7, 0.8, 0.9, 0.99]), Verdict::Fails);
-        assert_eq!(Verdict::of(&Spread::of(vec![0.5; 5]).unwrap(), 1.0), Verdict::Open);
+        assert_eq!(
+            Verdict::from_ratio(&Spread::from_figures(vec![0.5; 5]).unwrap(), 1.0),
+            Verdict::Open
+        );
     }
 }

@@ -10,7 +10,7 @@ use nix::sched::CpuSet;
 use crate::rivals::{C_PREFORK, PORT, Rival};
 
 /// How long a rival may take from its start until it listens.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A started rival; dropped, it is killed with its children.
 pub(crate) struct Started {
@@ -27,17 +27,17 @@ impl Rival {
     /// # Errors
     /// It does not listen within 10 s.
     pub(crate) fn start(&self, cpu: Option<CpuSet>) -> Result<Started, String> {
-        let told = self.args.iter().any(|arg| arg.to_string_lossy().contains(PORT));
-        let port = if told { free_port().map_err(|why| why.to_string())? } else { 0 };
+        let needs_port = self.args.iter().any(|arg| arg.to_string_lossy().contains(PORT));
+        let port = if needs_port { free_port().map_err(|why| why.to_string())? } else { 0 };
         let args =
             self.args.iter().map(|arg| arg.to_string_lossy().replace(PORT, &port.to_string()));
         let mut process = Run::program(&self.program).args(args).cpus(cpu).start();
-        let address = if told {
+        let address = if needs_port {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             let listens = || evidence::is_listening(address).then_some(address);
-            evidence::wait_until(READY_WITHIN, listens)
+            evidence::wait_until(READY_TIMEOUT, listens)
         } else {
-            let line = process.next_line(READY_WITHIN);
+            let line = process.next_line(READY_TIMEOUT);
             line.and_then(|line| line.strip_prefix("listening on ")?.parse().ok())
         };
         let Some(address) = address else {

@@ -1,51 +1,63 @@
-//! A scenario as a story: steps that can be typed, statements with their evidence, and one record of
-//! what happened when. Told to a reader, printed as JSON Lines, or kept quiet for the test suite.
+//! A scenario while it runs: steps that can be typed, statements with their evidence, and one record of
+//! what happened when. Printed for a reader, as JSON Lines, or not at all, for the test suite.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write};
 use std::time::Instant;
 
+use crate::render::{self, Object};
 use crate::run::{Finished, Run};
-use crate::scenario::{Event, Falsehood, Halt, Summary, Voice};
 use crate::server::Server;
-use crate::tell::{self, Object};
+use crate::stopped::{CheckFailed, Stopped};
+use crate::summary::{Event, Summary};
 use crate::tool::{Skip, require_all};
 
-/// A story in the telling.
-pub struct Story {
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text for a reader, on standard output.
+    Text,
+    /// One JSON object a line, on standard output.
+    Json,
+    /// Nothing: the result is all.
+    Quiet,
+}
+
+/// A scenario while it runs.
+pub struct ScenarioRun {
     name: String,
-    voice: Voice,
+    format: Format,
     out: Box<dyn Write>,
     began: Instant,
-    /// Leave the servers running that [`Story::serve`] starts.
+    /// Leave the servers running that [`ScenarioRun::serve`] starts.
     pub keep: bool,
-    /// Whether a skip ends the story: [`require_all`], unless a test of the story says otherwise.
+    /// Whether a skip ends the scenario: [`require_all`], unless a test of the scenario says otherwise.
     pub(crate) no_skip: bool,
     kept: Vec<i32>,
     commands: Vec<String>,
     checks: usize,
     skipped: usize,
-    halted: bool,
+    stopped: bool,
     events: Vec<Event>,
 }
 
-impl fmt::Debug for Story {
+impl fmt::Debug for ScenarioRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Story").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ScenarioRun").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Story {
-    /// Begins the story `name`, on standard output.
-    pub fn new(name: &str, title: &str, voice: Voice) -> Self {
-        Self::told_to(Box::new(io::stdout()), name, title, voice)
+impl ScenarioRun {
+    /// Begins the scenario `name`, on standard output.
+    pub fn new(name: &str, title: &str, format: Format) -> Self {
+        Self::writing_to(Box::new(io::stdout()), name, title, format)
     }
 
-    pub(crate) fn told_to(out: Box<dyn Write>, name: &str, title: &str, voice: Voice) -> Self {
-        let mut story = Self {
+    pub(crate) fn writing_to(out: Box<dyn Write>, name: &str, title: &str, format: Format) -> Self {
+        let mut run = Self {
             name: name.to_owned(),
-            voice,
+            format,
             out,
             began: Instant::now(),
             keep: false,
@@ -54,18 +66,18 @@ impl Story {
             commands: Vec::new(),
             checks: 0,
             skipped: 0,
-            halted: false,
+            stopped: false,
             events: Vec::new(),
         };
-        story.say(&[format!("{name}: {title}"), String::new()]);
-        story.put(story.object("scenario").text("title", title));
-        story
+        run.say(&[format!("{name}: {title}"), String::new()]);
+        run.put(run.object("scenario").text("title", title));
+        run
     }
 
     /// Starts a server of the workspace: a step, with its readiness line.
     ///
     /// # Panics
-    /// As [`Server::start`]; [`crate::Scenario::play`] tells it as a failure.
+    /// As [`Server::start`]; [`crate::Scenario::play`] reports it as a failure.
     pub fn serve<A: AsRef<OsStr>>(
         &mut self,
         name: &str,
@@ -74,7 +86,7 @@ impl Story {
         self.serve_run(Run::new(name).args(args))
     }
 
-    /// Starts a server from a [`Run`]: [`Story::serve`] with a limit, a variable, under strace.
+    /// Starts a server from a [`Run`]: [`ScenarioRun::serve`] with a limit, a variable, under strace.
     ///
     /// # Panics
     /// As [`Server::start`].
@@ -108,7 +120,7 @@ impl Story {
         let lines: Vec<String> = lines.into_iter().collect();
         self.commands.push(command.to_owned());
         let number = self.commands.len();
-        self.say(&tell::columns(&format!("{number:>3}  {command}"), &lines));
+        self.say(&render::columns(&format!("{number:>3}  {command}"), &lines));
         self.put(
             self.object("step")
                 .number("number", number as u128)
@@ -120,14 +132,14 @@ impl Story {
     /// A statement, whether it holds, and how that is known. `id` names it in the JSON.
     ///
     /// # Errors
-    /// [`Halt::False`] when it does not hold: nothing after it would mean anything.
+    /// [`Stopped::CheckFailed`] when it does not hold: nothing after it would mean anything.
     pub fn check(
         &mut self,
         id: &str,
         statement: &str,
         holds: bool,
         evidence: impl fmt::Display,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), Stopped> {
         let values = (true.to_string(), holds.to_string());
         self.judge(id, holds, statement, values, evidence.to_string())
     }
@@ -135,7 +147,7 @@ impl Story {
     /// A statement that two values are equal.
     ///
     /// # Errors
-    /// As [`Story::check`].
+    /// As [`ScenarioRun::check`].
     pub fn check_eq<T: PartialEq + fmt::Debug>(
         &mut self,
         id: &str,
@@ -143,7 +155,7 @@ impl Story {
         expected: T,
         got: T,
         evidence: impl fmt::Display,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), Stopped> {
         let values = (format!("{expected:?}"), format!("{got:?}"));
         self.judge(id, expected == got, statement, values, evidence.to_string())
     }
@@ -155,9 +167,9 @@ impl Story {
         statement: &str,
         (expected, got): (String, String),
         evidence: String,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), Stopped> {
         let mark = if holds { "ok" } else { "NO" };
-        self.say(&tell::columns(&format!("  {mark}  {statement}"), &lines_of(&evidence)));
+        self.say(&render::columns(&format!("  {mark}  {statement}"), &lines_of(&evidence)));
         self.put(
             self.object("check")
                 .text("id", id)
@@ -173,52 +185,58 @@ impl Story {
         }
         let again = self.commands.clone();
         let statement = statement.to_owned();
-        Err(Halt::False(Box::new(Falsehood { statement, expected, got, evidence, again })))
+        Err(Stopped::CheckFailed(Box::new(CheckFailed {
+            statement,
+            expected,
+            got,
+            evidence,
+            again,
+        })))
     }
 
     /// A statement that this machine cannot look at.
     ///
     /// # Errors
-    /// [`Halt::Missing`] when nothing may be skipped ([`require_all`]).
-    pub fn skip(&mut self, statement: &str, skip: &Skip) -> Result<(), Halt> {
+    /// [`Stopped::Missing`] when nothing may be skipped ([`require_all`]).
+    pub fn skip(&mut self, statement: &str, skip: &Skip) -> Result<(), Stopped> {
         self.skipped += 1;
-        self.say(&tell::columns(&format!("  --  {statement}"), &[format!("skipped: {skip}")]));
+        self.say(&render::columns(&format!("  --  {statement}"), &[format!("skipped: {skip}")]));
         self.put(self.object("skip").text("statement", statement).text("reason", &skip.reason));
-        if self.no_skip { Err(Halt::Missing(skip.clone())) } else { Ok(()) }
+        if self.no_skip { Err(Stopped::Missing(skip.clone())) } else { Ok(()) }
     }
 
-    /// Something happened, now. The reader is not told, the record has it.
+    /// Something happened, now. It is not printed as text; the record has it.
     pub fn event(&mut self, kind: &str, detail: &str) {
         let [kind, detail] = [kind, detail].map(str::to_owned);
         self.put(self.object("event").text("kind", &kind).text("detail", &detail));
         self.events.push(Event { at: self.began.elapsed(), kind, detail });
     }
 
-    /// Tells why the story ends early.
-    pub(crate) fn halt(&mut self, halt: &Halt) {
-        self.halted = true;
-        match halt {
-            Halt::False(it) => self.say(&tell::falsehood(it)),
-            Halt::Missing(_) => {}
-            Halt::Broken(why) => {
-                self.say(&tell::columns("  NO  the scenario could go on", &lines_of(why)))
+    /// Prints why the scenario stopped.
+    pub(crate) fn stop(&mut self, why: &Stopped) {
+        self.stopped = true;
+        match why {
+            Stopped::CheckFailed(it) => self.say(&it.lines()),
+            Stopped::Missing(_) => {}
+            Stopped::Broken(why) => {
+                self.say(&render::columns("  NO  the scenario could go on", &lines_of(why)))
             }
         }
-        self.put(self.object("halt").text("reason", &halt.to_string()));
+        self.put(self.object("halt").text("reason", &why.to_string()));
     }
 
-    /// Ends the story.
+    /// Ends the scenario.
     pub fn finish(mut self) -> Summary {
         let elapsed = self.began.elapsed();
         for pid in self.kept.clone() {
             self.say(&[format!("  kept running: pid {pid}; `kill {pid}` ends it")]);
             self.put(self.object("kept").number("pid", u128::from(pid.unsigned_abs())));
         }
-        let line = tell::summary(&self.name, self.checks, self.skipped, self.halted, elapsed);
+        let line = render::summary(&self.name, self.checks, self.skipped, self.stopped, elapsed);
         self.say(&[String::new(), line]);
         self.put(
             self.object("summary")
-                .flag("holds", !self.halted)
+                .flag("holds", !self.stopped)
                 .number("checks", self.checks as u128)
                 .number("skipped", self.skipped as u128)
                 .number("elapsed_ns", elapsed.as_nanos()),
@@ -227,22 +245,22 @@ impl Story {
         Summary { checks, skipped, elapsed, events }
     }
 
-    /// The beginning of a JSON object, told by every voice and printed by one.
+    /// The beginning of a JSON object, made in every format and printed in one.
     fn object(&self, kind: &str) -> Object {
         let at = self.began.elapsed().as_nanos();
         Object::new(kind).text("scenario", &self.name).number("at_ns", at)
     }
 
     fn put(&mut self, object: Object) {
-        if self.voice == Voice::Json {
+        if self.format == Format::Json {
             self.write(&object.finish());
         }
     }
 
     fn say(&mut self, lines: &[String]) {
-        if self.voice == Voice::Tell {
+        if self.format == Format::Text {
             for line in lines {
-                self.write(&tell::plain(line));
+                self.write(&render::escaped(line));
             }
         }
     }

@@ -1,9 +1,7 @@
-//! How a story looks: the columns of the reader, the objects of the program.
+//! How a scenario is printed: columns for a reader, JSON objects for a program.
 
 use std::fmt::Write;
 use std::time::Duration;
-
-use crate::scenario::Falsehood;
 
 /// Where the second column begins: what was printed, what is known.
 const COLUMN: usize = 50;
@@ -22,27 +20,16 @@ pub(crate) fn columns(left: &str, right: &[String]) -> Vec<String> {
     lines
 }
 
-/// What a reader needs to see a false statement again.
-pub(crate) fn falsehood(it: &Falsehood) -> Vec<String> {
-    let mut lines =
-        vec![format!("      expected  {}", it.expected), format!("      got       {}", it.got)];
-    for (number, command) in it.again.iter().enumerate() {
-        let label = if number == 0 { "again" } else { "" };
-        lines.push(format!("      {label:8}  {command}"));
-    }
-    lines
-}
-
 /// `forking: 4 checks hold, 0.4 s`.
 pub(crate) fn summary(
     name: &str,
     checks: usize,
     skipped: usize,
-    halted: bool,
+    stopped: bool,
     elapsed: Duration,
 ) -> String {
     let mut line = format!("{name}: ");
-    if halted {
+    if stopped {
         line.push_str("FAILED, ");
     }
     let (noun, verb) = if checks == 1 { ("check", "holds") } else { ("checks", "hold") };
@@ -55,7 +42,7 @@ pub(crate) fn summary(
 }
 
 /// `line` without what would move a terminal's cursor: peers and programs wrote parts of it.
-pub(crate) fn plain(line: &str) -> String {
+pub(crate) fn escaped(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     for c in line.chars() {
         if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }

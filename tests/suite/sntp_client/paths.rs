@@ -1,17 +1,17 @@
-//! Ways that take long, that are unequal, and that lose datagrams.
+//! Paths that take long, that are unequal, and that lose datagrams.
 
 use libtest_mimic::Trial;
 use netcheck::{Skip, evidence};
 
-use super::{SOON, answer, asked, client, fails, number, responder};
+use super::{SOON, answer, client, fails, number, request_count, responder};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
     topic(
         "sntp_client",
         tests![
-            equal_ways_cost_no_accuracy,
-            unequal_ways_are_inside_the_bound,
+            equal_paths_cost_no_accuracy,
+            unequal_paths_are_inside_the_bound,
             a_third_of_the_requests_may_be_lost,
             when_all_are_lost_it_is_75,
         ],
@@ -21,9 +21,9 @@ pub(super) fn trials() -> Vec<Trial> {
 /// In nanoseconds.
 const MS: i64 = 1_000_000;
 
-fn equal_ways_cost_no_accuracy() -> Result<(), Skip> {
+fn equal_paths_cost_no_accuracy() -> Result<(), Skip> {
     let server = responder(&["--offset", "1.5s", "--delay", "20ms"]);
-    // A machine that is busy wakes the responder late, and that looks like a longer way.
+    // A machine that is busy wakes the responder late, and that looks like a longer path.
     let exact = || {
         let answer = answer(server.address(), &[]);
         let error = (number(&answer, "offset_ns") - 1_500 * MS).abs();
@@ -35,7 +35,7 @@ fn equal_ways_cost_no_accuracy() -> Result<(), Skip> {
     Ok(())
 }
 
-fn unequal_ways_are_inside_the_bound() -> Result<(), Skip> {
+fn unequal_paths_are_inside_the_bound() -> Result<(), Skip> {
     for asymmetry in ["20ms", "-20ms"] {
         let server = responder(&["--delay", "20ms", "--asymmetry", asymmetry]);
         let sign = if asymmetry.starts_with('-') { -1 } else { 1 };
@@ -56,7 +56,7 @@ fn a_third_of_the_requests_may_be_lost() -> Result<(), Skip> {
     let server = responder(&["--loss", "33"]);
     let answers = |_: &i32| client(server.address(), &["--timeout", "50ms"]).code() == Some(0);
     let answered = (0..100).filter(answers).count();
-    let asked = asked(&server);
+    let asked = request_count(&server);
     let lost = server.stderr().lines().filter(|line| line.ends_with(", lost")).count();
     assert!(answered >= 99, "{answered} of 100, {lost} of {asked} lost");
     assert!((28..=38).contains(&(100 * lost / asked)), "{lost} of {asked}");

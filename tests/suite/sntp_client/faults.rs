@@ -1,4 +1,4 @@
-//! Whoever lies is refused by the reason, and the truth that follows is taken within the same wait.
+//! A faulty answer is refused by its reason, and the right one that follows is taken within the same wait.
 
 use std::net::UdpSocket;
 use std::thread;
@@ -8,28 +8,28 @@ use libtest_mimic::Trial;
 use netcheck::{Run, Skip, evidence};
 use serde_json::json;
 
-use super::{SOON, answer, asked, client, fails, number, responder, silent};
+use super::{SOON, answer, client, fails, number, request_count, responder, silent};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
     topic(
         "sntp_client",
         tests![
-            each_liar_is_refused_by_its_reason_and_the_truth_is_taken,
+            each_fault_is_refused_by_its_reason_and_the_right_answer_is_taken,
             what_comes_from_elsewhere_is_dropped_by_the_kernel,
             an_answer_to_an_earlier_request_is_refused,
-            a_truth_that_comes_too_late_is_no_answer,
+            a_right_answer_that_comes_too_late_is_no_answer,
             ten_years_ahead_is_refused_with_a_limit_only,
-            liars_alone_are_65,
+            faulty_answers_alone_are_65,
             a_flood_of_garbage_does_not_move_the_deadline,
-            what_lies_ready_at_the_deadline_is_not_looked_at,
+            what_is_queued_at_the_deadline_is_not_read,
             a_kiss_ends_it_and_is_obeyed,
         ],
     )
 }
 
-/// Each lie that one request is enough for, and the reason that it is counted under.
-const LIARS: [(&str, &str); 28] = [
+/// Each fault that one request is enough for, and the reason that it is counted under.
+const FAULTS: [(&str, &str); 28] = [
     ("empty", "short"),
     ("one-byte", "short"),
     ("short", "short"),
@@ -61,53 +61,53 @@ const LIARS: [(&str, &str); 28] = [
     ("all", "all"),
 ];
 
-fn each_liar_is_refused_by_its_reason_and_the_truth_is_taken() -> Result<(), Skip> {
+fn each_fault_is_refused_by_its_reason_and_the_right_answer_is_taken() -> Result<(), Skip> {
     let mut all = serde_json::Map::new();
-    for (lie, reason) in LIARS {
-        let server = responder(&["--offset", "100s", "--lie", lie]);
+    for (fault, reason) in FAULTS {
+        let server = responder(&["--offset", "100s", "--lie", fault]);
         let answer = answer(server.address(), &[]);
-        if lie == "all" {
-            assert_eq!(answer["rejected"], json!(all), "{lie}");
+        if fault == "all" {
+            assert_eq!(answer["rejected"], json!(all), "{fault}");
         } else {
-            assert_eq!(answer["rejected"], json!({ reason: 1 }), "{lie}");
+            assert_eq!(answer["rejected"], json!({ reason: 1 }), "{fault}");
             let count = all.get(reason).and_then(serde_json::Value::as_u64).unwrap_or_default();
             all.insert(reason.to_owned(), json!(count + 1));
         }
-        assert_eq!((number(&answer, "tries"), asked(&server)), (1, 1), "{lie}");
+        assert_eq!((number(&answer, "tries"), request_count(&server)), (1, 1), "{fault}");
         let error = number(&answer, "offset_ns") - 100_000_000_000;
-        assert!(error.abs() <= number(&answer, "bound_ns"), "{lie}: {answer}");
+        assert!(error.abs() <= number(&answer, "bound_ns"), "{fault}: {answer}");
     }
-    // Every lie that the responder knows is told here, or below.
+    // Every fault that the responder knows is tested here, or below.
     let listed = Run::new("ntp-responder").args(["--port", "0", "--lie", "list"]).finish();
     let known = listed.stdout_text();
-    let told = LIARS.iter().map(|(lie, _)| *lie);
+    let tested = FAULTS.iter().map(|(fault, _)| *fault);
     let below = ["address", "port", "origin-earlier", "replay", "late", "ten-years"];
-    let mut told: Vec<&str> = told.chain(below).collect();
+    let mut tested: Vec<&str> = tested.chain(below).collect();
     let mut known: Vec<&str> = known.lines().filter_map(|line| line.split(' ').next()).collect();
-    told.sort_unstable();
+    tested.sort_unstable();
     known.sort_unstable();
-    assert_eq!(told, known);
+    assert_eq!(tested, known);
     Ok(())
 }
 
 fn what_comes_from_elsewhere_is_dropped_by_the_kernel() -> Result<(), Skip> {
-    for lie in ["address", "port"] {
-        let server = responder(&["--lie", lie]);
+    for fault in ["address", "port"] {
+        let server = responder(&["--lie", fault]);
         let answer = answer(server.address(), &[]);
-        assert_eq!((&answer["rejected"], number(&answer, "tries")), (&json!({}), 1), "{lie}");
-        // The responder could tell the lie: it has no more to say than that it was asked.
-        assert_eq!((asked(&server), server.stderr().lines().count()), (1, 1), "{lie}");
+        assert_eq!((&answer["rejected"], number(&answer, "tries")), (&json!({}), 1), "{fault}");
+        // The responder could send it: its log has the request and nothing else.
+        assert_eq!((request_count(&server), server.stderr().lines().count()), (1, 1), "{fault}");
     }
     // The kernel says so to whoever sent it: ECONNREFUSED, as if nobody had that port.
     let (socket, address) = silent();
     let client = thread::spawn(move || client(address, &["--timeout", "2s", "--retries", "0"]));
     let (_, peer) = socket.recv_from(&mut [0; 48]).unwrap();
     for elsewhere in ["127.0.0.2:0", "127.0.0.1:0"] {
-        let liar = UdpSocket::bind(elsewhere).unwrap();
-        liar.set_read_timeout(Some(SOON)).unwrap();
-        liar.connect(peer).unwrap();
-        liar.send(&[0x24; 48]).unwrap();
-        let refused = liar.recv(&mut [0; 1]).unwrap_err();
+        let other = UdpSocket::bind(elsewhere).unwrap();
+        other.set_read_timeout(Some(SOON)).unwrap();
+        other.connect(peer).unwrap();
+        other.send(&[0x24; 48]).unwrap();
+        let refused = other.recv(&mut [0; 1]).unwrap_err();
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{elsewhere}");
     }
     fails(&client.join().unwrap(), 75, "timed out after 2s");
@@ -115,16 +115,16 @@ fn what_comes_from_elsewhere_is_dropped_by_the_kernel() -> Result<(), Skip> {
 }
 
 fn an_answer_to_an_earlier_request_is_refused() -> Result<(), Skip> {
-    for lie in ["origin-earlier", "replay"] {
-        let server = responder(&["--lie", lie]);
+    for fault in ["origin-earlier", "replay"] {
+        let server = responder(&["--lie", fault]);
         let answer = answer(server.address(), &["--count", "2"]);
-        assert_eq!(answer["rejected"], json!({ "origin_earlier": 1 }), "{lie}");
-        assert_eq!((number(&answer, "samples"), number(&answer, "tries")), (2, 2), "{lie}");
+        assert_eq!(answer["rejected"], json!({ "origin_earlier": 1 }), "{fault}");
+        assert_eq!((number(&answer, "samples"), number(&answer, "tries")), (2, 2), "{fault}");
     }
     Ok(())
 }
 
-fn a_truth_that_comes_too_late_is_no_answer() -> Result<(), Skip> {
+fn a_right_answer_that_comes_too_late_is_no_answer() -> Result<(), Skip> {
     let server = responder(&["--lie", "late"]);
     let finished = client(server.address(), &["--timeout", "300ms", "--retries", "1"]);
     fails(&finished, 75, ", 2 times: timed out after 300ms");
@@ -145,7 +145,7 @@ fn ten_years_ahead_is_refused_with_a_limit_only() -> Result<(), Skip> {
     Ok(())
 }
 
-fn liars_alone_are_65() -> Result<(), Skip> {
+fn faulty_answers_alone_are_65() -> Result<(), Skip> {
     let server = responder(&["--stratum", "16"]);
     let finished = client(server.address(), &["--timeout", "200ms", "--retries", "1"]);
     let why = "no answer; 2 datagrams refused: the server is at no stratum from 1 to 15\n";
@@ -177,13 +177,13 @@ fn a_flood_of_garbage_does_not_move_the_deadline() -> Result<(), Skip> {
     Ok(())
 }
 
-fn what_lies_ready_at_the_deadline_is_not_looked_at() -> Result<(), Skip> {
+fn what_is_queued_at_the_deadline_is_not_read() -> Result<(), Skip> {
     let (socket, address) = silent();
     let args = ["--timeout", "300ms", "--retries", "0", &address.to_string()];
     let client = Run::new("sntp-client").args(args).start();
     let mut request = [0; 48];
     let (_, peer) = socket.recv_from(&mut request).unwrap();
-    // It stands still until its deadline is over. Then there is garbage, and the truth: a loop that
+    // It stands still until its deadline is over. Then there is garbage, and the right answer: a loop that
     // asks the clock only when it has nothing to read would come to that.
     client.stop();
     let over = Instant::now() + Duration::from_millis(400);
@@ -191,7 +191,7 @@ fn what_lies_ready_at_the_deadline_is_not_looked_at() -> Result<(), Skip> {
         socket.send_to(b"garbage", peer).unwrap();
     }
     evidence::wait_until(SOON, || (Instant::now() >= over).then_some(()));
-    socket.send_to(&truth(&request), peer).unwrap();
+    socket.send_to(&right_answer(&request), peer).unwrap();
     client.cont();
     let status = client.wait(SOON).expect("it ends");
     assert_eq!((status.code(), client.stdout().as_str()), (Some(75), ""), "{}", client.stderr());
@@ -199,7 +199,7 @@ fn what_lies_ready_at_the_deadline_is_not_looked_at() -> Result<(), Skip> {
 }
 
 /// What an honest server at stratum 1 answers, whose clock stands still.
-fn truth(request: &[u8; 48]) -> [u8; 48] {
+fn right_answer(request: &[u8; 48]) -> [u8; 48] {
     let mut answer = [0; 48];
     (answer[0], answer[1], answer[3]) = (0x24, 1, 0xec);
     answer[24..32].copy_from_slice(&request[40..]);
@@ -222,7 +222,7 @@ fn a_kiss_ends_it_and_is_obeyed() -> Result<(), Skip> {
         let args = ["-4", "--count", "3", "--retries", "3", "--all-addresses", &name];
         let finished = Run::new("sntp-client").args(args).finish();
         fails(&finished, exit, words);
-        assert_eq!(asked(&server), 1, "{code}: {}", server.stderr());
+        assert_eq!(request_count(&server), 1, "{code}: {}", server.stderr());
         assert!(begun.elapsed() < SOON);
     }
     Ok(())

@@ -1,0 +1,27 @@
+//! What is left of a scenario that has ended.
+
+use std::time::Duration;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Since the scenario began.
+    pub at: Duration,
+    /// `started`, `connected`, `sent`, `ended`, …
+    pub kind: String,
+    /// `forking-echo, pid 5120`.
+    pub detail: String,
+}
+
+/// The result of a scenario in numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// How many statements held.
+    pub checks: usize,
+    /// How many were not looked at.
+    pub skipped: usize,
+    /// From its beginning to its end.
+    pub elapsed: Duration,
+    /// What happened when.
+    pub events: Vec<Event>,
+}
