@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use netcheck::{Format, Need, Run, Skip, need, require_all};
 
+mod ntp;
+
 /// Declares the files of the suite, and lists their tests. rustfmt does not see them here: `cargo xtask
 /// ci` names them to it.
 macro_rules! suite {

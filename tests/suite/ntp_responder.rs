@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use netcheck::{Run, Server, Signal, Skip};
 
+use crate::ntp::{SOON, responder};
 use crate::{tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -26,14 +27,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     )
 }
 
-const SOON: Duration = Duration::from_secs(10);
-
 /// How long nothing must come before it counts as nothing.
 const A_WHILE: Duration = Duration::from_millis(200);
-
-fn responder(args: &[&str]) -> Server {
-    Server::start("ntp-responder", ["--port", "0"].iter().chain(args))
-}
 
 fn socket(server: &Server) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -6,14 +6,13 @@ mod others;
 mod servers;
 mod vote;
 
-use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::Trial;
-use netcheck::{Finished, Run, Server, Signal, Skip, bin};
+use netcheck::{Finished, Run, Server, Skip};
 use serde_json::Value;
 
+use crate::ntp::{self, is_off_by, number, request_count, responder, silent};
 use crate::{tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -35,12 +34,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         trials.extend(part());
     }
     trials
-}
-
-const SOON: Duration = Duration::from_secs(10);
-
-fn responder(args: &[&str]) -> Server {
-    Server::start("ntp-responder", ["--port", "0"].iter().chain(args))
 }
 
 /// A responder for each offset.
@@ -68,36 +61,9 @@ fn answer(finished: &Finished) -> Value {
     answer
 }
 
-fn number(answer: &Value, key: &str) -> i64 {
-    answer[key].as_i64().unwrap_or_else(|| panic!("{key} of {answer}"))
-}
-
-/// That an answer is off from so many ms by no more than its bound.
-fn is_off_by(answer: &Value, millis: i64) {
-    let error = number(answer, "offset_ns") - millis * 1_000_000;
-    assert!(error.abs() <= number(answer, "bound_ns"), "{millis} ms? {answer}");
-}
-
 /// It fails with the code, prints nothing, and says this on standard error.
 fn fails(finished: &Finished, code: i32, words: &str) {
-    let said = finished.stderr_text();
-    assert_eq!((finished.code(), finished.stdout_text().as_str()), (Some(code), ""), "{said}");
-    assert!(said.starts_with("ntp-time: ") && said.contains(words), "{words:?}?\n{said}");
-}
-
-/// A socket that the test answers from, or not.
-fn silent() -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
-    let address = socket.local_addr().unwrap();
-    (socket, address)
-}
-
-/// How many requests a responder says that it had, now that it is stopped and has said everything.
-fn request_count(server: &Server) -> usize {
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait(SOON).and_then(|status| status.code()), Some(0));
-    server.stderr().lines().filter(|line| line.contains(" asked, version ")).count()
+    ntp::fails("ntp-time", finished, code, words);
 }
 
 fn now() -> Duration {
@@ -232,29 +198,17 @@ fn what_cannot_be_together_costs_no_question() -> Result<(), Skip> {
 
 fn a_stream_that_is_full_or_closed_is_survived() -> Result<(), Skip> {
     let servers = responders(&["0", "9s", "0"]);
-    let words: Vec<String> = servers.iter().map(|server| server.address().to_string()).collect();
-    for (redirection, code) in
-        [("> /dev/full", 74), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("| head -n 0", 0)]
-    {
-        for option in ["--compare", "--check", "--json"] {
-            let script = format!("\"$@\" {redirection}");
-            let run = Run::program("sh").args(["-c", &script, "sh"]).arg(bin("ntp-time"));
-            let finished = run.arg(option).args(&words).finish();
-            assert_eq!(finished.code(), Some(code), "{option} {redirection}: {finished:?}");
-        }
+    let addresses = servers.iter().map(|server| server.address().to_string());
+    let addresses: Vec<String> = addresses.collect();
+    for option in ["--compare", "--check", "--json"] {
+        let args: Vec<&str> =
+            [option].into_iter().chain(addresses.iter().map(String::as_str)).collect();
+        ntp::survives_full_and_closed_streams("ntp-time", &args);
     }
     Ok(())
 }
 
 fn a_signal_ends_it() -> Result<(), Skip> {
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let (socket, address) = silent();
-        let args = ["--timeout", "none", &address.to_string()];
-        let client = Run::new("ntp-time").args(args).start();
-        socket.recv_from(&mut [0; 48]).expect("a request");
-        client.signal(signal);
-        let status = client.wait(SOON).expect("it ends");
-        assert_eq!(status.signal(), Some(signal as i32));
-    }
+    ntp::is_ended_by_a_signal("ntp-time");
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use libtest_mimic::Trial;
 use netcheck::{Finished, Run, Skip};
 
-use super::{query, responder, responders, silent};
+use super::{query, responders};
+use crate::ntp::{responder, silent};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use netcheck::{Finished, Need, Run, Skip, bin, need};
 
-use super::{answer, fails, is_off_by, number, objects};
+use super::{answer, fails, objects};
+use crate::ntp::{is_off_by, number};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {

@@ -7,7 +7,8 @@ use netcheck::{Need, Process, Run, Server, Skip, need};
 use scenarios::chronyd;
 use serde_json::json;
 
-use super::{answer, is_off_by, number};
+use super::answer;
+use crate::ntp::{is_off_by, number};
 use crate::sntp_client::ntpd_server;
 use crate::{tests, topic};
 

@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use netcheck::{Run, Skip};
 
-use super::{
-    SOON, answer, fails, is_off_by, number, objects, query, request_count, responder, silent,
-};
+use super::{answer, fails, objects, query};
+use crate::ntp::{self, SOON, is_off_by, number, request_count, responder, silent};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -117,16 +116,11 @@ fn a_kiss_is_obeyed_and_has_no_vote() -> Result<(), Skip> {
     Ok(())
 }
 
-/// What an honest server at stratum 1 answers whose clock stands still, or which kiss it has.
-fn reply(request: &[u8; 48], kiss: Option<[u8; 4]>) -> [u8; 48] {
-    let mut reply = [0; 48];
-    (reply[0], reply[1], reply[3]) = (0x24, 1, 0xec);
-    if let Some(code) = kiss {
-        (reply[0], reply[1]) = (0xe4, 0);
-        reply[12..16].copy_from_slice(&code);
-    }
-    reply[24..32].copy_from_slice(&request[40..]);
-    reply[32..].fill(0xee);
+/// A kiss of death (RFC 5905 §7.4).
+fn kiss(request: &[u8; 48], code: [u8; 4]) -> [u8; 48] {
+    let mut reply = ntp::right_answer(request);
+    (reply[0], reply[1]) = (0xe4, 0);
+    reply[12..16].copy_from_slice(&code);
     reply
 }
 
@@ -136,10 +130,11 @@ fn a_kiss_takes_back_an_earlier_answer() -> Result<(), Skip> {
     let client = Run::new("ntp-time").args(args).start();
     let mut request = [0; 48];
     let mut came = Vec::new();
-    for kiss in [None, Some(*b"RATE")] {
+    for is_kiss in [false, true] {
         let (_, peer) = socket.recv_from(&mut request).unwrap();
         came.push(Instant::now());
-        socket.send_to(&reply(&request, kiss), peer).unwrap();
+        let reply = if is_kiss { kiss(&request, *b"RATE") } else { ntp::right_answer(&request) };
+        socket.send_to(&reply, peer).unwrap();
     }
     let status = client.wait(SOON).expect("it ends");
     assert_eq!((status.code(), client.stdout().as_str()), (Some(75), ""), "{}", client.stderr());
@@ -170,17 +165,7 @@ fn a_flood_of_garbage_moves_no_deadline_and_holds_nobody_up() -> Result<(), Skip
         run.args([address, other]).finish()
     });
     let (_, peer) = socket.recv_from(&mut [0; 48]).unwrap();
-    let begun = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while begun.elapsed() < SOON && !client.is_finished() {
-                    let _ = socket.send_to(b"\x1b[31mgarbage", peer);
-                }
-            });
-        }
-    });
-    let finished = client.join().unwrap();
+    let finished = ntp::flood(&socket, peer, client);
     is_off_by(&answer(&finished), 1_000);
     assert!(finished.stderr_text().contains("refused: it is shorter than 48 bytes\n"));
     assert!(finished.elapsed < Duration::from_secs(8), "{:?}", finished.elapsed);
@@ -188,18 +173,7 @@ fn a_flood_of_garbage_moves_no_deadline_and_holds_nobody_up() -> Result<(), Skip
 }
 
 fn what_is_queued_at_the_deadline_is_not_read() -> Result<(), Skip> {
-    let (socket, address) = silent();
-    let args = ["--timeout", "300ms", "--retries", "0", &address.to_string()];
-    let client = Run::new("ntp-time").args(args).start();
-    let mut request = [0; 48];
-    let (_, peer) = socket.recv_from(&mut request).unwrap();
-    client.stop();
-    let over = Instant::now() + Duration::from_millis(400);
-    netcheck::evidence::wait_until(SOON, || (Instant::now() >= over).then_some(()));
-    socket.send_to(&reply(&request, None), peer).unwrap();
-    client.cont();
-    let status = client.wait(SOON).expect("it ends");
-    assert_eq!((status.code(), client.stdout().as_str()), (Some(75), ""), "{}", client.stderr());
+    ntp::reads_nothing_after_its_deadline("ntp-time");
     Ok(())
 }
 

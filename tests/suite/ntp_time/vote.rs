@@ -6,9 +6,8 @@ use libtest_mimic::Trial;
 use netcheck::{Skip, evidence};
 use serde_json::{Value, json};
 
-use super::{
-    SOON, answer, fails, is_off_by, number, objects, query, request_count, responder, responders,
-};
+use super::{answer, fails, objects, query, responders};
+use crate::ntp::{SOON, is_off_by, number, request_count, responder};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {

@@ -4,7 +4,8 @@ use libtest_mimic::Trial;
 use netcheck::{Need, Run, Skip, need};
 use scenarios::chronyd;
 
-use super::{answer, is_exact, responder};
+use super::{answer, is_exact};
+use crate::ntp::responder;
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {

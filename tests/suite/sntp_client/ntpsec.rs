@@ -7,7 +7,8 @@ use libtest_mimic::Trial;
 use netcheck::{Finished, Need, Process, Run, Signal, Skip, evidence, need};
 use tempfile::TempDir;
 
-use super::{SOON, fails, is_exact, parsed};
+use super::{fails, is_exact, parsed};
+use crate::ntp::SOON;
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {

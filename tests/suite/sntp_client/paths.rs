@@ -3,7 +3,8 @@
 use libtest_mimic::Trial;
 use netcheck::{Skip, evidence};
 
-use super::{SOON, answer, client, fails, number, request_count, responder};
+use super::{answer, client, fails};
+use crate::ntp::{SOON, number, request_count, responder};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
