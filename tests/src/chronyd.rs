@@ -51,6 +51,6 @@ pub fn serve() -> Result<Chronyd, String> {
     let serves = || (Run::new("sntp-client").args(query).finish().code() == Some(0)).then_some(());
     match evidence::wait_until(READY_TIMEOUT, serves) {
         Some(()) => Ok(Chronyd { process, address, folder }),
-        None => Err(format!("chronyd does not serve: {}", process.stderr())),
+        None => Err(format!("chronyd does not answer: {}", process.stderr())),
     }
 }

@@ -80,5 +80,11 @@ fn ends(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let status = server.wait(Duration::from_secs(10));
     let took = asked.elapsed().as_millis();
     let code = status.and_then(|status| status.code());
-    scenario.check_eq("ends", "SIGTERM ends it with 0", Some(0), code, format_args!("{took} ms"))
+    scenario.check_eq(
+        "ends",
+        "SIGTERM ends it with exit code 0",
+        Some(0),
+        code,
+        format_args!("{took} ms"),
+    )
 }

@@ -72,7 +72,7 @@ fn main() -> ExitCode {
             result.map_err(|stopped| Failed::from(stopped.to_string()))?;
             Ok(match summary.skipped {
                 0 => Completion::Completed,
-                n => Completion::ignored_with(format!("{n} of its checks were skipped")),
+                n => Completion::ignored_with(format!("{n} checks were skipped")),
             })
         })
     });
@@ -100,7 +100,7 @@ fn trial(name: String, body: impl FnOnce() -> Result<(), Skip> + Send + 'static)
     Trial::ignorable_test(name, move || match needs().and_then(|()| body()) {
         Ok(()) => Ok(Completion::Completed),
         Err(skip) if require_all() => {
-            Err(Failed::from(format!("{skip}, and nothing may be skipped")))
+            Err(Failed::from(format!("{skip}, and REQUIRE_ALL=1 allows no skip")))
         }
         Err(skip) => Ok(Completion::ignored_with(skip.reason)),
     })

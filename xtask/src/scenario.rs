@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[argh(option, default = "1")]
     pub(crate) repeat: u32,
 
-    /// leave the servers running and say how to end them
+    /// leave the servers running, and print how to end them
     #[argh(switch)]
     keep: bool,
 
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Ends at the first false statement: what runs after it would only bury it.
+/// Ends at the first false statement, so that it is the last that is shown.
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     if args.list {
         out.line(known())?;
@@ -75,9 +75,12 @@ fn choose(args: &Args) -> Result<Vec<&'static Scenario>, Failure> {
     }
     match (args.all, args.names.is_empty()) {
         (true, true) => return Ok(scenarios::ALL.iter().collect()),
-        (true, false) => return Err(Failure::Usage("--all, or names: not both".to_owned())),
+        (true, false) => return Err(Failure::Usage("give --all or names, not both".to_owned())),
         (false, true) => {
-            return Err(Failure::Usage(format!("scenario: name one, or say --all\n{}", known())));
+            return Err(Failure::Usage(format!(
+                "give the name of a scenario, or --all\n{}",
+                known()
+            )));
         }
         (false, false) => {}
     }
@@ -85,7 +88,7 @@ fn choose(args: &Args) -> Result<Vec<&'static Scenario>, Failure> {
         scenarios::ALL
             .iter()
             .find(|scenario| scenario.name == name.as_str())
-            .ok_or_else(|| Failure::Usage(format!("no scenario is named {name:?}\n{}", known())))
+            .ok_or_else(|| Failure::Usage(format!("no scenario {name:?}\n{}", known())))
     };
     args.names.iter().map(find).collect()
 }

@@ -219,7 +219,7 @@ impl ScenarioRun {
             Stopped::CheckFailed(it) => self.say(&it.lines()),
             Stopped::Missing(_) => {}
             Stopped::Broken(why) => {
-                self.say(&render::columns("  NO  the scenario could go on", &lines_of(why)))
+                self.say(&render::columns("  NO  the scenario could continue", &lines_of(why)))
             }
         }
         self.put(self.object("halt").text("reason", &why.to_string()));
@@ -229,7 +229,7 @@ impl ScenarioRun {
     pub fn finish(mut self) -> Summary {
         let elapsed = self.began.elapsed();
         for pid in self.kept.clone() {
-            self.say(&[format!("  kept running: pid {pid}; `kill {pid}` ends it")]);
+            self.say(&[format!("  still running: pid {pid}; `kill {pid}` ends it")]);
             self.put(self.object("kept").number("pid", u128::from(pid.unsigned_abs())));
         }
         let line = render::summary(&self.name, self.checks, self.skipped, self.stopped, elapsed);

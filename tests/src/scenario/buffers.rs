@@ -1,4 +1,4 @@
-//! What the kernel makes of a buffer size.
+//! How the kernel changes a requested buffer size.
 
 use std::fs;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use netcheck::{Finished, Need, Run, Scenario, ScenarioRun, Skip, Stopped, evidence, need};
 
 pub(crate) const SCENARIO: Scenario =
-    Scenario { name: "buffers", summary: "what the kernel makes of a buffer size", run };
+    Scenario { name: "buffers", summary: "how the kernel changes a requested buffer size", run };
 
 fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     doubled(scenario)?;
@@ -23,27 +23,27 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         (bytes_of("TCP  untouched"), bytes_of("TCP  SO_SNDBUF 4096, SO_RCVBUF 4096"));
     scenario.check(
         "autotuning",
-        "a set size ends autotuning: far less is taken while nobody reads",
+        "a size that is set ends autotuning: less than half is buffered",
         set.zip(untouched).is_some_and(|(set, untouched)| set * 2 < untouched),
-        format_args!("{} bytes, {} untouched", shown(set), shown(untouched)),
+        format_args!("{} bytes, {} with autotuning", shown(set), shown(untouched)),
     )?;
     let (untouched, set) = (bytes_of("unix untouched"), bytes_of("unix SO_RCVBUF 4096"));
     scenario.check_eq(
         "unix",
-        "a unix socket does not heed the receiver's SO_RCVBUF",
+        "a unix socket ignores the receiver's SO_RCVBUF",
         untouched,
         set,
-        format_args!("{} bytes either way", shown(set)),
+        format_args!("{} bytes in both cases", shown(set)),
     )?;
 
     let nagle = scenario.run(Run::new("buffer-size").arg("--nagle"));
-    holds(scenario, "nagle", "two small writes wait for a delayed ACK, one does not", &nagle)
+    holds(scenario, "nagle", "two small writes wait for a delayed ACK, one write does not", &nagle)
 }
 
 fn doubled(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let run = Run::new("buffer-size").args(["--send", "4096"]);
     let command = run.command_line();
-    let statement = "4096 is asked for, and 8192 is in effect";
+    let statement = "a request for 4096 sets 8192";
     if let Err(skip) = need(Need::Strace) {
         let finished = scenario.run(run);
         scenario.skip(statement, &skip)?;
@@ -52,7 +52,7 @@ fn doubled(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let (traced, trace) = run.traced(&["trace=setsockopt,getsockopt"]);
     let finished = traced.finish();
     scenario.step(&command, finished.stdout_text().lines().map(str::to_owned));
-    // What the kernel was given and what it gave back, without a word of the program.
+    // What was passed to the kernel and what it returned, whatever the program prints.
     let pairs = || {
         let calls = trace.calls();
         let pair = |pair: &[netcheck::Call]| match pair {
@@ -67,7 +67,7 @@ fn doubled(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
 
 fn clamped(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let finished = scenario.run(Run::new("buffer-size").args(["--send", "2147483647"]));
-    let statement = "too much is no error: twice net.core.wmem_max is in effect";
+    let statement = "too large a request is no error: it sets twice net.core.wmem_max";
     let most = fs::read_to_string("/proc/sys/net/core/wmem_max").ok();
     let Some(most) = most.and_then(|most| most.trim().parse::<u64>().ok()) else {
         return scenario.skip(statement, &Skip { reason: "needs net.core.wmem_max".to_owned() });
@@ -80,8 +80,11 @@ fn clamped(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
 
 fn inherited(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     for (moment, statement) in [
-        ("after-listen", "an accepted socket has what its listener was set to, even after listen"),
-        ("after-accept", "what is set after accept, it has not"),
+        (
+            "after-listen",
+            "an accepted socket inherits the size of its listener, even when set after listen",
+        ),
+        ("after-accept", "it does not inherit what is set after accept"),
     ] {
         let finished = scenario.run(Run::new("buffer-size").args(["--when", moment]));
         holds(scenario, moment, statement, &finished)?;
@@ -98,9 +101,9 @@ fn holds(
 ) -> Result<(), Stopped> {
     let agreed = finished.stdout_text().matches("as documented").count();
     let holds = finished.code() == Some(0) && agreed > 0;
-    scenario.check(id, statement, holds, format_args!("as documented, {agreed} times"))
+    scenario.check(id, statement, holds, format_args!("{agreed} values as documented"))
 }
 
 fn shown(number: Option<u64>) -> String {
-    number.map_or("no".to_owned(), |number| number.to_string())
+    number.map_or("no value".to_owned(), |number| number.to_string())
 }

@@ -1,4 +1,4 @@
-//! A room, and one in it who does not read.
+//! A chat room, and a member that does not read.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::{Chatter, ends};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "chat",
-    summary: "a room in one thread, which drops the one who does not read, and says why",
+    summary: "a chat room in one thread, which drops a member that does not read",
     run,
 };
 
@@ -26,7 +26,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let heard = joins.stdout_text();
     scenario.check_eq(
         "history",
-        "whoever joins later is told what was said",
+        "a new member receives the history",
         "alice: hello\n* bob joined\n* bob left\n",
         heard.as_str(),
         format_args!("{} lines", heard.lines().count()),
@@ -40,9 +40,9 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let more = evidence::descriptors(pid).len() - before;
     scenario.check(
         "one-thread",
-        "two more people are two more descriptors of one thread",
+        "two more members are two more descriptors of one thread",
         threads == 1 && more == 2,
-        format_args!("{threads} thread, {more} descriptors more (/proc/{pid})"),
+        format_args!("{threads} thread, {more} more descriptors (/proc/{pid})"),
     )?;
     drops(scenario, pid, &mut people, deaf)?;
     ends(scenario, &server)?;
@@ -51,7 +51,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         let informed = informed.filter(|last| last == "closed\tthe server stops").count();
         scenario.check_eq(
             "stop",
-            "those who are there are told",
+            "the members are informed when the server stops",
             2,
             informed,
             format_args!("{informed} of 2"),
@@ -80,17 +80,13 @@ fn drops(
             slowest = slowest.max(begun.elapsed());
         }
     }
-    let evidence = format!("after {said} messages of 1000 bytes, the slowest took {slowest:.0?}");
-    scenario.check(
-        "dropped",
-        "one who never reads is dropped, and the others go on",
-        left,
-        evidence,
-    )?;
+    let evidence =
+        format!("after {said} messages of 1000 bytes; the slowest took {slowest:.0?} to arrive");
+    scenario.check("dropped", "a member that never reads is dropped", left, evidence)?;
     let resident = evidence::rss(pid).unwrap_or(u64::MAX);
     scenario.check(
         "bounded",
-        "what waited for that one was bounded",
+        "its queue was bounded",
         resident < 16 << 20,
         format_args!("{} KiB resident", resident / 1024),
     )?;
@@ -98,7 +94,7 @@ fn drops(
     let why = "closed\ttoo slow: 50 messages were waiting";
     scenario.check_eq(
         "told",
-        "whoever reads at last is told why in the last frame",
+        "the last frame it can read says why",
         Some(why),
         heard.last().map(String::as_str),
         format_args!("{} frames, then {:?}", heard.len() - 1, heard.last()),

@@ -1,4 +1,4 @@
-//! One server, one client, every byte back; a second client waits for the first.
+//! One server, one client, every byte echoed; a second client waits for the first.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -8,7 +8,7 @@ use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence, peer};
 use crate::{ends, served};
 
 pub(crate) const SCENARIO: Scenario =
-    Scenario { name: "echo", summary: "one connection at a time, and every byte comes back", run };
+    Scenario { name: "echo", summary: "one connection at a time, every byte echoed", run };
 
 fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let server = scenario.serve("echo-server", ["--port", "0"]);
@@ -16,10 +16,10 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
 
     let hello = scenario.run(Run::new("echo-client").args(["--port", &port, "Hello, server"]));
     let status = hello.status;
-    scenario.check("exit", "the client got what it sent", status.success(), status)?;
+    scenario.check("exit", "the client received what it sent", status.success(), status)?;
     let more = scenario.run(Run::new("echo-client").args(["--port", &port, "--size", "4194304"]));
     let status = more.status;
-    scenario.check("bulk", "4 MiB too, compared byte for byte", status.success(), status)?;
+    scenario.check("bulk", "4 MiB come back equal, byte for byte", status.success(), status)?;
 
     let first = served(server.address())?;
     scenario.event("connected", "the first client, which stays");
@@ -29,7 +29,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let evidence = format!("connect: 0, send: {sent}");
     scenario.check(
         "connects",
-        "a second client connects and sends at once",
+        "a second client connects and sends without waiting",
         sent == 6,
         evidence,
     )?;
@@ -39,7 +39,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let evidence = format!("{sockets} sockets in /proc/{}/fd", server.pid());
     scenario.check_eq(
         "one",
-        "the server has its listener and one connection",
+        "the server has the listener and one connection",
         2,
         sockets,
         evidence,
@@ -51,7 +51,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let right = reply == *b"second";
     scenario.check(
         "waits",
-        "once the first is done, the second is served",
+        "when the first client ends, the second is served",
         right,
         "6 bytes back",
     )?;

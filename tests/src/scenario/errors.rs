@@ -1,4 +1,4 @@
-//! Which stage of a request failed, and twelve errors that the kernel really gives.
+//! Which stage of a request failed, and twelve errors that the kernel returns.
 
 use std::time::Duration;
 
@@ -11,34 +11,34 @@ pub(crate) const SCENARIO: Scenario =
     Scenario { name: "errors", summary: "which stage of a request failed, and why", run };
 
 fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
-    // Connect fails: one port says no, the other says nothing.
+    // Connect fails: one port refuses, the other does not answer.
     let refused = refused_port();
     let finished = scenario.run(request(refused.address().port(), &[]));
-    let statement = "where nobody listens, connect says so at once: 69";
+    let statement = "no listener: connect fails at once, exit code 69";
     fails(scenario, "refused", statement, &finished, (69, "connect", "ECONNREFUSED"))?;
 
     let silent = SilentListener::start();
     let finished = scenario.run(request(silent.address().port(), &["--timeout", "300ms"]));
-    let statement = "where nobody answers, only a deadline ends it: 75";
+    let statement = "no answer: connect times out, exit code 75";
     fails(scenario, "silent", statement, &finished, (75, "connect", "timed out after 300ms"))?;
     scenario.check(
         "deadline",
-        "it waited for as long as it was asked to",
+        "it waited for the whole timeout",
         finished.elapsed >= Duration::from_millis(300),
         format_args!("{} ms", finished.elapsed.as_millis()),
     )?;
 
-    // Everything works, but for what comes back: the request itself.
+    // Everything works but the answer, which is the request itself.
     let server = scenario.serve("echo-server", ["--port", "0"]);
     let finished = scenario.run(request(server.address().port(), &["-v"]));
-    let statement = "what an echo server answers is received, and is no HTTP: 65";
+    let statement = "the answer of an echo server is not HTTP: exit code 65";
     fails(scenario, "echo", statement, &finished, (65, "parse", "not HTTP"))?;
     ends(scenario, &server)?;
 
     let run = Run::new("socket-errors").args(["--port", "80", "--file", "/a b"]);
     let finished = scenario.run(run);
     let said = finished.stderr_text();
-    let statement = "a path with a blank is a usage error, and nothing is sent: 2";
+    let statement = "a path with a space is a usage error: exit code 2";
     scenario.check_eq(
         "path",
         statement,
@@ -61,11 +61,11 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let named: Vec<&str> = rows.filter_map(|row| row.split_whitespace().nth(1)).collect();
     scenario.check(
         "twelve",
-        "twelve errors are made, each another one",
+        "twelve different errors are provoked",
         finished.code() == Some(0) && named.len() == 12,
         named.join(" "),
     )?;
-    let statement = "the kernel gave each of them, in this order";
+    let statement = "the kernel returned each of them, in this order";
     let Some(trace) = trace else {
         return need(Need::Strace).or_else(|skip| scenario.skip(statement, &skip));
     };

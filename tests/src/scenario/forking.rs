@@ -1,4 +1,4 @@
-//! Three clients at once, a process each.
+//! Three clients at once, one process each.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence};
 use crate::{ends, served_by};
 
 pub(crate) const SCENARIO: Scenario =
-    Scenario { name: "forking", summary: "three clients at once, a process each", run };
+    Scenario { name: "forking", summary: "three clients at once, one process each", run };
 
 /// How long after the last client a zombie may still wait for its parent.
 const REAP_TIMEOUT: Duration = Duration::from_millis(200);
@@ -24,7 +24,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let rows = said.lines().filter(|line| line.starts_with("client ")).count();
     scenario.check(
         "own-bytes",
-        "each client got exactly its own bytes",
+        "each client received exactly its own bytes",
         clients.code() == Some(0) && rows == 3,
         format_args!("{rows} of 3, forking-client: {}", clients.status),
     )?;
@@ -50,7 +50,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let after = evidence::descriptors(pid);
     scenario.check_eq(
         "descriptors",
-        "the parent has the descriptors it began with",
+        "the parent has the same descriptors as at the start",
         &before,
         &after,
         format_args!("{} of {} (/proc/{pid}/fd)", after.len(), before.len()),
@@ -62,15 +62,10 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let counts = server.stderr().lines().last().unwrap_or_default().to_owned();
     scenario.check(
         "counts",
-        "every child that was forked was reaped",
+        "every forked child was reaped",
         counts.contains("forked 3, reaped 3, refused 0, crashed 0"),
         counts.trim_start_matches("forking-echo: "),
     )?;
     let listening = evidence::is_listening(address);
-    scenario.check(
-        "no-listener",
-        "nobody listens on the port any more",
-        !listening,
-        "/proc/net/tcp",
-    )
+    scenario.check("no-listener", "no socket listens on the port", !listening, "/proc/net/tcp")
 }

@@ -1,4 +1,4 @@
-//! What happens to one client more than the server has children.
+//! What happens to a client when the server has no child left for it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::{ends, served};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "forking-limit",
-    summary: "two children at most: the third client waits, or is refused",
+    summary: "at most two children: the third client waits or is refused",
     run,
 };
 
@@ -23,12 +23,17 @@ fn waits(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let (first, second) = (served(server.address())?, served(server.address())?);
     let full = evidence::children(server.pid());
     let evidence = format!("{full:?} (/proc/{}/task)", server.pid());
-    scenario.check_eq("two", "two clients have a child each", 2, full.len(), evidence)?;
+    scenario.check_eq("two", "two clients have one child each", 2, full.len(), evidence)?;
 
     let mut third = peer::connect(server.address())?;
     let sent = third.write(b"third")?;
     let evidence = format!("connect: 0, send: {sent}");
-    scenario.check("connects", "a third connects, and waits in the queue", sent == 5, evidence)?;
+    scenario.check(
+        "connects",
+        "a third client connects and waits in the queue",
+        sent == 5,
+        evidence,
+    )?;
     // The listener is ready all the time; a server that still polled it would turn.
     let (begun, before) = (Instant::now(), evidence::cpu_time(server.pid()));
     evidence::wait_until(Duration::from_millis(300), || None::<()>);
@@ -39,7 +44,7 @@ fn waits(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         format!("{:.0} % of a core for {} ms", share * 100.0, begun.elapsed().as_millis());
     scenario.check(
         "no-spin",
-        "meanwhile the full server sleeps",
+        "the server sleeps while it is full",
         still && share < 0.05,
         evidence,
     )?;
@@ -50,7 +55,7 @@ fn waits(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let right = reply == *b"third";
     scenario.check(
         "served",
-        "when a child has ended, the third is served",
+        "when a child ends, the third client is served",
         right,
         "5 bytes back",
     )?;
@@ -66,7 +71,12 @@ fn waits(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let ended = ends(scenario, &server);
     let obeyed = scenario.keep || leave.join().unwrap_or(false);
     ended?;
-    scenario.check("obeys", "full, it stopped listening at once", obeyed, "/proc/net/tcp")
+    scenario.check(
+        "obeys",
+        "on SIGTERM the full server closes its listener at once",
+        obeyed,
+        "/proc/net/tcp",
+    )
 }
 
 fn refuses(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
@@ -78,12 +88,22 @@ fn refuses(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         Ok(reply) => (reply.is_empty(), format!("{} bytes back", reply.len())),
         Err(error) => (error.kind() != ErrorKind::WouldBlock, error.to_string()),
     };
-    scenario.check("refused", "--when-full refuse closes the second at once", closed, evidence)?;
+    scenario.check(
+        "refused",
+        "with --when-full refuse, the second client is closed at once",
+        closed,
+        evidence,
+    )?;
     drop(held);
     let free = || evidence::children(server.pid()).is_empty().then_some(());
     let free = evidence::wait_until(Duration::from_secs(2), free).is_some();
     let echoed = peer::exchange(server.address(), b"hello")?;
     let right = free && echoed == b"hello";
-    scenario.check("again", "and serves the next when a child is free", right, "5 bytes back")?;
+    scenario.check(
+        "again",
+        "the next client is served when the child has ended",
+        right,
+        "5 bytes back",
+    )?;
     ends(scenario, &server)
 }

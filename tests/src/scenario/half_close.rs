@@ -1,4 +1,4 @@
-//! A client that has said everything still hears everything.
+//! A client that has sent everything still receives everything.
 
 use std::time::Duration;
 
@@ -7,11 +7,8 @@ use netcheck::{Scenario, ScenarioRun, Stopped, evidence};
 
 use crate::ends;
 
-pub(crate) const SCENARIO: Scenario = Scenario {
-    name: "half-close",
-    summary: "shutdown(SHUT_WR) ends what we say, not what we hear",
-    run,
-};
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "half-close", summary: "shutdown(SHUT_WR) ends sending, not receiving", run };
 
 /// Far more than the buffers of both sides hold: the FIN is sent long before the last byte is back.
 const SIZE: usize = 16 * 1024 * 1024;
@@ -21,13 +18,13 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     for name in ["echo-server", "forking-echo"] {
         let server = scenario.serve(name, ["--port", "0"]);
 
-        let said = b"said before the FIN";
-        let echoed = peer::half_close(server.address(), said)?;
+        let sent = b"sent before the FIN";
+        let echoed = peer::half_close(server.address(), sent)?;
         let evidence = format!("{} bytes, then the end of the stream", echoed.len());
         scenario.check(
             "small",
-            "sent, shut down, then read: all is there",
-            echoed == said,
+            "send, shut down, then read: every byte comes back",
+            echoed == sent,
             evidence,
         )?;
 
@@ -38,9 +35,14 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
 
         // Each byte a segment, and a recv and a send of the server.
         let pace = Pace::ByteEvery(Duration::from_millis(1));
-        let echoed = peer::exchange_with(server.address(), said, pace)?;
-        let evidence = format!("{} of {} bytes", echoed.len(), said.len());
-        scenario.check("trickle", "a byte a millisecond, too", echoed == said, evidence)?;
+        let echoed = peer::exchange_with(server.address(), sent, pace)?;
+        let evidence = format!("{} of {} bytes", echoed.len(), sent.len());
+        scenario.check(
+            "trickle",
+            "one byte per millisecond comes back equal",
+            echoed == sent,
+            evidence,
+        )?;
 
         let pid = server.pid();
         let none_left = || evidence::children(pid).is_empty().then_some(());

@@ -1,4 +1,4 @@
-//! Blocking and non-blocking.
+//! Blocking and non-blocking calls.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use netcheck::{Run, Scenario, ScenarioRun, Signal, Stopped, evidence};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "modes",
-    summary: "the same calls blocking and non-blocking, and a connect that is called off",
+    summary: "the same calls blocking and non-blocking, and a connect that is cancelled",
     run,
 };
 
@@ -24,20 +24,20 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         said.lines().filter(fits).collect()
     };
     let bounded = rows("blocking", " ended by SO_");
-    let statement = "a blocking call waits until an option of the socket ends it";
+    let statement = "a blocking call waits until SO_RCVTIMEO or SO_SNDTIMEO expires";
     scenario.check("blocking", statement, bounded.len() == 5, bounded.join("\n"))?;
     let not_now = [rows("O_NONBLOCK", " EAGAIN "), rows("MSG_DONTWAIT", " EAGAIN ")].concat();
-    let statement = "told not to wait, accept, recv, send and a unix connect say EAGAIN";
+    let statement = "non-blocking accept, recv, send and unix connect return EAGAIN";
     scenario.check("not-now", statement, not_now.len() == 6, not_now.join("\n"))?;
     let begun = rows("O_NONBLOCK", " EINPROGRESS ");
-    let statement = "a connect of TCP has begun, and says EINPROGRESS";
+    let statement = "a non-blocking TCP connect returns EINPROGRESS";
     scenario.check("begun", statement, begun.len() == 1, begun.join("\n"))?;
 
     let outcomes: Vec<&str> = said.lines().filter(|line| line.contains("poll says")).collect();
     let ends = |nth: usize, error: &str| {
         outcomes.get(nth).is_some_and(|line| line.contains(&format!("SO_ERROR {error},")))
     };
-    let statement = "poll says when a connect is decided, and SO_ERROR how";
+    let statement = "poll reports the end of a connect, SO_ERROR its result";
     let holds = ends(0, "0") && ends(1, "ECONNREFUSED");
     scenario.check("so-error", statement, holds, outcomes.join("\n").replace("  ", ""))?;
 
@@ -45,14 +45,15 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let shared = |by: &str, seen: &str| {
         flags.iter().any(|line| line.starts_with(by) && line.ends_with(seen))
     };
-    let statement = "the flag belongs to the description: dup and fork share it, accept makes one";
+    let statement =
+        "the flag belongs to the open file description: dup and fork share it, accept does not";
     let holds = shared("dup ", " has it") && shared("fork ", " has it");
     let holds = holds && shared("accept ", " has it not");
     scenario.check("description", statement, holds, flags.join("\n"))?;
     called_off(scenario)
 }
 
-/// A connect that nobody answers, until Ctrl-C.
+/// A connect without an answer, until Ctrl-C.
 fn called_off(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let run = Run::new("socket-modes").arg("--cancel");
     let command = run.command_line();
@@ -72,19 +73,19 @@ fn called_off(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let statement = "its socket has O_NONBLOCK";
     scenario.check("flag", statement, set.len() == 1, shown.join("\n"))?;
 
-    // The length of a measurement: two seconds, in which a loop would take two of a core.
+    // Two seconds, in which a busy loop would use two seconds of processor time.
     let before = evidence::cpu_time(pid);
     let ended = process.wait(Duration::from_secs(2));
     let used = evidence::cpu_time(pid).zip(before).map(|(after, before)| after - before);
     let idle = ended.is_none() && used.is_some_and(|used| used <= Duration::from_millis(20));
     let evidence = format!("{used:?} of 2 s (/proc/{pid}/stat)");
-    scenario.check("idle", "it waits in poll, without a processor", idle, evidence)?;
+    scenario.check("idle", "it waits in poll and uses no processor time", idle, evidence)?;
 
     process.signal(Signal::SIGINT);
     let status = process.wait(SOON);
     let line = process.next_line(SOON).unwrap_or_default();
     scenario.step(&format!("kill -INT {pid}"), [line]);
     let signal = status.and_then(|status| status.signal());
-    let evidence = "a shell shows 130";
-    scenario.check_eq("ended", "Ctrl-C ends it, by the signal itself", Some(2), signal, evidence)
+    let evidence = "exit status 130 in a shell";
+    scenario.check_eq("ended", "SIGINT ends it with the default action", Some(2), signal, evidence)
 }

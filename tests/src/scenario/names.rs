@@ -12,43 +12,53 @@ const ETC: &str = "tests/etc";
 
 fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     if let Err(skip) = need(Need::OwnNames) {
-        return scenario.skip("a name server and a hosts file of its own", &skip);
+        return scenario.skip("names from a hosts file and a name server of its own", &skip);
     }
 
     let found = look_up(scenario, "remote-ip", &["teacher.test"]);
     let lines = sorted(&found);
     let both = lines == ["IPv4 192.0.2.10", "IPv6 2001:db8::10"];
-    let evidence = "tests/etc/hosts has it twice";
-    scenario.check("hosts", "the hosts file is first, an address comes once", both, evidence)?;
+    let evidence = "tests/etc/hosts has one of them twice";
+    scenario.check(
+        "hosts",
+        "the hosts file comes first, without duplicate addresses",
+        both,
+        evidence,
+    )?;
 
     let found = look_up(scenario, "remote-ip", &["-4", "--canonical", "alias.test"]);
     let expected = "canonical both.test\nIPv4 192.0.2.1\n";
-    let statement = "then the name server: an alias leads to a name";
+    let statement = "then the name server: an alias has a canonical name";
     scenario.check_eq("alias", statement, expected, &found.stdout_text(), "CNAME, then A")?;
 
     let fifty = Run::new("remote-ip").arg("fifty.test").inside(ETC);
     let command = fifty.command_line();
     let count = fifty.finish().stdout_text().lines().count();
     scenario.step(&format!("{command} | wc -l"), [count.to_string()]);
-    let statement = "fifty addresses fit no datagram: TCP has them";
-    scenario.check_eq("fifty", statement, 50, count, "512 bytes without EDNS")?;
+    let statement = "50 addresses do not fit a datagram: TCP is used";
+    scenario.check_eq("fifty", statement, 50, count, "at most 512 bytes without EDNS")?;
 
     let found = look_up(scenario, "remote-ip", &["--timeout", "300ms", "silent.test", "four.test"]);
     let evidence = format!("{} ms, exit {:?}", found.elapsed.as_millis(), found.code());
-    let statement = "silence costs the time-out, and no more";
+    let statement = "a name without an answer costs its timeout only";
     let next = found.stdout_text() == "four.test\n  IPv4 192.0.2.4\n" && found.code() == Some(75);
     scenario.check("silent", statement, next, evidence)?;
 
     let found = look_up(scenario, "remote-ip", &["nosuch.test"]);
-    let statement = "a name that nobody has is an error of its own";
+    let statement = "a name that does not exist has its own exit code";
     scenario.check_eq("noname", statement, Some(68), found.code(), "EAI_NONAME")?;
 
     let found = look_up(scenario, "remote-ip", &["--reverse", "192.0.2.1", "192.0.2.66"]);
     let text = found.stdout_text();
     let holds = text.contains("192.0.2.1 both.test (confirmed)")
         && text.contains("192.0.2.66 both.test (not confirmed)");
-    let statement = "a name counts when it has the address";
-    scenario.check("reverse", statement, holds, "192.0.2.66 lies")?;
+    let statement = "a reverse name is confirmed when it has the address";
+    scenario.check(
+        "reverse",
+        statement,
+        holds,
+        "192.0.2.66 claims a name that has another address",
+    )?;
 
     let found = look_up(scenario, "service-name", &["7777", "class"]);
     let text = found.stdout_text();
@@ -56,15 +66,15 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let holds = text.lines().count() == 2 && text.lines().all(lesson);
     scenario.check(
         "service",
-        "a port has a name, and a name a port",
+        "a port has a name, and the name has the port",
         holds,
         "tests/etc/services",
     )?;
 
     let found = look_up(scenario, "ipv4-convert", &["010.0.0.1"]);
-    let statement = "what two parsers read differently is refused";
+    let statement = "an address that two parsers read differently is refused";
     let holds = found.stderr_text().contains("8.0.0.1") && found.code() == Some(2);
-    scenario.check("aton", statement, holds, "inet_aton: 010 is octal")
+    scenario.check("aton", statement, holds, "010 is octal for inet_aton")
 }
 
 /// A program of the workspace, as a step.

@@ -11,7 +11,7 @@ use crate::served;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "no-zombies",
-    summary: "a thousand clients, 64 at once, then fifty that end in the same instant",
+    summary: "1,000 clients, 64 at once, then 50 that end at the same time",
     run,
 };
 
@@ -28,10 +28,10 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let served = many(address);
     scenario.check_eq(
         "served",
-        "1,000 clients, 64 at once, are all served",
+        "all of 1,000 clients are served, 64 at once",
         CLIENTS,
         served,
-        format_args!("{served} replies equal"),
+        format_args!("{served} equal replies"),
     )?;
     check_clean(scenario, pid)?;
 
@@ -40,7 +40,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let children = evidence::children(pid).len();
     scenario.check_eq(
         "fifty",
-        "fifty more hold a child each",
+        "50 more clients have one child each",
         TOGETHER,
         children,
         "/proc/PID/task/PID/children",
@@ -51,7 +51,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let after = evidence::descriptors(pid);
     scenario.check_eq(
         "descriptors",
-        "the parent's descriptors are those of the start",
+        "the parent has the same descriptors as at the start",
         &before,
         &after,
         format_args!("{} in /proc/{pid}/fd", after.len()),
@@ -66,12 +66,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         .rfind(|line| line.contains("accepted"))
         .unwrap_or_default()
         .to_owned();
-    scenario.check(
-        "counts",
-        "forked and reaped are equal (SIGUSR1 prints the counts)",
-        printed,
-        line,
-    )
+    scenario.check("counts", "as many children were reaped as forked (SIGUSR1)", printed, line)
 }
 
 /// 200 ms after the last client no child is left, neither alive nor a zombie.
@@ -80,7 +75,7 @@ fn check_clean(scenario: &mut ScenarioRun, pid: i32) -> Result<(), Stopped> {
     let clean = evidence::wait_until(Duration::from_millis(200), none_left).is_some();
     let (children, zombies) = (evidence::children(pid).len(), evidence::zombies(pid).len());
     let evidence = format!("{zombies} zombies of {children} children (/proc/*/stat)");
-    scenario.check("no-zombies", "200 ms later no zombie is left", clean && zombies == 0, evidence)
+    scenario.check("no-zombies", "after 200 ms no zombie is left", clean && zombies == 0, evidence)
 }
 
 /// A thousand exchanges by 64 threads; how many got their own bytes.

@@ -9,7 +9,7 @@ use crate::ends;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "ntp-2036",
-    summary: "the time when the seconds of NTP have run out, in 2036, 2037 and 2104",
+    summary: "the time after the 32-bit seconds of NTP wrap, in 2036, 2037 and 2104",
     run,
 };
 
@@ -35,7 +35,7 @@ fn turn(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--era", "1", "--offset", "-2s"];
     let server = scenario.serve("ntp-responder", args);
     let before = query(scenario, &server, &[]);
-    // Two seconds later every bit of the seconds is 0. Asked until then, and told once.
+    // Two seconds later every bit of the seconds is 0. It is queried until then, and shown once.
     let address = server.address().to_string();
     let is_over = || {
         let answer = Run::new("ntp-time").arg(&address).finish();
@@ -47,10 +47,10 @@ fn turn(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let minute = "2036-02-07T06:28:";
     let holds = before.starts_with(minute) && after.starts_with(minute) && before < after;
     let evidence = format!("{before}, {after}");
-    let statement = "era 1 begins in the middle of a minute, and no time is lost";
+    let statement = "era 1 begins in the middle of a minute, and the time goes forward";
     scenario.check("turn", statement, holds, evidence)?;
     let over = after.as_str() >= "2036-02-07T06:28:16";
-    scenario.check("over", "the seconds count from 0 again, and mean 2036", over, after)?;
+    scenario.check("over", "the seconds begin at 0 again, and the year is 2036", over, after)?;
     ends(scenario, &server)
 }
 
@@ -67,11 +67,11 @@ fn year(
     let answer = query(scenario, &server, args);
     let shown = time(&answer);
     let year = begin.get(..4).unwrap_or_default();
-    let statement = format!("a server that stands in {year} is shown in {year}");
+    let statement = format!("the time of a server in {year} is shown as {year}");
     scenario.check("year", &statement, shown.starts_with(begin), &shown)?;
     if !args.is_empty() {
         let answer = query(scenario, &server, &["--pivot", "2026-01-01"]);
-        let statement = "the same bits, from where 2026 is near, are an instant in 1967";
+        let statement = "with a pivot in 2026 the same bits mean 1967";
         scenario.check(
             "bits",
             statement,
@@ -91,7 +91,7 @@ fn no_clock(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let day = |time: &str| time.get(..10).unwrap_or_default().to_owned();
     // Midnight may lie between the two.
     let holds = day(&known) == day(&shown) || known.contains("T23:59:");
-    let statement = "a machine that believes it is 1970 is told the same time";
+    let statement = "a client whose clock says 1970 gets the same time";
     scenario.check("no-clock", statement, holds, format!("{known}, {shown}"))?;
     ends(scenario, &server)
 }

@@ -1,4 +1,4 @@
-//! Many clients, one thread, and one of them that never reads.
+//! Many clients, one thread, and a client that never reads.
 
 use std::time::Duration;
 
@@ -6,11 +6,8 @@ use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence, peer};
 
 use crate::{ends, served};
 
-pub(crate) const SCENARIO: Scenario = Scenario {
-    name: "poll",
-    summary: "many clients and one thread, which a client that never reads does not stop",
-    run,
-};
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "poll", summary: "many clients in one thread, one of which never reads", run };
 
 fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let server = scenario.serve("poll-echo", ["--port", "0", "--grace", "100ms"]);
@@ -22,17 +19,22 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let clients = scenario.run(clients);
     let said = clients.stdout_text();
     let evidence = said.lines().last().unwrap_or_default().to_owned();
-    scenario.check("own-bytes", "three clients at once", clients.code() == Some(0), evidence)?;
+    scenario.check(
+        "own-bytes",
+        "three clients at once receive their own bytes",
+        clients.code() == Some(0),
+        evidence,
+    )?;
 
     let held = (0..20).map(|_| served(address)).collect::<Result<Vec<_>, _>>()?;
     let (threads, children) = (evidence::threads(pid).len(), evidence::children(pid).len());
     let more = evidence::descriptors(pid).len() - before;
     scenario.check(
         "one-thread",
-        "twenty more are twenty descriptors of one thread",
+        "20 more clients are 20 more descriptors of one thread",
         threads == 1 && children == 0 && more == 20,
         format_args!(
-            "{threads} thread, {children} children, {more} descriptors more (/proc/{pid})"
+            "{threads} thread, {children} children, {more} more descriptors (/proc/{pid})"
         ),
     )?;
 
@@ -40,16 +42,16 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let resident = evidence::rss(pid).unwrap_or(u64::MAX);
     scenario.check(
         "bounded",
-        "a client that never reads fills the kernel's buffers, and not the server",
+        "a client that never reads fills the kernel's buffers only",
         resident < 16 << 20,
-        format_args!("{sent} bytes went in, {} KiB resident", resident / 1024),
+        format_args!("{sent} bytes sent, {} KiB resident", resident / 1024),
     )?;
     let beside =
         (0..20).filter(|_| peer::exchange(address, b"beside").is_ok_and(|r| r == b"beside"));
     let beside = beside.count();
     scenario.check_eq(
         "beside",
-        "others are served beside it",
+        "other clients are served meanwhile",
         20,
         beside,
         format_args!("{beside} of 20"),
@@ -60,7 +62,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let spent = cpu() - spent;
     let sleeps = spent < pause / 20;
     let evidence = format!("{} ms in {} ms", spent.as_millis(), pause.as_millis());
-    scenario.check("no-spin", "and it sleeps while nobody wants anything", sleeps, evidence)?;
+    scenario.check("no-spin", "the idle server uses no processor time", sleeps, evidence)?;
     ends(scenario, &server)?;
     drop((held, deaf));
     Ok(())

@@ -1,4 +1,4 @@
-//! Two workers that were there before the clients.
+//! Two workers that are forked before the first client.
 
 use std::time::Duration;
 
@@ -6,11 +6,8 @@ use netcheck::{Run, Scenario, ScenarioRun, Server, Stopped, evidence};
 
 use crate::{ends, served_by};
 
-pub(crate) const SCENARIO: Scenario = Scenario {
-    name: "prefork",
-    summary: "processes that wait for clients, and one of them that dies",
-    run,
-};
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "prefork", summary: "workers forked in advance, and one that crashes", run };
 
 fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--workers", "2", "--show-pid"];
@@ -20,7 +17,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let found = workers.is_some();
     let workers = workers.unwrap_or_default();
     let evidence = format!("{workers:?} (/proc/{pid}/task)");
-    scenario.check("before", "two workers are there before the first client", found, evidence)?;
+    scenario.check("before", "two workers run before the first client", found, evidence)?;
 
     let port = server.address().port().to_string();
     // While one is held, the other needs the other worker.
@@ -35,7 +32,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let pids = served_by(&said);
     scenario.check(
         "served",
-        "they serve the two clients, and nothing is forked",
+        "they serve two clients without a fork",
         code == Some(0) && pids.iter().eq(workers.iter()) && two(&server, &[]).is_some(),
         format_args!("{pids:?}"),
     )?;
@@ -45,11 +42,16 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     scenario.run(Run::program("sh").args(["-c", &format!("kill -SEGV {victim}")]));
     let again = two(&server, &[victim]);
     let evidence = format!("{:?}", again.clone().unwrap_or_default());
-    scenario.check("again", "a worker that died has a successor", again.is_some(), evidence)?;
+    scenario.check("again", "a crashed worker is replaced", again.is_some(), evidence)?;
     let said = scenario.run(clients()).stdout_text();
     let pids = served_by(&said);
     let right = again.is_some_and(|again| pids.iter().eq(again.iter()));
-    scenario.check("served-again", "two clients are served", right, format_args!("{pids:?}"))?;
+    scenario.check(
+        "served-again",
+        "the two workers serve two clients",
+        right,
+        format_args!("{pids:?}"),
+    )?;
     ends(scenario, &server)?;
     let none = scenario.keep || evidence::children(pid).is_empty();
     scenario.check("none-left", "no worker is left", none, format_args!("/proc/{pid}/task"))

@@ -1,4 +1,4 @@
-//! A server is started again while its old connections are still remembered.
+//! A server is restarted while its old connections are in TIME_WAIT.
 
 use std::io::Read;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use netcheck::{Run, Scenario, ScenarioRun, Signal, Stopped, evidence, peer};
 use crate::ends;
 
 pub(crate) const SCENARIO: Scenario =
-    Scenario { name: "reuse", summary: "what SO_REUSEADDR does, and what it does not", run };
+    Scenario { name: "reuse", summary: "what SO_REUSEADDR allows, and what it does not", run };
 
 const CONNECTIONS: usize = 100;
 
@@ -37,23 +37,33 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let said = refused.stderr_text();
     let held = said.lines().last().unwrap_or_default();
     let holds = said.contains("EADDRINUSE") && held.contains("in TIME_WAIT");
-    scenario.check("refused", "without the option the port is taken, by nobody", holds, held)?;
+    scenario.check(
+        "refused",
+        "without the option bind fails, though no process holds the port",
+        holds,
+        held,
+    )?;
 
     let again = scenario.serve("reuse-addr", ["--port", &port, "--quiet"]);
     let listens = evidence::is_listening(again.address());
     let evidence = format!("{} listens (/proc/net/tcp, state 0A)", again.address());
-    scenario.check("restart", "with it the server is back at once", listens, evidence)?;
+    scenario.check("restart", "with it the server restarts at once", listens, evidence)?;
 
     let second = scenario.run(Run::new("reuse-addr").args(["--port", &port]));
     let said = second.stderr_text();
     let listener = format!("is held by a listener of pid {} ", again.pid());
     let holds = said.contains("EADDRINUSE") && said.contains(&listener);
     let evidence = format!("EADDRINUSE, which {}", listener.trim_end());
-    scenario.check("one", "two may not listen, whatever the option", holds, evidence)?;
+    scenario.check("one", "a second listener fails with or without the option", holds, evidence)?;
     ends(scenario, &again)?;
 
     let matrix = scenario.run(Run::new("reuse-addr").arg("--matrix"));
     let count = matrix.stdout_text().matches("as documented").count();
     let holds = matrix.code() == Some(0) && count > 0;
-    scenario.check("matrix", "this machine keeps every rule", holds, format_args!("{count} rules"))
+    scenario.check(
+        "matrix",
+        "this kernel follows every documented rule",
+        holds,
+        format_args!("{count} rules"),
+    )
 }

@@ -1,4 +1,4 @@
-//! Four servers of the time: a good one, one that is not there, one that lies, one that will not.
+//! Four NTP servers: a good one, one that is down, a faulty one, and one that denies service.
 
 use netcheck::{Finished, Run, Scenario, ScenarioRun, Server, Stopped, evidence, peer};
 
@@ -6,7 +6,7 @@ use crate::ends;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "sntp",
-    summary: "whom a client of the time believes, and for how long it asks",
+    summary: "an SNTP client with a good, an absent, a faulty and a denying server",
     run,
 };
 
@@ -43,12 +43,7 @@ fn is_off_by(
         Some((offset, bound)) => format!("{offset:+.6} +/- {bound:.6}"),
         None => format!("no answer, {}", answer.status),
     };
-    scenario.check(
-        id,
-        &format!("its clock is {seconds} s ahead, within the bound"),
-        in_bound,
-        evidence,
-    )
+    scenario.check(id, &format!("the offset is {seconds} s, within the bound"), in_bound, evidence)
 }
 
 fn good(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
@@ -60,7 +55,7 @@ fn good(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     is_off_by(scenario, "good", &answer, 1.5)?;
     let error = offset_and_bound(&answer).map_or(0.0, |(offset, _)| (offset - 1.5).abs());
     let evidence = format!("{:.3} ms", error * 1e3);
-    let statement = "40 ms there and none back look like 20 ms of offset: no client can tell";
+    let statement = "40 ms there and 0 ms back look like an offset of 20 ms";
     scenario.check("unequal", statement, error >= 0.019, evidence)?;
     ends(scenario, &server)
 }
@@ -70,7 +65,7 @@ fn dead(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let nobody = peer::refused_port();
     let refused = query(scenario, &nobody.address().to_string(), &[]);
     let status = refused.status;
-    let statement = "nobody there: the kernel says so at once";
+    let statement = "no server: the request is refused at once";
     scenario.check_eq("dead", statement, Some(69), refused.code(), status)
 }
 
@@ -83,8 +78,8 @@ fn faulty(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let text = answer.stdout_text();
     let refused = text.lines().nth(1).unwrap_or_default().trim();
     let many = refused.starts_with("27 datagrams refused: ");
-    scenario.check("lies", "27 lies came before the truth, and none was it", many, refused)?;
-    is_queried(scenario, &server, "once", "one request was enough", 1)?;
+    scenario.check("lies", "27 faulty answers before the right one are refused", many, refused)?;
+    is_queried(scenario, &server, "once", "it sent one request", 1)?;
     ends(scenario, &server)
 }
 
@@ -94,8 +89,14 @@ fn kiss(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         let address = server.address().to_string();
         let denied = query(scenario, &address, &["--retries", "5", "--count", "5"]);
         let (got, status) = (denied.code(), denied.status);
-        scenario.check_eq("kiss", "a kiss is an exit code of its own", Some(exit), got, status)?;
-        is_queried(scenario, &server, "obeyed", "the server is not asked again", 1)?;
+        scenario.check_eq(
+            "kiss",
+            "a kiss-o'-death has its own exit code",
+            Some(exit),
+            got,
+            status,
+        )?;
+        is_queried(scenario, &server, "obeyed", "it sent no other request", 1)?;
         ends(scenario, &server)?;
     }
     Ok(())

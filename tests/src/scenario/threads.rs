@@ -1,4 +1,4 @@
-//! Three clients at once, a thread each.
+//! Three clients at once, one thread each.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence};
 use crate::{ends, served, served_by};
 
 pub(crate) const SCENARIO: Scenario =
-    Scenario { name: "threads", summary: "three clients at once, a thread each", run };
+    Scenario { name: "threads", summary: "three clients at once, one thread each", run };
 
 /// How long after the last client its thread may still take to end.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,9 +25,9 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let listed: Vec<String> = tids.iter().map(i32::to_string).collect();
     scenario.check(
         "threads",
-        "three threads served them, each its own bytes",
+        "three threads served them",
         clients.code() == Some(0) && tids.len() == 3 && !tids.contains(&pid),
-        format_args!("{}; the first thread is {pid}", listed.join(", ")),
+        format_args!("{}; main thread {pid}", listed.join(", ")),
     )?;
 
     let alone = || (evidence::threads(pid).len() == 1).then_some(());
@@ -35,7 +35,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let left = evidence::threads(pid).len();
     scenario.check(
         "joined",
-        "no thread is left but the first",
+        "only the main thread is left",
         joined,
         format_args!("{left} (/proc/{pid}/task)"),
     )?;
@@ -44,7 +44,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let threads = evidence::threads(pid);
     scenario.check(
         "one-process",
-        "two clients more are two threads of the one process",
+        "two more clients are two more threads of one process",
         threads.len() == 3 && evidence::children(pid).is_empty(),
         format_args!("{threads:?}, no child"),
     )?;
@@ -52,7 +52,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let more = open.len() - before.len();
     scenario.check_eq(
         "descriptors",
-        "and two descriptors, in the one table that all threads share",
+        "and two more descriptors in the table that all threads share",
         2,
         more,
         format_args!("{} (/proc/{pid}/fd)", open.len()),
@@ -61,7 +61,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     ends(scenario, &server)?;
     drop(clients);
     let cut = server.stderr().matches("grace period expired").count();
-    let evidence = format!("{cut} lines of its log say so");
+    let evidence = format!("{cut} connections closed after the grace period (log)");
     scenario.check(
         "cut",
         "shutdown ended the threads that waited in recv",

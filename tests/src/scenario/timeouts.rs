@@ -1,4 +1,4 @@
-//! Four ways to stop waiting.
+//! Four ways to bound a wait.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use netcheck::{Need, Run, Scenario, ScenarioRun, Stopped, evidence, need, sys};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "timeouts",
-    summary: "four ways to stop waiting, and the peer that only a deadline stops",
+    summary: "four ways to bound a wait, and a peer that only a deadline stops",
     run,
 };
 
@@ -34,7 +34,9 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     }
     let rows_of_send = of("SO_SNDTIMEO");
     let [send, connect] = rows_of_send.as_slice() else {
-        return Err(Stopped::Broken(format!("two rows with SO_SNDTIMEO: {rows_of_send:?}")));
+        return Err(Stopped::Broken(format!(
+            "expected two rows with SO_SNDTIMEO: {rows_of_send:?}"
+        )));
     };
     scenario.check(
         "send",
@@ -48,11 +50,11 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
 
     let line = |words: &str| said.lines().find(|line| line.starts_with(words)).unwrap_or_default();
     let (timeout, deadline) = (line("SO_RCVTIMEO of "), line("one deadline in "));
-    let lesson = "a byte every 100 ms: a time-out for each recv never ends it, a deadline does";
+    let lesson = "one byte every 100 ms: no timeout of recv expires, a deadline does";
     let holds = timeout.contains("never ended it") && deadline.contains("ended it after");
     scenario.check("drip", lesson, holds, format_args!("{timeout}\n{deadline}"))?;
 
-    let statement = "the kernel has the option on the socket of the process";
+    let statement = "the option is set on the socket of the process";
     match need(Need::PidfdGetfd) {
         Err(skip) => scenario.skip(statement, &skip),
         Ok(()) => seen_from_outside(scenario, statement),
@@ -80,6 +82,6 @@ fn seen_from_outside(scenario: &mut ScenarioRun, statement: &str) -> Result<(), 
     };
     let bound = evidence::wait_until(Duration::from_secs(10), bound);
     scenario.step(&format!("{command} &"), [format!("pid {pid}")]);
-    let evidence = format!("getsockopt of its socket, by pidfd_getfd: {bound:?}");
+    let evidence = format!("pidfd_getfd, then getsockopt: {bound:?}");
     scenario.check_eq("from-outside", statement, Some(Duration::from_secs(20)), bound, evidence)
 }

@@ -1,4 +1,4 @@
-//! One socket for all peers: bounds kept, answers from the address that was asked, loss without a word.
+//! One socket for all peers: message boundaries, the source address of a reply, and silent loss.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::ends;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "udp",
-    summary: "one socket for all peers, and what UDP does not promise",
+    summary: "one socket for all peers, and what UDP does not guarantee",
     run,
 };
 
@@ -43,7 +43,7 @@ fn one_socket(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped
         client.send(b"hello")?;
         answered += usize::from(client.recv(&mut [0; 16])? == 5);
     }
-    scenario.event("answered", "20 clients, which stay");
+    scenario.event("answered", "20 clients, which keep their sockets open");
     let descriptors = evidence::descriptors(server.pid());
     let sockets = descriptors.values().filter(|link| link.starts_with("socket:")).count();
     let bound = evidence::datagram_sockets(server.address()).len();
@@ -51,7 +51,7 @@ fn one_socket(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped
         "{answered} clients, {sockets} socket in /proc/{}/fd, {bound} line in /proc/net/udp",
         server.pid()
     );
-    let statement = "one socket and one descriptor serve 20 clients at once";
+    let statement = "one socket serves 20 clients";
     scenario.check_eq("one", statement, (20, 1, 1), (answered, sockets, bound), evidence)
 }
 
@@ -62,7 +62,7 @@ fn bounds(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     for size in sizes {
         client.send(&peer::pattern(1, size))?;
     }
-    scenario.event("sent", "four datagrams to a server that stands still");
+    scenario.event("sent", "four datagrams to a stopped server");
     server.cont();
     let mut buffer = vec![0; 65_536];
     let mut came = Vec::new();
@@ -72,7 +72,7 @@ fn bounds(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let evidence = format!("sent {sizes:?} bytes, received {came:?}");
     scenario.check_eq(
         "bounds",
-        "what was four datagrams is four, an empty one too",
+        "four datagrams arrive as four, one of them empty",
         &sizes[..],
         &came,
         evidence,
@@ -84,15 +84,20 @@ fn answers_from_asked_address(scenario: &mut ScenarioRun, server: &Server) -> Re
     let args = ["--host", "127.0.0.2", "--port", &port.to_string(), "hello"];
     let finished = scenario.run(Run::new("udp-client").args(args));
     let status = finished.status;
-    scenario.check("connected", "a connected client hears the answer", status.success(), status)?;
-    // This one is not connected, and hears whoever answers.
+    scenario.check(
+        "connected",
+        "a connected client receives the reply",
+        status.success(),
+        status,
+    )?;
+    // This one is not connected, and receives from any address.
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(SOON))?;
     socket.send_to(b"hello", ("127.0.0.2", port))?;
     let (_, from) = socket.recv_from(&mut [0; 16])?;
     let evidence =
-        format!("asked 127.0.0.2:{port}, answered by {from}; the socket is bound to 0.0.0.0");
-    let statement = "the answer leaves from the address that was asked";
+        format!("request to 127.0.0.2:{port}, reply from {from}; the socket is bound to 0.0.0.0");
+    let statement = "a reply comes from the address that the request was sent to";
     scenario.check_eq("asked", statement, format!("127.0.0.2:{port}"), from.to_string(), evidence)
 }
 
@@ -116,10 +121,9 @@ fn full(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
         client.recv(&mut [0; 1500])?;
         came += 1;
     }
-    let evidence = format!(
-        "{sent} sent, all taken; {dropped} in column drops of /proc/net/udp, {came} echoed"
-    );
-    let statement = "a full queue drops, and neither side is told";
+    let evidence =
+        format!("{sent} sent, {dropped} dropped (drops in /proc/net/udp), {came} echoed");
+    let statement = "a full queue drops datagrams, and no send fails";
     scenario.check("drops", statement, came + dropped == sent && queue > 0, evidence)
 }
 
@@ -128,7 +132,7 @@ fn lossy(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let percent = [Fate::Lost, Fate::Doubled].map(|fate| (fate, 5));
     let fates = Fates { seed: 1, percent: percent.into(), until: 180 };
     let path = LossyPath::to(to, fates.clone());
-    scenario.event("started", "a way that loses 5 of a hundred replies and doubles 5");
+    scenario.event("started", "a path that loses 5 % of the replies and duplicates 5 %");
     let port = path.address().port().to_string();
     let args = ["--host", "127.0.0.1", "--port", &port, "--count", "200", "--window", "50"];
     let once = ["--retries", "0", "--timeout", "1s"];
@@ -137,10 +141,10 @@ fn lossy(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let (text, code) = (finished.stdout_text(), finished.code());
     let counted = text.contains(&format!(" {lost} lost, "))
         && text.contains(&format!(" {doubled} doubled, "));
-    let evidence = format!("the way lost {lost} and doubled {doubled}; exit code {code:?}");
+    let evidence = format!("the path lost {lost} and duplicated {doubled}; {}", finished.status);
     scenario.check(
         "lossy",
-        "the client counts what the way did",
+        "the client counts the lost and the duplicated replies",
         counted && code == Some(75),
         evidence,
     )?;
@@ -151,7 +155,7 @@ fn lossy(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let retries = ["--retries", "5", "--backoff", "50ms"];
     let finished = scenario.run(Run::new("udp-client").args(args).args(retries));
     let status = finished.status;
-    scenario.check("retries", "with retries all come back", status.success(), status)
+    scenario.check("retries", "with retries every reply arrives", status.success(), status)
 }
 
 fn nobody(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
@@ -159,7 +163,7 @@ fn nobody(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let port = nobody.address().port().to_string();
     let args = ["--host", "127.0.0.1", "--port", &port, "hello"];
     let refused = scenario.run(Run::new("udp-client").args(args));
-    let statement = "nobody there: ICMP says so, and a connected socket is told";
+    let statement = "where no socket is bound, a connected socket gets ECONNREFUSED";
     let said = refused.stderr_text();
     let holds = refused.code() == Some(69) && said.contains("ECONNREFUSED");
     scenario.check("refused", statement, holds, said.lines().next().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! How many system calls a hundred messages cost that wait at the same time.
+//! How many system calls it takes to echo a hundred messages that arrive together.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::{ends, served};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "uring",
-    summary: "a hundred messages at once: the system calls of epoll-echo and of uring-echo",
+    summary: "100 messages at once: the system calls of epoll-echo and uring-echo",
     run,
 };
 
@@ -30,9 +30,9 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let (epoll, uring) = (each(of_epoll), each(of_uring));
     scenario.check(
         "calls",
-        "io_uring_enter stands for many calls",
+        "uring-echo needs less than half the system calls",
         uring < epoll / 2.0,
-        format_args!("system calls a message: epoll-echo {epoll:.2}, uring-echo {uring:.2}"),
+        format_args!("calls per message: epoll-echo {epoll:.2}, uring-echo {uring:.2}"),
     )
 }
 
@@ -44,8 +44,8 @@ fn calls(scenario: &mut ScenarioRun, name: &str) -> Result<usize, Stopped> {
     let server = scenario.serve_run(run);
     let clients = (0..CLIENTS).map(|_| served(server.address())).collect::<Result<_, _>>()?;
     let right = round_trips(&server, clients)?;
-    let statement = format!("a hundred clients of {name}, fifty messages each");
-    let evidence = format!("{right} of {} came back", CLIENTS * ROUNDS);
+    let statement = format!("{name} echoes 50 messages to each of 100 clients");
+    let evidence = format!("{right} of {} echoed", CLIENTS * ROUNDS);
     scenario.check("echoed", &statement, right == CLIENTS * ROUNDS, evidence)?;
     ends(scenario, &server)?;
     Ok(trace.calls().len())

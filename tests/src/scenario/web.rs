@@ -1,4 +1,4 @@
-//! A file goes from the disk to the peer inside the kernel, and no other file does.
+//! The kernel sends a file to the peer, and no file outside of the folder.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use crate::ends;
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "web",
-    summary: "files over HTTP: sent by the kernel, one thread, none from outside the folder",
+    summary: "files over HTTP: sendfile, one thread, nothing from outside the folder",
     run,
 };
 
@@ -30,7 +30,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let answer = String::from_utf8_lossy(&answer);
     let first = answer.lines().next().unwrap_or_default().to_owned();
     scenario.check("page", "the page is served", answer.ends_with("\r\n\r\nhello\n"), first)?;
-    let statement = "the head waits for the file (MSG_MORE), which the kernel moves (sendfile)";
+    let statement = "the head is sent with MSG_MORE, the file with sendfile";
     match need(Need::Strace) {
         Ok(()) => {
             let seen = calls(serve(&folder.path))?;
@@ -73,14 +73,19 @@ fn crowd(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let (sockets, files) = open(pid);
     scenario.check_eq(
         "one-thread",
-        "a hundred clients that do not read: one thread, a socket and a file for each",
+        "100 clients that do not read: one thread, one socket and one file each",
         (1, 1 + CLIENTS, CLIENTS),
         (threads, sockets, files),
         format_args!("{threads} thread, {sockets} sockets with the listener, {files} files"),
     )?;
     let good = peer::exchange(address, &get("page.html"))?;
     let served = good.ends_with(b"hello\n");
-    scenario.check("beside", "another client is served beside them", served, "the page came")?;
+    scenario.check(
+        "beside",
+        "another client is served meanwhile",
+        served,
+        "the page was received",
+    )?;
     let mut rest = Vec::new();
     for client in &mut slow {
         rest.clear();
@@ -91,12 +96,17 @@ fn crowd(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
         }
     }
     let evidence = format!("{} bytes each, with the rest of the head", rest.len());
-    scenario.check("bytes", "and each of them gets every byte", rest.len() > BIG, evidence)?;
+    scenario.check(
+        "bytes",
+        "each of the 100 then receives every byte",
+        rest.len() > BIG,
+        evidence,
+    )?;
     drop(slow);
     let none = || (open(pid) == (1, 0)).then_some(());
     let left = evidence::wait_until(SOON, none).is_none();
     let evidence = format!("the listener is the only socket (/proc/{pid}/fd)");
-    scenario.check("descriptors", "nothing is left of them", !left, evidence)
+    scenario.check("descriptors", "their sockets and files are closed", !left, evidence)
 }
 
 /// How many sockets a server has, and how many files of the folder.

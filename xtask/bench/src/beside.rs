@@ -16,7 +16,7 @@ impl FromStr for Beside {
     fn from_str(text: &str) -> Result<Self, String> {
         let (label, folder) = text
             .split_once('=')
-            .ok_or_else(|| format!("'{text}': NAME=PATH is wanted, as before=target/before"))?;
+            .ok_or_else(|| format!("'{text}': expected NAME=PATH, such as before=target/before"))?;
         // It stands in JSON and in SVG as it is.
         let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         if label.is_empty() || !label.chars().all(fits) {

@@ -72,10 +72,10 @@ fn svg(measure: Measure, bars: &[Bar]) -> String {
     let most = bars.iter().map(|bar| bar.spread.max).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     let x = |value: f64| NAMES + value / most * BARS;
     let (width, height) = (NAMES + BARS + NUMBERS, TOP + ROW * bars.len() as f64 + 10.0);
-    let better = if measure.is_cost() { "less is better" } else { "more is better" };
+    let better = if measure.is_cost() { "lower is better" } else { "higher is better" };
     let title = measure.title();
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}"><style>{STYLE}</style><text class="title" x="10" y="24">{title}</text><text class="note" x="{:.0}" y="24" text-anchor="end">{better}; the median, and the spread of the rounds</text>"#,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}"><style>{STYLE}</style><text class="title" x="10" y="24">{title}</text><text class="note" x="{:.0}" y="24" text-anchor="end">{better}; median and spread of the rounds</text>"#,
         width - 10.0
     );
     for (row, Bar { name, class, spread: Spread { min, median, max, .. } }) in
@@ -120,7 +120,7 @@ mod tests {
         assert!(svg.contains(r#"width="210.0" height="16""#), "{svg}");
         assert!(svg.contains(r#"width="105.0" height="16""#), "{svg}");
         assert_eq!(svg.matches("<rect").count(), 2);
-        assert!(svg.contains("more is better") && svg.contains("prefers-color-scheme:dark"));
+        assert!(svg.contains("higher is better") && svg.contains("prefers-color-scheme:dark"));
     }
 
     #[test]

@@ -37,10 +37,10 @@ const TO_SAY_P99: usize = 100;
 #[derive(FromArgs)]
 #[argh(subcommand, name = "bench-clock")]
 pub(crate) struct Args {
-    /// how often each client is asked (default: 150)
+    /// rounds, each with one query of every client (default: 150)
     #[argh(option, default = "150")]
     rounds: u32,
-    /// keep every processor busy meanwhile
+    /// keep every processor busy with a loop
     #[argh(switch)]
     busy: bool,
 }
@@ -125,7 +125,7 @@ fn find(server: &Chronyd) -> Result<(Vec<Client>, Vec<Missing>), String> {
         Ok(client(CHRONYD, "chronyd".into(), chronyd::args("-Q", &pidfile, &[&measured]))),
     ];
     for other in others {
-        // Whoever gives no answer now would give none later.
+        // A client that gives no answer now gives none later.
         match other.and_then(|client| match client.query() {
             Ok(_) => Ok(client),
             Err(why) => Err((client.name, why)),
@@ -151,14 +151,14 @@ impl Client {
         {
             Some(offset) => Ok(Answer { off: offset.abs() * 1e6, took }),
             None => {
-                let last = complaint.lines().last().unwrap_or("it says no offset");
+                let last = complaint.lines().last().unwrap_or("no offset in its output");
                 Err(format!("{}: {last}", self.name))
             }
         }
     }
 }
 
-/// The offset in seconds, in whichever of their ways it is told.
+/// The offset in seconds, in each of the forms that the clients print.
 fn offset(said: &str) -> Option<f64> {
     if let Some((_, rest)) = said.split_once(r#""offset_ns":"#) {
         let nanoseconds: f64 = rest.split(',').next()?.parse().ok()?;
@@ -212,11 +212,13 @@ fn claims(clients: &[Client], busy: bool, out: &mut dyn Write) -> Result<bool, F
             let median = 1.0 / ratio.median;
             claim(
                 verdict,
-                format!("a process takes at most {at_most} times {rival}'s: {median:.3}"),
+                format!(
+                    "a process takes at most {at_most} times as long as that of {rival}: {median:.3}"
+                ),
             )?;
         }
     }
-    // With every processor busy, whoever reads the clock in user space waits until it may.
+    // With every processor busy, a client that reads the clock in user space waits for its turn.
     let at_least = match busy {
         true => &[(USER, 99, 20.0)][..],
         false => &[(RSNTP, 50, 1.0), (RSNTP, 99, 3.0), (NTPLIB, 99, 3.0)],

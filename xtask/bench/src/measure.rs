@@ -36,7 +36,7 @@ impl Measure {
         Self::Bulk,
     ];
 
-    /// What one sample tells as well as many.
+    /// Those that one sample is enough for.
     pub(crate) const ONCE: [Self; 2] = [Self::Memory(1_000), Self::Memory(10_000)];
 
     /// Those in which a server has to fork.

@@ -55,7 +55,7 @@ impl Report<'_> {
         let window = window.as_millis();
         self.line(
             &format!(
-                "rounds: {rounds}, {window} ms a sample, about {estimate:.0} s\n\
+                "{rounds} rounds, {window} ms per sample, about {estimate:.0} s\n\
                  Linux {kernel}; {pinned}; TCP congestion control {congestion}"
             ),
             &format!(
@@ -211,8 +211,7 @@ impl Report<'_> {
         took: Duration,
     ) -> io::Result<()> {
         let took = took.as_secs();
-        let word =
-            if holds { "no limit fails (open: more rounds would tell)" } else { "a limit FAILS" };
+        let word = if holds { "no claim fails (open: needs more rounds)" } else { "a claim FAILS" };
         self.line(
             &format!("\nbench: {word}, servers skipped: {skipped}, {took} s"),
             &format!(r#""type":"summary","holds":{holds},"skipped":{skipped},"elapsed_s":{took}"#),

@@ -131,7 +131,10 @@ pub(crate) fn chosen(only: Option<&str>) -> Result<BTreeSet<&'static str>, Strin
         let is_meant = |name: &str| !part.is_empty() && name.contains(part);
         if !names().any(is_meant) {
             let names: Vec<&str> = names().collect();
-            return Err(format!("--only: '{part}' is in none of the names: {}", names.join("; ")));
+            return Err(format!(
+                "--only: no server has '{part}' in its name: {}",
+                names.join("; ")
+            ));
         }
         let meant = FIELD.iter().filter(|(name, ..)| is_meant(name));
         chosen.extend(meant.flat_map(|(name, baseline, ..)| [*name, *baseline]));
@@ -243,7 +246,8 @@ pub(crate) fn cargo(manifest: &Path, options: &[&str], rustflags: &str) -> Resul
         .args(options);
     let messages =
         output_of(if rustflags.is_empty() { cargo } else { cargo.env("RUSTFLAGS", rustflags) })?;
-    let (_, path) = messages.rsplit_once(r#""executable":""#).ok_or("cargo names no executable")?;
+    let (_, path) =
+        messages.rsplit_once(r#""executable":""#).ok_or("cargo reports no executable")?;
     let (path, _) = path.split_once('"').ok_or("cargo's message is cut off")?;
     Ok(path.into())
 }
@@ -287,7 +291,10 @@ mod tests {
         assert_eq!(chosen(None).unwrap().len(), FIELD.len());
         for wrong in ["", "threaded,", "threaded,nosuch", "nosuch"] {
             let why = chosen(Some(wrong)).unwrap_err();
-            assert!(why.starts_with("--only: '") && why.contains("; C epoll again; "), "{why}");
+            assert!(
+                why.starts_with("--only: no server has '") && why.contains("; C epoll again; "),
+                "{why}"
+            );
         }
     }
 

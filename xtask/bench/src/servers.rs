@@ -5,9 +5,9 @@
 //! time; a server is compared with another by their ratio within a round, and the result is the
 //! median of these ratios. The same C server a second time shows how much of a ratio is noise; a
 //! claim holds or fails where the whole 95 % interval of its median lies on one side of the limit,
-//! and stays open otherwise: more rounds tell. Each round starts every server anew, for the luck of
-//! one process, say in where its pages lie, would else last through the whole run; and warms it up,
-//! for a first fork after exec costs more.
+//! and stays open otherwise, until there are more rounds. Each round starts every server anew: what
+//! one process has by chance, such as the place of its pages, would last through the whole run
+//! otherwise. It is warmed up, since the first fork after exec costs more.
 //!
 //! On two CPUs, connections and messages are limited by the load as often as by the server, and to
 //! wake a server that sleeps costs the load more than to wake one that is busy: a server that needs
@@ -47,24 +47,24 @@ pub(crate) struct Args {
     /// rounds, each with one sample of every server and measure (default: 10)
     #[argh(option)]
     rounds: Option<u32>,
-    /// two rounds of short samples: a look, not a result
+    /// two rounds of short samples: too few for a claim
     #[argh(switch)]
     quick: bool,
-    /// server and load on the same CPU, which then shows what a message costs both together
+    /// run server and load on the same CPU: shows what a message costs both together
     #[argh(switch)]
     one_cpu: bool,
-    /// only the servers whose names contain one of these, separated by commas, and what they are
-    /// divided by
+    /// only servers whose names contain one of these words, separated by commas, and the servers that
+    /// they are compared with
     #[argh(option)]
     only: Option<String>,
-    /// another build of our servers in the same rounds, NAME=PATH: its name in the report, and the
-    /// folder of its programs
+    /// measure another build of our servers in the same rounds: NAME=PATH, its name in the report and
+    /// the folder of its programs
     #[argh(option, arg_name = "name=path")]
     beside: Option<Beside>,
-    /// a folder for a chart of each measure (SVG)
+    /// write a chart of each measure to this folder (SVG)
     #[argh(option)]
     charts: Option<PathBuf>,
-    /// one JSON object a line instead of the tables
+    /// write JSON Lines instead of tables
     #[argh(switch)]
     json: bool,
 }
@@ -90,7 +90,7 @@ fn compare(args: &Args, chosen: &BTreeSet<&str>, out: &mut dyn Write) -> Result<
 
     let Field { rivals, missing, echo_load } = rivals::find(chosen, args.beside.as_ref())?;
     if args.beside.is_some() && rivals.iter().all(|rival| rival.build_of.is_none()) {
-        return Err("--beside: that folder has none of the chosen servers".to_owned());
+        return Err("--beside: the folder has none of the chosen servers".to_owned());
     }
     let pins = Pins::new(args.one_cpu);
     let a_round = (rivals.len() * Measure::RATES.len()) as f64 * (window + A_SAMPLE).as_secs_f64();

@@ -42,7 +42,7 @@ fn outside(figures: usize) -> Option<usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Holds,
-    /// The limit lies within the interval: more rounds would tell.
+    /// The limit lies within the interval: it needs more rounds.
     Open,
     Fails,
 }

@@ -119,7 +119,7 @@ fn a_panic_is_a_failure_of_the_scenario() {
         matches!(result, Err(Stopped::Broken(why)) if why == "forking-echo: no readiness line")
     );
     assert!(
-        text.contains("NO  the scenario could go on                    forking-echo: no"),
+        text.contains("NO  the scenario could continue                 forking-echo: no"),
         "{text}"
     );
 }
