@@ -7,7 +7,7 @@ use netcheck::peer;
 
 /// One connection. What waits for the server ends with `WouldBlock` after 10 s.
 pub struct Chatter {
-    /// For whoever has to send what is no frame.
+    /// For a test that sends what is no frame.
     pub stream: TcpStream,
 }
 
@@ -29,10 +29,10 @@ impl Chatter {
         Ok(Self { stream })
     }
 
-    /// Connects, says its name, and reads until it is taken.
+    /// Connects, sends its name, and reads until it has joined.
     ///
     /// # Errors
-    /// What the system calls say, and what was said in place of the welcome.
+    /// Those of the system calls, or what was received in place of the welcome.
     pub fn join(address: SocketAddr, name: &str) -> io::Result<Self> {
         let mut chatter = Self::connect(address)?;
         chatter.say(name)?;
@@ -86,7 +86,7 @@ impl Chatter {
         std::iter::from_fn(|| self.hear().transpose()).collect()
     }
 
-    /// Says that nothing more is to come, and hears the rest.
+    /// Ends its side of the stream, and reads the rest.
     ///
     /// # Errors
     /// As [`Chatter::hear`].

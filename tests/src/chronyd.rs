@@ -1,4 +1,4 @@
-//! A server of the time that others wrote: chronyd, which serves this machine's clock, so that the true
+//! An NTP server that others wrote: chronyd, which serves this machine's clock, so that the true
 //! offset is zero, and sets nothing (`-x`).
 
 use std::net::{SocketAddr, UdpSocket};
@@ -38,7 +38,7 @@ pub struct Chronyd {
 /// Starts one.
 ///
 /// # Errors
-/// No folder or port for it, or no answer within 10 s: then what it complains of.
+/// No folder or port for it, or no answer within 10 s: then what it printed.
 pub fn serve() -> Result<Chronyd, String> {
     let folder = tempfile::tempdir().map_err(|why| format!("mkdir: {why}"))?;
     let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());

@@ -63,7 +63,7 @@ pub fn served(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(client)
 }
 
-/// Who served the clients of forking-client: `client 1 <- pid 5123   29 bytes   0.9 ms`.
+/// The processes or threads that served the clients of forking-client: `client 1 <- pid 5123   29 bytes   0.9 ms`.
 fn served_by(said: &str) -> BTreeSet<i32> {
     said.lines()
         .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())

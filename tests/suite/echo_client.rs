@@ -145,7 +145,7 @@ fn standard_input_comes_back_on_standard_output() -> Result<(), Skip> {
 }
 
 fn a_server_that_echoes_slowly_is_waited_for() -> Result<(), Skip> {
-    // Each byte comes well within the time-out, all of them together do not.
+    // Each byte arrives well within the timeout, all of them together do not.
     let address = server(|mut stream| {
         let mut byte = [0; 1];
         while stream.read(&mut byte).is_ok_and(|read| read == 1) {

@@ -97,7 +97,7 @@ fn a_reply_that_trickles_ends_at_the_deadline() -> Result<(), Skip> {
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
-        // A byte every 100 ms: a time-out for each recv would never end.
+        // A byte every 100 ms: a timeout for each recv would never expire.
         while stream.write_all(b"1").is_ok() {
             thread::park_timeout(Duration::from_millis(100));
         }

@@ -69,10 +69,10 @@ fn each_wait_ends_as_documented_and_never_early() -> Result<(), Skip> {
 }
 
 fn a_drip_is_stopped_by_a_deadline_and_by_no_timeout() -> Result<(), Skip> {
-    // A byte every 100 ms: a machine may be 700 ms late before a time-out ends the first reader. One
+    // A byte every 100 ms: a machine may be 700 ms late before a timeout ends the first reader. One
     // that was later than that, once, says nothing about the kernel.
     let fair = |drips: &Vec<Value>| drips.first().is_some_and(|drip| drip["fired"] == false);
-    let drips = (0..3).map(|_| objects("800ms", "drip")).find(fair).expect("no time-out fires");
+    let drips = (0..3).map(|_| objects("800ms", "drip")).find(fair).expect("no timeout expires");
     let [timeout, deadline] = drips.as_slice() else { panic!("{drips:?}") };
     assert_eq!([&timeout["bounded_by"], &deadline["bounded_by"]], ["SO_RCVTIMEO", "deadline"]);
     assert_eq!(timeout["received"], 24, "{timeout}");
@@ -104,7 +104,7 @@ fn a_time_reads_back_as_the_kernel_rounds_it() -> Result<(), Skip> {
     Ok(())
 }
 
-/// A process in the first of its waits, recv, with the time-out that its socket has.
+/// A process in the first of its waits, recv, with the timeout that its socket has.
 fn in_recv(timeout: &str) -> (Process, Duration) {
     let process = run(timeout).start();
     let waits = || {

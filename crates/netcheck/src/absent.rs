@@ -1,4 +1,4 @@
-//! Addresses at which no server answers: one refuses, one keeps silent.
+//! Addresses without a server: one refuses, one does not answer.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct RefusedPort {
 }
 
 impl RefusedPort {
-    /// Where nobody listens.
+    /// Where no server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -32,7 +32,7 @@ pub fn refused_port() -> RefusedPort {
     RefusedPort { _bound: socket, address: address.expect("its address") }
 }
 
-/// A port of UDP that nobody serves, as long as this value lives.
+/// A UDP port without a server, as long as this value lives.
 #[derive(Debug)]
 pub struct RefusedDatagrams {
     /// Connected elsewhere: it takes nothing from anyone else, and the kernel answers for it with
@@ -42,7 +42,7 @@ pub struct RefusedDatagrams {
 }
 
 impl RefusedDatagrams {
-    /// Where nobody listens.
+    /// Where no server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -55,7 +55,7 @@ impl RefusedDatagrams {
 pub fn refused_datagrams() -> RefusedDatagrams {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("bind to a free port");
     let address = socket.local_addr().expect("its address");
-    // Connecting sends nothing, so it does not matter that nobody is there either.
+    // Connecting sends nothing, so no server is needed there either.
     socket.connect("127.0.0.1:1").expect("connect");
     RefusedDatagrams { _connected: socket, address }
 }

@@ -1,4 +1,4 @@
-//! A name server that says what a test needs to hear (RFC 1035). It knows the zone `test.` only.
+//! A name server with the answers that the tests need (RFC 1035). It knows the zone `test.` only.
 //!
 //! | name | answer |
 //! | --- | --- |
@@ -11,8 +11,8 @@
 //! | `silent.test` | no answer at all |
 //! | any other | NXDOMAIN |
 //!
-//! Of 192.0.2.77 it can't say the name (SERVFAIL). Backwards, 192.0.2.1 and 192.0.2.66 both say that they are `both.test`, of which one lies, and
-//! 192.0.2.99 has a name with a terminal's escape sequence in it.
+//! A reverse query for 192.0.2.77 fails (SERVFAIL). 192.0.2.1 and 192.0.2.66 both have the name `both.test`,
+//! which has the address of the first only; the name of 192.0.2.99 contains a terminal's escape sequence.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};

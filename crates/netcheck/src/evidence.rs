@@ -20,7 +20,7 @@ pub use tables::{
 };
 
 /// Waits until `found` gives a value, looking every 2 ms; `None` when it has given none by `timeout`.
-/// It looks once more at the end, so a slow machine is not told a stale no.
+/// It looks once more at the end, so a slow machine gets no stale result.
 pub fn wait_until<T>(timeout: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + timeout;
     loop {

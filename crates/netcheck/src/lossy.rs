@@ -133,7 +133,7 @@ impl Path {
             let [front, back] = fds.map(|fd| fd.any() == Some(true));
             if front && let Ok((length, client)) = self.front.recv_from(&mut buffer) {
                 self.client = Some(client);
-                // A server that is not there says so with an error here, and to nobody else.
+                // Where there is no server, the error is reported here only.
                 let _ = self.back.send(buffer.get(..length).unwrap_or_default());
             }
             if back && let Ok(length) = self.back.recv(&mut buffer) {

@@ -1,4 +1,4 @@
-//! A machine of one's own: a network with nothing but loopback, files of its own in /etc, and a name
+//! A separate machine: a network with nothing but loopback, files of its own in /etc, and a name
 //! server. No root is needed where the system allows user namespaces.
 
 use std::fs;

@@ -85,7 +85,7 @@ pub fn exchange_with(address: SocketAddr, bytes: &[u8], pace: Pace) -> io::Resul
         let sender = scope.spawn(|| send(&stream, bytes, pace));
         let received = receive(&stream, pace);
         if received.is_err() {
-            // The sender may wait for a window that nobody opens any more.
+            // The sender may wait for a window that is not opened any more.
             let _ = stream.shutdown(Shutdown::Both);
         }
         let sent = sender.join().expect("the sender does not panic");

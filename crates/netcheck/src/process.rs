@@ -116,7 +116,7 @@ impl Process {
     /// back, its process group is surely its own, and can be killed.
     pub fn wait(&self, timeout: Duration) -> Option<ExitStatus> {
         self.ends_by(timeout).then(|| {
-            // Its last words may still be in the pipes; a descendant may hold them open for ever.
+            // Its last output may still be in the pipes; a descendant may hold them open without end.
             self.streams_end(Duration::from_secs(1));
             self.status()
         })

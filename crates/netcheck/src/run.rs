@@ -269,7 +269,7 @@ impl Run {
         let process = self.start();
         let ended = process.wait(timeout).is_some();
         let elapsed = started.elapsed();
-        // The last output may still be in the pipes; a grandchild can hold them open for ever.
+        // The last output may still be in the pipes; a grandchild can hold them open without end.
         let complete = ended && process.streams_end(timeout.saturating_sub(elapsed));
         if !complete {
             process.kill_tree();

@@ -31,7 +31,7 @@ fn start() -> Sender<Order> {
     let (orders, received) = mpsc::channel::<Order>();
     let spawner = move || {
         for mut order in received {
-            // Whoever asked is waiting, so this cannot fail.
+            // The caller is waiting, so this cannot fail.
             let _ = order.reply.send(order.command.spawn());
         }
     };

@@ -142,7 +142,7 @@ impl BeforeExec {
     }
 }
 
-/// Leaves the program its three streams only: whoever started the harness may have left it others, and
+/// Leaves the program its three streams only: the program that started the harness may have left it others, and
 /// a test that counts descriptors must not count those. See close_range(2).
 #[expect(unsafe_code, reason = "nix does not wrap close_range")]
 fn close_inherited_on_exec() {

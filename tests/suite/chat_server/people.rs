@@ -1,4 +1,4 @@
-//! Names, and who is told what: at the beginning, at the end, and at the end of the server.
+//! Names, and who receives what: at the beginning, at the end, and at the end of the server.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -21,7 +21,7 @@ pub(super) fn trials() -> Vec<Trial> {
             a_history_has_to_fit_the_queue,
             a_half_closed_client_hears_its_own_end,
             a_silent_client_is_told_why_it_is_closed,
-            whoever_has_no_name_in_time_is_closed,
+            a_client_without_a_name_in_time_is_closed,
             all_are_told_that_the_server_stops,
             a_stop_waits_for_nobody_longer_than_its_grace,
             a_full_server_lets_the_next_client_wait,
@@ -118,7 +118,7 @@ fn a_silent_client_is_told_why_it_is_closed() -> Result<(), Skip> {
     Ok(())
 }
 
-fn whoever_has_no_name_in_time_is_closed() -> Result<(), Skip> {
+fn a_client_without_a_name_in_time_is_closed() -> Result<(), Skip> {
     let server = server(&[]);
     let mut client = Chatter::connect(server.address()).unwrap();
     client.stream.set_read_timeout(Some(20 * SECOND)).unwrap();

@@ -119,7 +119,7 @@ fn what_cannot_be_known_is_unknown() -> Result<(), Skip> {
     unknown(check("no-such-host.invalid"), "resolve no-such-host.invalid: ");
     let denies = responder(&["--kiss", "DENY"]);
     unknown(query([&denies], &["--check"]), ": DENY: ");
-    // A mistake of whoever configures it is noticed: 2 is critical.
+    // A mistake in its configuration is noticed: 2 is critical.
     let wrong = Run::new("ntp-time").args(["--check", "--critical", "soon", &nobody]).finish();
     assert_eq!((wrong.code(), wrong.stdout.len()), (Some(2), 0), "{wrong:?}");
     Ok(())

@@ -98,7 +98,7 @@ fn what_comes_from_elsewhere_is_dropped_by_the_kernel() -> Result<(), Skip> {
         // The responder could send it: its log has the request and nothing else.
         assert_eq!((request_count(&server), server.stderr().lines().count()), (1, 1), "{fault}");
     }
-    // The kernel says so to whoever sent it: ECONNREFUSED, as if nobody had that port.
+    // The kernel reports it to the sender: ECONNREFUSED, as if no socket had that port.
     let (socket, address) = silent();
     let client = thread::spawn(move || client(address, &["--timeout", "2s", "--retries", "0"]));
     let (_, peer) = socket.recv_from(&mut [0; 48]).unwrap();

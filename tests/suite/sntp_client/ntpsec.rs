@@ -29,7 +29,7 @@ pub(super) fn trials() -> Vec<Trial> {
 /// With nobody to ask, it is at this stratum by its own clock, from its first second on.
 const ORPHAN: &str = "tos orphan 3 orphanwait 0";
 
-/// By default whoever asks more often than once a second is soon given no answer.
+/// By default a client that asks more often than once a second soon gets no answer.
 const UNLIMITED: &str = "restrict 127.0.0.1";
 
 /// What it says once it has its port.

@@ -23,7 +23,7 @@ pub(super) const CHECKS: Checks = checks![
         memory_is_flat_over_many_connections;
 ];
 
-/// On a busy machine the next client too may be silent for so long.
+/// On a busy machine the next client too may be silent for that long.
 fn serves_the_next(server: &Server) {
     let echoed = || peer::exchange(server.address(), b"next").ok().filter(|reply| reply == b"next");
     evidence::wait_until(10 * SECOND, echoed).expect("it serves the next client");
@@ -76,7 +76,7 @@ fn a_client_that_drips_is_not_idle(kind: &Kind) -> Result<(), Skip> {
     let begun = Instant::now();
     let pace = Pace::ByteEvery(Duration::from_millis(50));
     assert!(peer::exchange_with(server.address(), &bytes, pace).unwrap() == bytes);
-    assert!(begun.elapsed() > 2 * SECOND, "longer than the time-out");
+    assert!(begun.elapsed() > 2 * SECOND, "longer than the timeout");
     Ok(())
 }
 

@@ -53,7 +53,7 @@ struct Client {
     answers: Vec<Answer>,
 }
 
-/// What one process came to, in microseconds.
+/// The result of one process, in microseconds.
 struct Answer {
     /// The absolute value of the offset that it printed.
     off: f64,

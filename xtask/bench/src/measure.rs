@@ -107,7 +107,7 @@ impl Load {
     /// Loads the server for the length of `window`.
     ///
     /// # Errors
-    /// What echo-load says: no connection, a byte that came back wrong, a server that hangs.
+    /// What echo-load prints: no connection, a wrong byte in the echo, a server that hangs.
     pub(crate) fn sample(
         &self,
         measure: Measure,

@@ -25,7 +25,7 @@ const STATIC: &str = "-C target-feature=+crt-static -C relocation-model=static";
 const C_STATIC: &str = "C fork, static";
 const C_MUSL: &str = "C fork, musl";
 
-/// Stands for a free port in the arguments of a server that is told one: it does not say which it
+/// Stands for a free port in the arguments of a server that is given one: it does not print which it
 /// was given, nor when it listens.
 pub(crate) const PORT: &str = "{port}";
 
@@ -78,6 +78,7 @@ enum How {
 /// thousand processes or threads are not what a server is for.
 const FIELD: [(&str, &str, u16, How); 25] = [
     ("echo-server", C_FORK, 1, How::Ours(&[])),
+    // By the older name of the option, which another build may know only.
     ("forking-echo", C_FORK, 1_000, How::Ours(&["--max-children", "1100"])),
     ("prefork-echo", C_PREFORK, 64, How::Ours(&["--workers", "64"])),
     ("threaded-echo", C_THREAD, 1_000, How::Ours(&["--max-clients", "1100"])),

@@ -12,7 +12,7 @@
 //! On two CPUs, connections and messages are limited by the load as often as by the server, and to
 //! wake a server that sleeps costs the load more than to wake one that is busy: a server that needs
 //! less is not always the one that is seen to do more. On one (`--one-cpu`) the pace is what a message
-//! costs both ends together, and nobody has to be woken on another one.
+//! costs both ends together, and no process is woken on another CPU.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -124,7 +124,7 @@ fn compare(args: &Args, chosen: &BTreeSet<&str>, out: &mut dyn Write) -> Result<
     Ok(holds)
 }
 
-/// How it is measured, and what came of it so far.
+/// How it is measured, and the samples so far.
 struct Bench {
     load: Load,
     window: Duration,

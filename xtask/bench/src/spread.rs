@@ -5,7 +5,7 @@ pub(crate) struct Spread {
     pub(crate) min: f64,
     pub(crate) median: f64,
     pub(crate) max: f64,
-    /// Where the median of very many would lie, with 95 % at least: nobody can say it of less than six.
+    /// Where the median of very many would lie, with at least 95 %: it needs six figures or more.
     pub(crate) interval: Option<(f64, f64)>,
 }
 

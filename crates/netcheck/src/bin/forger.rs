@@ -47,7 +47,7 @@ fn failed(why: &str) -> ExitCode {
 fn play(length: Duration, program: &str, arguments: &[String]) -> io::Result<u8> {
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = server.local_addr()?;
-    // raw(7): it writes its own IP headers, whoever they name as the sender.
+    // raw(7): it writes its own IP headers, whatever sender they name.
     let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
     server.set_read_timeout(Some(SOON))?;
     let mut program = Command::new(program).args(arguments).arg(address.to_string()).spawn()?;
