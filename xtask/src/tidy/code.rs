@@ -10,7 +10,7 @@ pub(super) struct Code {
     /// Tokens, a space only between two words; without attributes, `use` and tests. The name of a
     /// function that is defined is left out: who defines `recv` has not called it.
     pub(super) text: String,
-    /// Every name of a `use netcore::…`.
+    /// Every name that a `use netcore::…` imports.
     pub(super) from_netcore: Vec<String>,
     /// The functions that are defined here.
     pub(super) defined: Vec<String>,
@@ -48,9 +48,9 @@ impl Code {
                 TokenTree::Ident(ident) => match ident.to_string().as_str() {
                     "use" => {
                         let all = tokens.by_ref().map(|token| token.to_string());
-                        let path: Vec<String> = all.take_while(|token| token != ";").collect();
-                        if path.first().is_some_and(|first| first == "netcore") {
-                            self.from_netcore.extend(path.iter().flat_map(|part| words(part)));
+                        let path: String = all.take_while(|token| token != ";").collect();
+                        if path.starts_with("netcore::") {
+                            self.from_netcore.extend(imported(&path));
                         }
                     }
                     "fn" => {
@@ -92,9 +92,12 @@ fn joins(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The names in `{listen, Listener as Door}`.
-fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c| !joins(c)).filter(|word| !word.is_empty()).map(str::to_owned)
+/// The names in `netcore::listener::{listen, Listener as Door}`, without the modules on the way.
+fn imported(path: &str) -> Vec<String> {
+    let path = path.replace(" ::", "::");
+    let words = path.split_inclusive(|c| !joins(c)).filter(|word| !word.ends_with(':'));
+    let names = words.map(|word| word.trim_end_matches(|c| !joins(c)).to_owned());
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -114,7 +117,7 @@ mod tests {
     fn a_use_is_no_call() {
         let code = Code::read("use nix::{fork, wait}; use netcore::{cli, echo::{recv as r}}; g()");
         assert_eq!(code.text, "g()");
-        assert_eq!(code.from_netcore, ["netcore", "cli", "echo", "recv", "as", "r"]);
+        assert_eq!(code.from_netcore, ["cli", "recv", "as", "r"]);
     }
 
     #[test]
