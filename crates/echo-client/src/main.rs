@@ -1,13 +1,17 @@
 //! Send, and check what comes back byte for byte (RFC 862).
 //!
 //! # What it shows
+//! `connect` on a non-blocking socket sends a SYN and returns EINPROGRESS; `poll` reports when it is
+//! answered, and SO_ERROR says how. So the addresses of a name are tried side by side, each a quarter
+//! of a second after the one before it, and a dead address does not cost the whole timeout.
 //! TCP carries a stream of bytes, not messages: what one `send` took may come back in several
 //! `recv`s, or two messages in one. And both directions have to move: a client that sends all before
-//! it receives stops the server, whose replies fill the buffers, and then itself. This one waits
-//! in `poll` for either. `shutdown` says that nothing more is to come, and still lets it receive.
+//! it receives blocks the server, whose replies fill the buffers, and then itself. This one waits in
+//! `poll` for both, and for standard input. `shutdown` ends what it sends; it can still receive.
 //!
 //! # System calls
-//! `socket` → `connect` → (`send` → `recv`)* → `shutdown(SHUT_WR)` → `recv` → `close`
+//! (`socket` → `connect`)* → `poll` → `getsockopt(SO_ERROR)` → (`send` → `poll` → `recv`)* →
+//! `shutdown(SHUT_WR)` → `recv` → `close`
 //!
 //! # Try it
 //! ```console
@@ -20,144 +24,280 @@
 //! ```
 //!
 //! # What can go wrong
-//! - `ECONNREFUSED`: nobody listens there. Each address of the name is tried before it is said.
-//! - The server closes early: `recv` returns 0, for ever. The Python original adds up the lengths
-//!   of what it received, and so never ends; it also counts bytes without looking at them.
-//! - `ECONNRESET`: the server closed with bytes of ours unread.
-//! - A connection to oneself: a connect to a free port of the ephemeral range may be given that
+//! - `ECONNREFUSED`: no program listens there. The error names each address that was tried.
+//! - The server closes early: `recv` returns 0, each time it is called. The Python original adds up
+//!   the lengths of what it received, and so never ends; it also does not look at the bytes.
+//! - `ECONNRESET`: the server closed the connection before it had read all that we sent.
+//! - A connection to oneself: `connect` to a free port of the ephemeral range may be given that
 //!   very port as its own, and succeed. Here that counts as refused.
 //!
 //! # Next
 //! `echo-server` is the other end; `forking-client` is several clients at once.
 //!
 //! # Source
-//! connect(2), send(2), recv(2), shutdown(2), poll(2); RFC 862, RFC 8305; UNP §5.4 and §6.4, TLPI
-//! §61.2; the Python cookbook's recipe 1.13, echo client.
+//! connect(2), send(2), recv(2), shutdown(2), poll(2); RFC 862, RFC 8305; UNP §5.4, §6.4 and §16.3,
+//! TLPI §61.2; the Python cookbook's recipe 1.13, echo client.
 
-mod echo;
+mod args;
 mod report;
 
+use std::io::stdin;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use argh::{ArgsInfo, FromArgs};
-use nix::poll::poll;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::read;
+use socket2::{Domain, Socket, Type};
 
-use netcore::addr::Host;
-use netcore::connect::connect;
-use netcore::error::Error;
-use netcore::number::{at_least_one, whole};
+use netcore::connect::{all_failed, alternate_families, timed_out};
+use netcore::error::{Attempt, Error, to_errno};
 use netcore::output::Output;
-use netcore::pattern::pattern;
-use netcore::poll::timeout_until;
-use netcore::port::Port;
+use netcore::poll::poll_until;
 use netcore::resolve::{AddressFamily, addresses};
-use netcore::time::{Span, Timeout};
+use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
-use echo::Echo;
+use args::Args;
+use report::Window;
 
-/// What is sent when nothing else is said.
-const MESSAGE: &str = "Test message. This will be echoed";
+/// How long an attempt to connect has before the next begins (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Send, and check what comes back byte for byte.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777 'Hello, server'")]
-#[argh(example = "{command_name} --port 7777 --stdin < /etc/services > copy")]
-struct Args {
-    /// port of the server: a number or a service name
-    #[argh(option, short = 'p')]
-    port: Port,
-    /// address or name of the server (localhost)
-    #[argh(option, default = "Host::Name(String::from(\"localhost\"))")]
-    host: Host,
-    /// IPv4 only
-    #[argh(switch, short = '4')]
-    ipv4: bool,
-    /// IPv6 only
-    #[argh(switch, short = '6')]
-    ipv6: bool,
-    /// longest wait for the connection, and for the next byte (5s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
-    timeout: Timeout,
-    /// send standard input; what comes back goes to standard output
-    #[argh(switch)]
-    stdin: bool,
-    /// send this many bytes of a pattern
-    #[argh(option, arg_name = "bytes", from_str_fn(whole))]
-    size: Option<u32>,
-    /// which pattern (1)
-    #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]
-    seed: u64,
-    /// send everything this many times (1)
-    #[argh(option, arg_name = "n", default = "1", from_str_fn(at_least_one))]
-    count: u32,
-    /// pause between two times (0)
-    #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
-    interval: Span,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// print nothing but errors
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-    /// print each round trip of --count too
-    #[argh(switch, short = 'v')]
-    verbose: bool,
-    /// what to send, one after the other
-    #[argh(positional)]
-    message: Vec<String>,
-}
+/// Bytes that one `recv` or `read` takes at most.
+const BUFFER: usize = 64 * 1024;
+
+/// Standard input is read while fewer bytes than this are on their way.
+const WINDOW: usize = 1024 * 1024;
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 65 68 69 71 74 75 130), ask)
+    cli::run(&recipe!(0 2 65 68 69 71 74 75 130), run)
 }
 
-fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let sources = [args.stdin, args.size.is_some(), !args.message.is_empty()];
-    if sources.into_iter().filter(|given| *given).count() > 1 || args.stdin && args.count != 1 {
-        return Err(Error::Usage("--stdin, --size, messages: one of them, --stdin once".into()));
-    }
+fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
+    args.check()?;
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
-    let (stream, peer) =
-        connect(&addresses(&args.host, args.port.0, family, args.timeout)?, args.timeout)?;
-    let mut echo = Echo::new(stream, peer, args.timeout);
+    let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
+    let (stream, peer) = connect_to_first(&addresses, args.timeout)?;
+    let (window, buffer) = (Window::default(), vec![0; BUFFER]);
+    let mut echo = Echo { stream, peer, timeout: args.timeout, window, buffer };
     if args.stdin {
-        echo.copy_stdin(out)?;
+        echo.exchange(Some(stdin().as_fd()), out)?;
     } else {
-        let messages: Vec<Vec<u8>> = match args.size {
-            Some(size) => vec![pattern(args.seed, size)],
-            None if args.message.is_empty() => vec![MESSAGE.into()],
-            None => args.message.iter().map(|message| message.clone().into_bytes()).collect(),
-        };
-        exchange(&mut echo, &messages, args, out)?;
+        echo_messages(&mut echo, args, out)?;
     }
     echo.finish()
 }
 
+/// Connects to the address that answers first, and returns the socket, which is non-blocking, with the
+/// address. The attempts overlap (RFC 8305, "happy eyeballs").
+fn connect_to_first(
+    addresses: &[SocketAddr],
+    timeout: Timeout,
+) -> Result<(Socket, SocketAddr), Error> {
+    let deadline = timeout.deadline();
+    let mut untried = alternate_families(addresses).into_iter().peekable();
+    let mut pending: Vec<(Socket, SocketAddr)> = Vec::new();
+    let mut failed: Vec<(SocketAddr, Errno)> = Vec::new();
+    let mut next_attempt = Instant::now();
+    loop {
+        // An attempt begins after the delay, or when all before it have failed.
+        while let Some(address) =
+            untried.next_if(|_| pending.is_empty() || next_attempt <= Instant::now())
+        {
+            match begin_to_connect(address) {
+                Ok(socket) => pending.push((socket, address)),
+                Err(why) => failed.push((address, why)),
+            }
+            next_attempt = Instant::now() + ATTEMPT_DELAY;
+        }
+        if pending.is_empty() {
+            return Err(all_failed(&failed));
+        }
+        let until = untried.peek().map(|_| next_attempt).into_iter().chain(deadline).min();
+        let mut fds: Vec<PollFd> = pending
+            .iter()
+            .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLOUT))
+            .collect();
+        poll_until(&mut fds, until).attempt("poll")?;
+        if let Some(decided) = fds.iter().position(|fd| fd.any().unwrap_or(true)) {
+            let (socket, address) = pending.remove(decided);
+            match connected(&socket) {
+                Ok(()) => return Ok((socket, address)), // the drop of the others closes them
+                Err(why) => failed.push((address, why)),
+            }
+        } else if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(timed_out(pending.iter().map(|(_, address)| address), timeout));
+        }
+    }
+}
+
+/// Sends a SYN, and does not wait for the answer.
+fn begin_to_connect(address: SocketAddr) -> Result<Socket, Errno> {
+    let (family, kind) = (Domain::for_address(address), Type::STREAM.nonblocking());
+    let socket = Socket::new(family, kind, None).map_err(to_errno)?;
+    match socket.connect(&address.into()).map_err(to_errno) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
+        Err(why) => Err(why),
+    }
+}
+
+/// How the attempt ended. Writable means that it has, not that it succeeded.
+fn connected(socket: &Socket) -> Result<(), Errno> {
+    // SO_ERROR is the errno that `connect` would have returned, had it waited.
+    if let Some(error) = socket.take_error().map_err(to_errno)? {
+        return Err(to_errno(error));
+    }
+    // The kernel may pick the very port that we connect to as our own; TCP's simultaneous open then
+    // connects the socket to itself. There is no server.
+    let (local, peer) = (socket.local_addr(), socket.peer_addr());
+    let (local, peer) = (local.map_err(to_errno)?, peer.map_err(to_errno)?);
+    if local.as_socket() == peer.as_socket() { Err(Errno::ECONNREFUSED) } else { Ok(()) }
+}
+
 /// Sends the messages as often as was asked for, each when the one before it has come back.
-fn exchange(
-    echo: &mut Echo,
-    messages: &[Vec<u8>],
-    args: &Args,
-    out: &mut Output,
-) -> Result<(), Error> {
+fn echo_messages(echo: &mut Echo, args: &Args, out: &mut Output) -> Result<(), Error> {
+    let messages = args.messages();
     let mut times = Vec::new();
-    for turn in 0..args.count {
-        for message in messages {
+    for remaining in (0..args.count).rev() {
+        for message in &messages {
             let begun = Instant::now();
-            echo.round_trip(message)?;
-            times.push(begun.elapsed());
+            echo.window.push(message);
+            echo.exchange(None, out)?;
+            let time = begun.elapsed();
+            times.push(time);
             if !args.quiet && (args.count == 1 || args.verbose) {
-                out.line(report::echoed(echo.peer, message, begun.elapsed(), args))?;
+                out.line(report::echoed(echo.peer, message, time, args))?;
             }
         }
-        if turn + 1 < args.count {
-            let pause = Instant::now().checked_add(args.interval.0);
-            while pause.is_some_and(|end| Instant::now() < end) {
-                let _ = poll(&mut [], timeout_until(pause));
-            }
+        if remaining > 0 && !args.interval.0.is_zero() {
+            poll_until(&mut [], Instant::now().checked_add(args.interval.0)).attempt("poll")?;
         }
     }
     if args.count > 1 && !args.quiet { out.line(report::summary(times, args)) } else { Ok(()) }
 }
+
+/// A connection to an echo server.
+struct Echo {
+    stream: Socket,
+    peer: SocketAddr,
+    timeout: Timeout,
+    window: Window,
+    buffer: Vec<u8>,
+}
+
+impl Echo {
+    /// Sends the window and receives it again, both at the same time, until all of it has come back.
+    /// With an `input` that goes on until its end, and what comes back is written to `out`.
+    fn exchange(&mut self, mut input: Option<BorrowedFd>, out: &mut Output) -> Result<(), Error> {
+        let is_copy = input.is_some();
+        loop {
+            self.send_some()?;
+            if input.is_none() && self.window.missing() == 0 {
+                return Ok(());
+            }
+            // With much on its way, more input waits until some of it has come back.
+            let wanted = input.filter(|_| self.window.missing() < WINDOW);
+            let (stream_ready, input_ready) = self.wait(wanted)?;
+            if stream_ready {
+                let received = self.receive_some()?;
+                if is_copy {
+                    report::copy(received, out)?;
+                }
+            }
+            if input_ready && !self.read_some()? {
+                input = None;
+            }
+        }
+    }
+
+    /// Waits until the peer has sent bytes or takes some, or there is input.
+    fn wait(&self, input: Option<BorrowedFd>) -> Result<(bool, bool), Error> {
+        let mut events = PollFlags::POLLIN;
+        // A socket with room to send is always ready for it: asked for only when there are bytes.
+        events.set(PollFlags::POLLOUT, !self.window.unsent().is_empty());
+        let mut fds = vec![PollFd::new(self.stream.as_fd(), events)];
+        fds.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
+        let missing = self.window.missing();
+        // A person at a terminal may take any time.
+        let is_idle = input.is_some() && missing == 0;
+        let deadline = if is_idle { None } else { self.timeout.deadline() };
+        if poll_until(&mut fds, deadline).attempt("poll")? == 0 {
+            return Err(Error::Timeout {
+                attempt: format!("echo from {} ({missing} bytes still to come)", self.peer),
+                after: self.timeout.duration().unwrap_or_default(),
+            });
+        }
+        let is_ready = |nth: usize| fds.get(nth).is_some_and(|fd| fd.any().unwrap_or(true));
+        Ok((is_ready(0), is_ready(1)))
+    }
+
+    /// Sends what the kernel has room for.
+    fn send_some(&mut self) -> Result<(), Error> {
+        while !self.window.unsent().is_empty() {
+            // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+            match send(self.stream.as_raw_fd(), self.window.unsent(), MsgFlags::MSG_NOSIGNAL) {
+                Ok(sent) => self.window.sent(sent),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(()),
+                // The server has closed. What it sent before is still to be received, and says more.
+                Err(Errno::EPIPE) => return Ok(()),
+                Err(why) => return Err(why).attempt(format_args!("send to {}", self.peer)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives what has arrived, and compares it with what was sent.
+    #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it got")]
+    fn receive_some(&mut self) -> Result<&[u8], Error> {
+        match recv(self.stream.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
+            Ok(0) => Err(self.fault(self.window.closed_early())), // FIN
+            Ok(received) => match self.window.compare(&self.buffer[..received]) {
+                Ok(()) => Ok(&self.buffer[..received]),
+                Err(difference) => Err(self.fault(difference)),
+            },
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(&[]),
+            Err(why) => Err(why).attempt(format_args!("receive from {}", self.peer)),
+        }
+    }
+
+    /// Reads standard input once; false at its end.
+    #[expect(clippy::indexing_slicing, reason = "read returns at most the length that it got")]
+    fn read_some(&mut self) -> Result<bool, Error> {
+        match read(stdin(), &mut self.buffer) {
+            Ok(count) => {
+                self.window.push(&self.buffer[..count]);
+                Ok(count > 0)
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(true),
+            Err(why) => Err(Error::Input(why)),
+        }
+    }
+
+    /// Ends what is sent, and receives until the server's end: nothing may come before it.
+    fn finish(mut self) -> Result<(), Error> {
+        // ENOTCONN: the server has reset the connection; `recv` has the reason.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        loop {
+            match recv(self.stream.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
+                Ok(0) => return Ok(()), // the drop of `stream` closes it
+                Ok(more) => return Err(self.fault(report::too_many(more))),
+                Err(Errno::EAGAIN) => drop(self.wait(None)?),
+                Err(Errno::EINTR) => {}
+                Err(why) => return Err(why).attempt(format_args!("receive from {}", self.peer)),
+            }
+        }
+    }
+
+    fn fault(&self, fault: String) -> Error {
+        Error::Protocol { peer: self.peer.to_string(), fault }
+    }
+}
+
+#[cfg(test)]
+#[path = "main_tests.rs"]
+mod tests;

@@ -1,12 +1,87 @@
-//! What is said about the round trips.
+//! The bytes that have to come back, and what is printed about them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netcore::text::{Json, shown};
+use netcore::error::Error;
+use netcore::output::Output;
+use netcore::pattern::first_difference;
+use netcore::text::{Json, escape, shown};
 use netcore::time::{millis, percentile};
 
-use crate::Args;
+use crate::args::Args;
+
+/// Bytes from the time they are to be sent until they have come back.
+#[derive(Default)]
+pub(crate) struct Window {
+    /// The first `echoed` of them have come back, the first `sent` were sent.
+    bytes: Vec<u8>,
+    sent: usize,
+    echoed: usize,
+    /// How many came back in all.
+    total: u64,
+}
+
+impl Window {
+    /// Adds bytes that are to be sent.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.echoed);
+        self.sent -= self.echoed;
+        self.echoed = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Those that were not sent yet.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    /// The kernel has taken so many of them.
+    pub(crate) fn sent(&mut self, count: usize) {
+        self.sent += count;
+    }
+
+    /// Compares what came back with what was sent. The error is the difference.
+    pub(crate) fn compare(&mut self, received: &[u8]) -> Result<(), String> {
+        let expected = self.bytes.get(self.echoed..self.sent).unwrap_or_default();
+        if let Some(difference) = first_difference(expected, received, self.total) {
+            return Err(difference);
+        }
+        match received.len().checked_sub(expected.len()) {
+            Some(more @ 1..) => return Err(too_many(more)),
+            _ => self.echoed += received.len(),
+        }
+        self.total += received.len() as u64;
+        Ok(())
+    }
+
+    /// How many are still to come back.
+    pub(crate) fn missing(&self) -> usize {
+        self.bytes.len() - self.echoed
+    }
+
+    /// The server has closed the connection too early.
+    pub(crate) fn closed_early(&self) -> String {
+        format!("closed after {} bytes, {} are missing", self.total, self.missing())
+    }
+}
+
+/// More came back than was sent; there may be more behind it.
+pub(crate) fn too_many(more: usize) -> String {
+    format!("at least {more} bytes more than were sent")
+}
+
+/// Writes what came back to standard output. On a terminal it is escaped.
+pub(crate) fn copy(bytes: &[u8], out: &mut Output) -> Result<(), Error> {
+    if !out.is_terminal() {
+        return out.bytes(bytes);
+    }
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| match line {
+        [text @ .., b'\n'] => escape(text) + "\n",
+        text => escape(text),
+    });
+    out.bytes(lines.collect::<String>().as_bytes())
+}
 
 /// One message that came back as it was sent.
 pub(crate) fn echoed(peer: SocketAddr, message: &[u8], time: Duration, args: &Args) -> String {

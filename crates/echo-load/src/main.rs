@@ -112,7 +112,7 @@ struct Args {
     /// longest wait for the connection, and for the next byte (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     timeout: Timeout,
-    /// which pattern (1)
+    /// seed of the pattern (1)
     #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]
     seed: u64,
     /// JSON Lines on standard output

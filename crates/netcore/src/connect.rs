@@ -1,6 +1,6 @@
-//! A client's connection, over every address of a name.
+//! A client's connection, over every address of a name; the recipe `echo-client` writes it out.
 //!
-//! One address after the other, each with the full time-out, would make a person wait for every
+//! One address after the other, each with the full timeout, would make a person wait for every
 //! dead one. The attempts overlap instead (RFC 8305, "happy eyeballs"): the families alternate, the
 //! next address is tried after 250 ms or as soon as all before it have failed, the first
 //! connection wins and the others are closed.
@@ -13,92 +13,82 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use socket2::{Domain, Socket, Type};
 
-use crate::error::{Attempt, Error};
+use crate::error::{Attempt, Error, to_errno};
 use crate::poll::poll_until;
 use crate::time::Timeout;
 
-/// The head start of an address over the next one (RFC 8305 §5, "Connection Attempt Delay").
-const HEAD_START: Duration = Duration::from_millis(250);
+/// How long an attempt has before the next begins (RFC 8305 §5, "Connection Attempt Delay").
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the first of the addresses that answers, and returns the socket (non-blocking)
 /// with the address.
 ///
 /// # Errors
-/// The failures of all addresses, with the errno of the last; [`Error::Timeout`] when the time
-/// is over before an address answered.
+/// [`all_failed`] and [`timed_out`]; those of poll(2).
 pub fn connect(addresses: &[SocketAddr], timeout: Timeout) -> Result<(Socket, SocketAddr), Error> {
     let deadline = timeout.deadline();
-    let mut untried = interleave(addresses).into_iter().peekable();
+    let mut untried = alternate_families(addresses).into_iter().peekable();
     let mut pending: Vec<(Socket, SocketAddr)> = Vec::new();
     let mut failed: Vec<(SocketAddr, Errno)> = Vec::new();
-    let mut next_start = Instant::now();
+    let mut next_attempt = Instant::now();
     loop {
-        // Start the next attempt when its time has come, or when nothing else is under way.
-        while pending.is_empty() || next_start <= Instant::now() {
-            let Some(address) = untried.next() else { break };
-            next_start = Instant::now() + HEAD_START;
-            match begin(address) {
+        // An attempt begins after the delay, or when all before it have failed.
+        while let Some(address) =
+            untried.next_if(|_| pending.is_empty() || next_attempt <= Instant::now())
+        {
+            match begin_to_connect(address) {
                 Ok(socket) => pending.push((socket, address)),
-                Err(errno) => failed.push((address, errno)),
+                Err(why) => failed.push((address, why)),
             }
+            next_attempt = Instant::now() + ATTEMPT_DELAY;
         }
         if pending.is_empty() {
             return Err(all_failed(&failed));
         }
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            let tried: Vec<String> =
-                pending.iter().map(|(_, address)| address.to_string()).collect();
-            let attempt = format!("connect to {}", tried.join(" and "));
-            return Err(Error::Timeout { attempt, after: timeout.duration().unwrap_or_default() });
-        }
-        let until = match untried.peek() {
-            Some(_) => Some(deadline.map_or(next_start, |deadline| deadline.min(next_start))),
-            None => deadline,
-        };
+        let until = untried.peek().map(|_| next_attempt).into_iter().chain(deadline).min();
         let mut fds: Vec<PollFd> = pending
             .iter()
             .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLOUT))
             .collect();
         poll_until(&mut fds, until).attempt("poll")?;
-        let done: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
-        let mut done = done.into_iter();
-        let (decided, waiting): (Vec<_>, Vec<_>) =
-            pending.into_iter().partition(|_| done.next().unwrap_or(false));
-        pending = waiting;
-        for (socket, address) in decided {
-            match outcome(&socket) {
-                Ok(()) => return Ok((socket, address)),
-                Err(errno) => failed.push((address, errno)),
+        if let Some(decided) = fds.iter().position(|fd| fd.any().unwrap_or(true)) {
+            let (socket, address) = pending.remove(decided);
+            match connected(&socket) {
+                Ok(()) => return Ok((socket, address)), // the drop of the others closes them
+                Err(why) => failed.push((address, why)),
             }
+        } else if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(timed_out(pending.iter().map(|(_, address)| address), timeout));
         }
     }
 }
 
-/// Begins to connect: EINPROGRESS is the answer of a non-blocking socket that works on it.
-fn begin(address: SocketAddr) -> Result<Socket, Errno> {
-    let raw = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).map_err(raw)?;
-    socket.set_nonblocking(true).map_err(raw)?;
-    match socket.connect(&address.into()).map_err(raw) {
+/// Sends a SYN, and does not wait for the answer.
+fn begin_to_connect(address: SocketAddr) -> Result<Socket, Errno> {
+    let (family, kind) = (Domain::for_address(address), Type::STREAM.nonblocking());
+    let socket = Socket::new(family, kind, None).map_err(to_errno)?;
+    match socket.connect(&address.into()).map_err(to_errno) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(socket),
-        Err(errno) => Err(errno),
+        Err(why) => Err(why),
     }
 }
 
-/// How the attempt ended, once poll says that it did: writable means decided, not connected.
-fn outcome(socket: &Socket) -> Result<(), Errno> {
-    let raw = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
-    if let Some(error) = socket.take_error().map_err(raw)? {
-        return Err(raw(error));
+/// How the attempt ended. Writable means that it has, not that it succeeded.
+fn connected(socket: &Socket) -> Result<(), Errno> {
+    // SO_ERROR is the errno that `connect` would have returned, had it waited.
+    if let Some(error) = socket.take_error().map_err(to_errno)? {
+        return Err(to_errno(error));
     }
-    // The kernel may pick the very port that we connect to as our own; TCP's simultaneous open
-    // then connects the socket to itself. There is no server.
-    let (local, peer) = (socket.local_addr().map_err(raw)?, socket.peer_addr().map_err(raw)?);
+    // The kernel may pick the very port that we connect to as our own; TCP's simultaneous open then
+    // connects the socket to itself. There is no server.
+    let (local, peer) = (socket.local_addr(), socket.peer_addr());
+    let (local, peer) = (local.map_err(to_errno)?, peer.map_err(to_errno)?);
     if local.as_socket() == peer.as_socket() { Err(Errno::ECONNREFUSED) } else { Ok(()) }
 }
 
 /// The families in turn, beginning with the resolver's first choice (RFC 8305 §4).
-fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+#[must_use]
+pub fn alternate_families(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
         addresses.iter().partition(|address| address.is_ipv6() == first_is_ipv6);
@@ -111,8 +101,9 @@ fn interleave(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     mixed
 }
 
-/// One error for all the addresses, so that none is forgotten.
-fn all_failed(failed: &[(SocketAddr, Errno)]) -> Error {
+/// One error for all the addresses, so that none is forgotten; its errno is that of the last.
+#[must_use]
+pub fn all_failed(failed: &[(SocketAddr, Errno)]) -> Error {
     let Some(((address, errno), before)) = failed.split_last() else {
         return Error::Usage("no address to connect to".to_owned());
     };
@@ -122,6 +113,14 @@ fn all_failed(failed: &[(SocketAddr, Errno)]) -> Error {
     }
     attempt += &format!("connect to {address}");
     Error::Os { attempt, source: *errno }
+}
+
+/// The timeout is over, and none of these addresses has answered.
+#[must_use]
+pub fn timed_out<'a>(pending: impl Iterator<Item = &'a SocketAddr>, timeout: Timeout) -> Error {
+    let tried: Vec<String> = pending.map(SocketAddr::to_string).collect();
+    let attempt = format!("connect to {}", tried.join(" and "));
+    Error::Timeout { attempt, after: timeout.duration().unwrap_or_default() }
 }
 
 #[cfg(test)]
@@ -137,7 +136,7 @@ mod tests {
     fn the_families_alternate() {
         let of = |texts: [&str; 4]| texts.map(|text| text.parse::<SocketAddr>().unwrap());
         assert_eq!(
-            interleave(&of(["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"])),
+            alternate_families(&of(["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"])),
             of(["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"])
         );
     }
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_address_costs_the_head_start_and_no_more() {
+    fn a_silent_address_costs_the_delay_and_no_more() {
         // Backlog 0 takes one connection; the next SYN is dropped.
         let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         silent.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
@@ -172,7 +171,7 @@ mod tests {
         let begun = Instant::now();
         let (_, peer) = connect(&[silent_address, local], Timeout::seconds(20)).unwrap();
         assert_eq!(peer, local);
-        assert!(begun.elapsed() >= HEAD_START);
+        assert!(begun.elapsed() >= ATTEMPT_DELAY);
         let timeout: Timeout = "50ms".parse().unwrap();
         let error = connect(&[silent_address], timeout).unwrap_err();
         assert_eq!(error.exit_code(), 75);
@@ -184,6 +183,6 @@ mod tests {
         socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         let own = socket.local_addr().unwrap();
         socket.connect(&own).unwrap();
-        assert_eq!(outcome(&socket), Err(Errno::ECONNREFUSED));
+        assert_eq!(connected(&socket), Err(Errno::ECONNREFUSED));
     }
 }

@@ -179,6 +179,12 @@ fn io_errno(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |raw| errno(Errno::from_raw(raw)))
 }
 
+/// The errno of an error of std or socket2.
+#[must_use]
+pub fn to_errno(error: io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
 /// Gives a system call's error the attempt that it belongs to.
 pub trait Attempt<T> {
     /// Turns the error into an [`Error::Os`] that says what was attempted:
@@ -197,10 +203,7 @@ impl<T> Attempt<T> for nix::Result<T> {
 
 impl<T> Attempt<T> for io::Result<T> {
     fn attempt(self, what: impl fmt::Display) -> Result<T, Error> {
-        self.map_err(|error| Error::Os {
-            attempt: what.to_string(),
-            source: Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32)),
-        })
+        self.map_err(to_errno).attempt(what)
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::io::{BufRead, Read, stdin};
 
-use nix::errno::Errno;
-
-use crate::error::Error;
+use crate::error::{Error, to_errno};
 
 /// The longest line that is read; nothing that is looked up is longer.
 const LONGEST: u64 = 4096;
@@ -26,9 +24,7 @@ pub fn each_word(
 
 fn each_line(each: &mut impl FnMut(&str) -> Result<(), Error>) -> Result<(), Error> {
     let mut input = stdin().lock();
-    let failed = |why: std::io::Error| {
-        Error::Input(Errno::from_raw(why.raw_os_error().unwrap_or(Errno::EIO as i32)))
-    };
+    let failed = |why: std::io::Error| Error::Input(to_errno(why));
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// send this many bytes of a pattern
     #[argh(option, arg_name = "bytes", from_str_fn(whole))]
     pub(crate) size: Option<u16>,
-    /// which pattern (1)
+    /// seed of the pattern (1)
     #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]
     pub(crate) seed: u64,
     /// send everything this many times (1)
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// with --count: datagrams under way at once (1)
     #[argh(option, arg_name = "n", default = "1", from_str_fn(at_least_one))]
     pub(crate) window: u16,
-    /// pause between two times (0)
+    /// pause between repetitions (0)
     #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
     pub(crate) interval: Span,
     /// JSON Lines on standard output

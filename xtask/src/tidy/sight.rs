@@ -23,7 +23,6 @@ const NOT_YET: &[&str] = &[
     "byte-order",
     "chat-client",
     "chat-server",
-    "echo-client",
     "echo-load",
     "epoll-web",
     "forking-client",
@@ -63,7 +62,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("send", "send_with_flags Send::new"),
     ("sendto", "send send_to send_with_flags"),
     ("sendmsg", "send_vectored send_vectored_with_flags sendmmsg SendMsg::new"),
-    ("poll", "ppoll PollAdd::new"),
+    ("poll", "ppoll poll_until PollAdd::new"),
     ("fcntl", "set_nonblocking set_cloexec try_clone"),
     ("epoll_create", "Epoll::new epoll_create1"),
     ("epoll_create1", "Epoll::new"),
@@ -81,7 +80,8 @@ const SPELLINGS: &[(&str, &str)] = &[
 ];
 
 /// The functions of netcore that make exactly the call whose name they bear.
-const NETCORE: &[&str] = &["Listener::accept", "Buffer::recv", "recvmsg", "getrandom", "_exit"];
+const NETCORE: &[&str] =
+    &["Listener::accept", "Buffer::recv", "poll_until", "recvmsg", "getrandom", "_exit"];
 
 /// A reader follows a recipe from start to end without leaving `main.rs`: its calls are there, no
 /// other file of it tells a part of the story, and the story fits a sitting.
