@@ -1,4 +1,4 @@
-//! Hosts as people type them.
+//! Hosts as they are typed.
 //!
 //! Literals are read here: the C library's `getaddrinfo` would dial 8.0.0.1 for `010.0.0.1`.
 
@@ -176,10 +176,10 @@ pub fn inet_aton(text: &str) -> Option<Ipv4Addr> {
     Some(value.into())
 }
 
-/// The address that recvmsg(2) tells, `None` of a family without ports.
+/// The address that recvmsg(2) returned, `None` for a family without ports.
 #[must_use]
-pub fn socket_address(told: &SockaddrStorage) -> Option<SocketAddr> {
-    match (told.as_sockaddr_in(), told.as_sockaddr_in6()) {
+pub fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
         (Some(v4), _) => Some(SocketAddrV4::from(*v4).into()),
         (_, Some(v6)) => Some(SocketAddrV6::from(*v6).into()),
         _ => None,

@@ -1,8 +1,7 @@
-//! The one line of every `main`: read the command line, run the recipe, end as people expect.
+//! What every `main` calls: it reads the command line, runs the recipe, and sets the exit code.
 //!
-//! `argh` declares the options and parses them. Alone it breaks habits that people have: it knows
-//! no `--port=80`, `-p80` or `-vv`, takes a host that is named `help` for a question, and ends with
-//! 1 on a usage error. So the arguments are put into the one form that it reads.
+//! `argh` declares the options and parses them. Alone it does not know `--port=80`, `-p80` or `-vv`,
+//! takes a host that is named `help` for a request, and ends with 1 on a usage error. So the arguments are put into the one form that it reads.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -37,7 +36,7 @@ macro_rules! recipe {
 /// Reads the command line, runs the recipe, and ends with the exit code of its error.
 ///
 /// An error is one line on standard error, `NAME: what was attempted: why`, with a hint below it
-/// where one is known. A reader of standard output that has gone (`| head`) is no error.
+/// where one is known. A closed pipe on standard output (`| head`) is no error.
 pub fn run<A: FromArgs + ArgsInfo>(
     recipe: &Recipe,
     body: impl FnOnce(&A, &mut Output) -> Result<(), Error>,
@@ -49,7 +48,7 @@ pub fn run<A: FromArgs + ArgsInfo>(
         Err(usage) => Err(Error::Usage(usage)),
     };
     match result {
-        // A reader that has gone (`| head`) has what it wanted.
+        // The reader of a closed pipe (`| head`) has what it wanted.
         Err(error) if error.exit_code() != 0 => {
             out.report(&error);
             if let Error::Usage(_) = error {
@@ -96,7 +95,7 @@ enum Line {
     Help,
     Version,
     Explain,
-    /// Each option and each value a word of its own, then `--`, then the positional arguments.
+    /// Each option and each value a separate word, then `--`, then the positional arguments.
     Words(Vec<String>),
 }
 

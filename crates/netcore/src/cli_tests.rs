@@ -1,4 +1,4 @@
-//! The habits that the frame keeps.
+//! What a command line may look like.
 
 use super::*;
 use crate::number::whole;

@@ -1,6 +1,6 @@
 //! A deadline for questions that have none.
 //!
-//! `getaddrinfo` can't be told how long it may take. Asked in a thread it need not be waited for, but
+//! `getaddrinfo` has no timeout. Called in a thread it need not be waited for, but
 //! a thread can be neither stopped nor joined while it asks: that is for a program that then ends. A
 //! program that goes on asks in a child process, which can be killed, for the price of a fork.
 
@@ -29,10 +29,10 @@ pub enum OnTimeout {
     KillChild,
 }
 
-/// The answer to a question about `name`; without a time-out it is asked here.
+/// The answer to a question about `name`; without a timeout it is asked here.
 ///
 /// # Errors
-/// [`Error::Timeout`] when the time was over before the answer came; the errors of fork(2) and
+/// [`Error::Timeout`] when the time was over before the answer; the errors of fork(2) and
 /// pipe2(2) or of clone(2), and EPIPE when a child died.
 pub(crate) fn until_deadline(
     timeout: Timeout,
@@ -76,7 +76,7 @@ fn in_child(
     if !matches!(answer, Ok(Some(_)) | Err(Errno::EPIPE)) {
         let _ = kill(child, Signal::SIGKILL);
     }
-    // ECHILD: whoever started us ignores SIGCHLD, and the kernel reaps.
+    // ECHILD: the program was started with SIGCHLD ignored, and the kernel reaps.
     while waitpid(child, None) == Err(Errno::EINTR) {}
     answer.attempt("read the resolver's answer")
 }

@@ -103,7 +103,7 @@ impl Error {
     #[must_use]
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            // The reader has gone (`| head`): it has what it wanted.
+            // The reader has closed the pipe (`| head`): it has what it wanted.
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Error::No(_) => 1,
             Error::Usage(_) => 2,

@@ -32,7 +32,7 @@ const EAI: [(i32, &str, &str); 12] = [
 ];
 
 impl Reason {
-    /// For a name that can't be one, and is not asked for.
+    /// For a name that cannot be one, and is not asked for.
     pub const NO_SUCH_HOST: Reason = Reason { code: libc::EAI_NONAME, source: Errno::ENOENT };
 
     /// 68 for a name that does not exist, 75 where asking again may help, else 71.

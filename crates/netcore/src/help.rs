@@ -4,7 +4,7 @@ use argh::{CommandInfoWithArgs, FlagInfoKind, Optionality};
 
 use crate::error::EXIT_CODES;
 
-/// The width of a terminal that nobody made wider.
+/// The usual width of a terminal.
 const WIDTH: usize = 80;
 
 /// Where the descriptions of options begin.
@@ -90,7 +90,7 @@ pub(crate) fn text(recipe: &Recipe, info: &CommandInfoWithArgs) -> String {
 /// Adds a term, and its description from a column on, in lines no longer than [`WIDTH`].
 fn wrap(text: &mut String, term: &str, column: usize, description: &str) {
     let mut line = format!("{term:column$}");
-    // A term that reaches into the column has a line of its own.
+    // A term that reaches into the column gets its own line.
     if term.len() + 2 > column && column > 0 {
         text.push_str(term);
         text.push('\n');

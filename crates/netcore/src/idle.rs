@@ -1,4 +1,4 @@
-//! The idle time-out of a server that has all its clients in one thread.
+//! The idle timeout of a server that has all its clients in one thread.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub struct Idle {
 }
 
 impl Idle {
-    /// Between two looks a tenth of the time-out passes: no client is closed too early, and none
+    /// Between two looks a tenth of the timeout passes: no client is closed too early, and none
     /// later than by that.
     const LOOKS: u32 = 10;
 

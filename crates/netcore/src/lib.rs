@@ -1,32 +1,32 @@
 //! What several recipes would otherwise repeat.
 //!
-//! A recipe tells the story, this crate carries the armour. Each module reads on its own:
+//! A recipe makes the calls that it is about; this crate holds the rest. Each module reads on its own:
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`cli`] | the one line of every `main`: arguments, `--help`, `--explain`, the end of a program |
+//! | [`cli`] | what every `main` calls: arguments, `--help`, `--explain`, the exit code |
 //! | [`error`] | the error type, exit codes, hints |
-//! | [`output`] | standard output that reports a closed pipe and a full disk |
+//! | [`output`] | standard output whose errors are reported |
 //! | [`text`] | bytes from outside made safe to show; JSON lines |
-//! | [`time`] | durations and time-outs as people type them |
-//! | [`number`] | whole numbers as people type them |
-//! | [`addr`], [`port`] | hosts and ports as people type them |
+//! | [`time`] | durations and timeouts as they are typed |
+//! | [`number`] | whole numbers as they are typed |
+//! | [`addr`], [`port`] | hosts and ports as they are typed |
 //! | [`pattern`] | bytes to send, and where they differ from what comes back |
 //! | [`input`] | the words of the command line, or the lines of standard input |
 //! | [`service`] | names of ports |
 //! | [`resolve`] | names to addresses and back, within a deadline, with the resolver's own errors |
 //! | [`connect`] | a client's connection, over every address of a name |
-//! | [`signal`] | stop, reap and report on signals; waiting for a descriptor or for a signal |
-//! | [`listener`] | a listening socket, and what to do about each error of `accept` |
+//! | [`signal`] | signals as something to wait for, beside a descriptor |
+//! | [`listener`] | a listening socket, and what each error of `accept` means for it |
 //! | [`poll`] | poll(2) until a deadline |
 //! | [`stop`], [`idle`] | when a server of one thread stops, and which of its clients are idle |
 //! | [`timer`] | a deadline as a descriptor |
 //! | [`limits`] | how many clients at once, and of one address |
-//! | [`echo`] | the service itself, for servers with a process or a thread for each client |
-//! | [`chat`] | frames, names and what a chat server tells, apart from any socket |
+//! | [`echo`] | the buffer of an echo server |
+//! | [`chat`] | frames, names and messages of a chat server, without any socket |
 //! | [`ntp`] | the time of a server: packets, instants, whom to believe |
-//! | [`local_time`] | instants as the clock on the wall shows them |
-//! | [`timestamp`] | a datagram with the instant at which it came |
+//! | [`local_time`] | instants in local time |
+//! | [`timestamp`] | a datagram with the instant of its arrival |
 //! | [`log`] | the readiness line and the connection log |
 //!
 //! `unsafe` stands in `sys` only.

@@ -1,4 +1,4 @@
-//! Who may come in: so many clients at once, and so many of them from one address.
+//! How many clients may be connected at once, and how many of them from one address.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ pub struct Limits {
     inside: usize,
     most_at_once: usize,
     admitted: u64,
-    /// How many of them come from where; empty without a limit for one address.
+    /// How many of them are from which address; empty without a limit for one address.
     sources: BTreeMap<IpAddr, usize>,
     refused: u64,
 }
@@ -30,14 +30,14 @@ impl Limits {
         Limits { log, most, most_per_source, inside, most_at_once, admitted, sources, refused }
     }
 
-    /// Whether nobody else may come in. A server that then leaves its listener alone lets the next
-    /// clients wait in the kernel's queue.
+    /// Whether the limit is reached. If the server then does not accept, new clients wait in the
+    /// kernel's queue.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.inside >= self.most
     }
 
-    /// Lets a client in, or logs why not. One that is refused is told by the close that follows.
+    /// Admits a client, or logs why not; the caller then closes the connection.
     pub fn admit(&mut self, peer: SocketAddr) -> bool {
         let of_source = self.sources.get(&peer.ip()).copied().unwrap_or_default();
         let why = if self.is_full() {
@@ -58,13 +58,13 @@ impl Limits {
         false
     }
 
-    /// A client that was let in has left.
+    /// An admitted client has left.
     pub fn leave(&mut self, peer: SocketAddr) {
         self.inside = self.inside.saturating_sub(1);
         if let Some(count) = self.sources.get_mut(&peer.ip()) {
             *count -= 1;
             if *count == 0 {
-                // An address that comes once must not cost memory for ever.
+                // An address that connects once must not take memory from then on.
                 self.sources.remove(&peer.ip());
             }
         }
@@ -96,9 +96,9 @@ impl Limits {
     }
 }
 
-/// Lets this process have a descriptor for each of so many clients, as far as the hard limit goes
-/// (RLIMIT_NOFILE, setrlimit(2)): the soft limit is 1024 on most machines, whatever was asked for.
-/// It is no error if that is not enough: the listener sheds what goes beyond.
+/// Raises the soft limit of descriptors (RLIMIT_NOFILE, setrlimit(2)) so that there is one for each
+/// client, up to the hard limit: the soft limit is 1024 on most machines. It is no error if that is
+/// not enough: the listener closes the connections beyond it.
 pub fn raise_rlimit_nofile(clients: usize) {
     /// The standard streams, the listener, its reserve, the signals, and what a recipe has.
     const OWN: u64 = 16;

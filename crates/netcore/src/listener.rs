@@ -14,8 +14,8 @@ use crate::addr::unmap_ipv4;
 use crate::error::{Attempt, Error, errno};
 use crate::log::Log;
 
-/// How long the server rests when it can neither accept nor refuse, in milliseconds.
-const REST: u8 = 50;
+/// How long the server pauses when it can neither accept nor refuse, in milliseconds.
+const PAUSE: u8 = 50;
 
 /// Shed connections are logged at most this often.
 const LOG_EVERY: Duration = Duration::from_secs(1);
@@ -58,13 +58,13 @@ pub fn local_address(socket: &Socket) -> Result<SocketAddr, Error> {
     local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")
 }
 
-/// A listening socket that outlives every error of accept(2) that is not its own.
+/// A listening socket. Errors of accept(2) that concern one connection, or pass, do not end it.
 pub struct Listener {
     socket: Socket,
     /// A descriptor to spend. With none left, accept fails, and a pending connection keeps the
     /// listener ready: the server would spin. Closing this one makes room to accept the
-    /// connection and close it, which tells the client, and takes it off the queue. `None` while
-    /// somebody else has it.
+    /// connection and close it, which informs the client and removes the connection from the queue. `None`
+    /// while another thread has taken the descriptor.
     reserve: Option<File>,
     /// Connections that were shed so far, and when the log last said so.
     shed: u64,
@@ -74,7 +74,7 @@ pub struct Listener {
 impl Listener {
     /// Takes over a listening socket and makes it non-blocking: between a poll that says ready and
     /// the accept, the connection may be gone (UNP §16.6), and a blocking accept would then wait
-    /// for the next one, deaf to signals.
+    /// for the next one, without looking at signals.
     ///
     /// # Errors
     /// The error of fcntl(2), or of open(2) for the reserve.
@@ -104,7 +104,7 @@ impl Listener {
     /// The connection is blocking, whatever the listener is: Linux does not hand O_NONBLOCK on.
     ///
     /// # Errors
-    /// Only an error of the listener itself (EBADF, EINVAL, …), which no waiting mends.
+    /// Only an error of the listener itself (EBADF, EINVAL, …), which does not pass.
     pub fn accept(&mut self, log: &Log) -> Result<Option<(Socket, SocketAddr)>, Error> {
         // Another thread may have opened a file between its close and its open, or libc in a thread
         // (malloc reads how many processors there are). It is taken back before a client gets it.
@@ -118,10 +118,10 @@ impl Listener {
             Err(error) => error,
         };
         match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-            // Nobody is there (any more).
+            // No connection is there, or it has gone.
             Errno::EAGAIN | Errno::EINTR => Ok(None),
             // The connection failed before we took it; accept(2) lists these under "Error
-            // handling" and asks to treat them like EAGAIN. EPERM is a firewall's word.
+            // handling" and asks to treat them like EAGAIN. EPERM: a firewall's rule.
             Errno::ECONNABORTED | Errno::ENETDOWN | Errno::EPROTO | Errno::ENOPROTOOPT => Ok(None),
             Errno::EHOSTDOWN | Errno::ENONET | Errno::EHOSTUNREACH | Errno::EOPNOTSUPP => Ok(None),
             Errno::ENETUNREACH | Errno::ETIMEDOUT | Errno::EPERM => Ok(None),
@@ -147,10 +147,10 @@ impl Listener {
     fn shed(&mut self, why: Errno, log: &Log) {
         // Dropping the reserve closes it.
         let spent = self.reserve.take().is_some();
-        // Where accept blocks, it fails before it waits: there may be nobody to refuse.
+        // Where accept blocks, it fails before it waits: there may be no connection to refuse.
         let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        let somebody = poll(&mut fds, PollTimeout::from(REST)).is_ok_and(|ready| ready > 0);
-        let refused = somebody
+        let pending = poll(&mut fds, PollTimeout::from(PAUSE)).is_ok_and(|ready| ready > 0);
+        let refused = pending
             && self.socket.accept().is_ok_and(|(stream, _)| {
                 drop(stream);
                 true
@@ -162,9 +162,9 @@ impl Listener {
             log.note(format_args!("accept: {why}: connections closed unserved so far: {shed}"));
             self.logged = Some(Instant::now());
         }
-        if somebody && (!refused || !spent) {
+        if pending && (!refused || !spent) {
             // Not even that helped: without a pause the next poll would return at once.
-            let _ = poll(&mut [], PollTimeout::from(REST));
+            let _ = poll(&mut [], PollTimeout::from(PAUSE));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Instants as the clock on the wall shows them, by the time zone of the environment (tzset(3)).
+//! Instants in local time, by the time zone of the environment (tzset(3)).
 
 use crate::ntp::time::Utc;
 use crate::sys::local_time;

@@ -1,4 +1,4 @@
-//! What a server says: the readiness line, and a line for each connection.
+//! What a server prints: the readiness line, and a line for each connection.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -32,7 +32,7 @@ pub struct Record<'a> {
 }
 
 impl Log {
-    /// A log whose lines begin with the program's name. `quiet` (`-q`) says nothing at all,
+    /// A log whose lines begin with the program's name. `quiet` (`-q`) logs nothing,
     /// `verbose` (`-v`) also what each peer sends, `json` makes it JSON Lines.
     #[must_use]
     pub fn new(name: &'static str, quiet: bool, verbose: bool, json: bool) -> Log {
@@ -46,7 +46,7 @@ impl Log {
         Record { log: self, peer, received: 0, sent: 0, since: Instant::now() }
     }
 
-    /// Something that the one who runs the server should know.
+    /// A line for the administrator of the server.
     pub fn note(&self, what: impl Display) {
         self.event(|| Json::new("note").text("text", &what.to_string()), || what.to_string());
     }
@@ -66,7 +66,7 @@ impl Log {
 }
 
 impl Record<'_> {
-    /// Bytes came from the peer; with `-v` they are shown.
+    /// Bytes arrived from the peer; with `-v` they are shown.
     pub fn received(&mut self, bytes: &[u8]) {
         self.received += bytes.len() as u64;
         if self.log.verbose {
@@ -104,8 +104,8 @@ impl Record<'_> {
     }
 }
 
-/// Says on standard output that the server can be connected to: `listening on 127.0.0.1:40123`.
-/// It is printed after listen(2) and before the first accept(2): whoever reads the line may
+/// Prints on standard output that the server can be connected to: `listening on 127.0.0.1:40123`.
+/// It is printed after listen(2) and before the first accept(2): a program that reads the line may
 /// connect, and learns the port that the kernel picked for `--port 0`.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Whole numbers as people type them, and refusals that say which are taken.
+//! Whole numbers as they are typed, and errors that say which are accepted.
 
 /// Reads a whole number of an unsigned type: digits only, no sign.
 ///

@@ -1,4 +1,5 @@
-//! Standard output that reports: `println!` panics when the reader has gone or the disk is full.
+//! Standard output whose errors are reported: `println!` panics when the pipe is closed or the disk is
+//! full.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -18,7 +19,7 @@ impl Output {
         Output { name, worst: 0 }
     }
 
-    /// Says an error on standard error and lets the program go on with the rest of what it was
+    /// Writes an error on standard error. The program continues with the rest of what it was
     /// asked; it then ends with the worst (highest) exit code of all.
     pub fn report(&mut self, error: &Error) {
         self.worst = self.worst.max(error.exit_code());
@@ -26,15 +27,15 @@ impl Output {
         self.note(format_args!("{error}{hint}"));
     }
 
-    /// Says something on standard error that is no error. With that closed too there is nobody left
-    /// to tell but the exit code.
+    /// Writes a line on standard error that is not an error. If standard error is closed, only the
+    /// exit code is left.
     pub fn note(&self, what: impl Display) {
         let line = format!("{}: {what}\n", self.name);
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
 
     /// Lets the program end with this exit code, unless there is a worse one, and says nothing: a
-    /// monitoring plug-in tells its state with it, and in the line that it printed.
+    /// monitoring plug-in reports its state by it, and by the line that it printed.
     pub fn state(&mut self, code: u8) {
         self.worst = self.worst.max(code);
     }
@@ -47,7 +48,7 @@ impl Output {
     /// Writes one line.
     ///
     /// # Errors
-    /// [`Error::Output`]: EPIPE when the reader has gone, ENOSPC on a full disk.
+    /// [`Error::Output`]: EPIPE when the reader has closed the pipe, ENOSPC on a full disk.
     pub fn line(&mut self, line: impl Display) -> Result<(), Error> {
         self.bytes(format!("{line}\n").as_bytes())
     }

@@ -1,4 +1,4 @@
-//! Ports as people type them.
+//! Ports as they are typed.
 //!
 //! They are read here and never handed on as strings: `getaddrinfo` turns the service `70000` into
 //! port 4464.
@@ -17,7 +17,7 @@ impl FromStr for Port {
 
     fn from_str(text: &str) -> Result<Port, String> {
         match text.parse()? {
-            ListenPort(0) => Err("port 0 can't be connected to: write 1 to 65535".to_owned()),
+            ListenPort(0) => Err("port 0 cannot be connected to: write 1 to 65535".to_owned()),
             ListenPort(port) => Ok(Port(port)),
         }
     }

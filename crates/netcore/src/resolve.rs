@@ -60,7 +60,8 @@ pub struct Found {
 }
 
 /// Every address of a host, in the resolver's order and without duplicates; a literal never
-/// reaches the resolver. A program that is told that the answer is late is to end ([`OnTimeout::AbandonThread`]).
+/// reaches the resolver. After a timeout the program has to
+/// end soon ([`OnTimeout::AbandonThread`]).
 ///
 /// # Errors
 /// [`Error::Resolve`] with the EAI code; [`Error::Timeout`]; [`Error::Usage`] for a literal of the

@@ -35,9 +35,9 @@ impl AsFd for Signals {
 /// Why [`Signals::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// A signal came. It goes first, so that no load keeps a server from stopping.
+    /// A signal arrived. It is reported first, so that no load keeps a server from stopping.
     Signal(Signal),
-    /// The descriptor can be read, written, accepted from, or has an error to tell.
+    /// The descriptor can be read, written, accepted from, or has an error to report.
     Ready,
     /// The deadline passed.
     Deadline,
@@ -46,7 +46,7 @@ pub enum Woken {
 impl Signals {
     /// Blocks the signals in this thread and opens a descriptor that delivers them.
     ///
-    /// Their actions are set to the default first: whoever started us may have ignored SIGCHLD,
+    /// Their actions are set to the default first: the program may have been started with SIGCHLD ignored,
     /// and then the kernel would reap our children behind our back and waitpid(2) would fail with
     /// ECHILD. A blocked signal waits in the descriptor, for process 1 of a pid namespace too,
     /// which would not even see a SIGTERM that it neither blocks nor handles.
@@ -139,7 +139,7 @@ impl Signals {
 /// parent could not let its children finish if they had died of the same keystroke. The parent
 /// sees it all the same if it was caught before: a blocked signal is queued even when it is
 /// ignored. A crash is a crash again: std's handler, which tells a stack overflow from other
-/// faults, would survive the first SIGSEGV that somebody sends.
+/// faults, would survive the first SIGSEGV that another process sends.
 ///
 /// # Errors
 /// The error of sigaction(2).

@@ -12,7 +12,7 @@ pub struct Stop {
     /// To wait for.
     pub signals: Signals,
     /// `None` once no more connections are wanted. To drop it is to close it: the kernel then
-    /// refuses new clients. An open listener that nobody accepts from would let them hang.
+    /// refuses new clients. From an open listener that is not accepted from they would get no answer.
     pub listener: Option<Listener>,
     grace: Duration,
     /// When the grace period ends, once the server was asked to stop, and for what reason.

@@ -166,7 +166,7 @@ pub(crate) fn getnameinfo(ip: IpAddr) -> Result<CString, (i32, Errno)> {
     Ok(name.to_owned())
 }
 
-/// Fills the buffer with bytes that nobody can guess (`getrandom(2)`).
+/// Fills the buffer with random bytes (`getrandom(2)`).
 ///
 /// # Errors
 /// ENOSYS before Linux 3.17.
@@ -184,7 +184,7 @@ pub fn getrandom(buffer: &mut [u8]) -> nix::Result<()> {
     Ok(())
 }
 
-/// An instant as the clock on the wall shows it, by the time zone of the environment, in any form
+/// An instant in local time, by the time zone of the environment, in any form
 /// that strftime(3) knows (`localtime_r(3)`, `strftime(3)`); `None` for a year that does not fit an
 /// int, and for what fills more than 64 KiB.
 #[must_use]

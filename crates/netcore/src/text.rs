@@ -9,7 +9,7 @@ const SHOWN: usize = 512;
 ///
 /// Control characters (C0, DEL, C1), separators of lines, and the invisible characters that
 /// reorder or hide text become `\n` or `\u{202e}`; bytes that are not UTF-8 become `\xNN`. A
-/// backslash is doubled, so that what is shown can be told apart from what was sent.
+/// backslash is doubled, so that what is shown is not mistaken for what was sent.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     escape_some(bytes, usize::MAX).0
@@ -58,7 +58,7 @@ fn escape_some(bytes: &[u8], most: usize) -> (String, usize) {
     (text, used)
 }
 
-/// Characters that act on a terminal, break a line, or can't be seen but change what is seen:
+/// Characters that act on a terminal, break a line, or cannot be seen but change what is seen:
 /// the controls, and Unicode's format characters (general category Cf) and separators.
 fn is_unsafe(c: char) -> bool {
     c.is_control()

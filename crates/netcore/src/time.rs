@@ -1,4 +1,4 @@
-//! Durations and time-outs as people type them.
+//! Durations and timeouts as they are typed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -75,7 +75,7 @@ pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 }
 
 /// A duration in the unit of a timeval, rounded up, for SO_RCVTIMEO and SO_SNDTIMEO: cut off, a wait
-/// would end before its time, and what is shorter than a microsecond would be 0, and that is for ever.
+/// would end before its time, and less than a microsecond would be 0, which means no limit.
 #[must_use]
 pub fn in_micros(duration: Duration) -> Duration {
     let more = (1000 - duration.subsec_nanos() % 1000) % 1000;
@@ -102,9 +102,9 @@ impl FromStr for Span {
     }
 }
 
-/// How long to wait: a duration longer than zero, or `none` for ever.
+/// How long to wait: a duration longer than zero, or `none` for no limit.
 ///
-/// Zero is refused: to setsockopt(2) it means for ever, to poll(2) not at all.
+/// Zero is refused: to setsockopt(2) it means no limit, to poll(2) no wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeout(Option<Duration>);
 
@@ -121,7 +121,7 @@ impl Timeout {
         Timeout(Some(Duration::from_millis(milliseconds)))
     }
 
-    /// The duration, `None` for ever.
+    /// The duration, `None` for no limit.
     #[must_use]
     pub fn duration(self) -> Option<Duration> {
         self.0
@@ -143,11 +143,11 @@ impl FromStr for Timeout {
         }
         match parse(text)? {
             Duration::ZERO => {
-                Err("0 would be no time at all: write none to wait for ever".to_owned())
+                Err("0 means no time at all: write none to wait without a limit".to_owned())
             }
-            // setsockopt(2) counts microseconds: less than one would be 0, and so for ever.
+            // setsockopt(2) counts microseconds: less than one would be 0, which means no limit.
             less if less < Duration::from_micros(1) => {
-                Err("shorter than 1us, which to a socket is no time-out at all".to_owned())
+                Err("shorter than 1us, which a socket takes for no timeout".to_owned())
             }
             duration => Ok(Timeout(Some(duration))),
         }

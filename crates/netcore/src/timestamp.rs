@@ -1,4 +1,4 @@
-//! A datagram with the instant at which it came, by the kernel's reading of the clock: a program
+//! A datagram with the instant of its arrival, by the kernel's reading of the clock: a program
 //! that is woken late would read a later one (`SO_TIMESTAMPNS`, socket(7)).
 
 use std::io::IoSliceMut;
@@ -10,21 +10,21 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg a
 use crate::addr::socket_address;
 use crate::ntp::time::Utc;
 
-/// What recvmsg(2) tells of a datagram besides its bytes.
+/// What recvmsg(2) says of a datagram besides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// How many bytes of the buffer it has filled.
     pub length: usize,
     /// Who sent it.
     pub from: Option<SocketAddr>,
-    /// When it came; `None` where the kernel was not asked to note that, or can't.
+    /// When it arrived; `None` where the kernel was not asked to note that, or cannot.
     pub stamp: Option<Utc>,
 }
 
 /// Takes the next datagram, and does not wait for one (recvmsg(2), MSG_DONTWAIT).
 ///
 /// # Errors
-/// EAGAIN when there is none; what an earlier send came to, such as ECONNREFUSED.
+/// EAGAIN when there is none; the error of an earlier send, such as ECONNREFUSED.
 pub fn recvmsg(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> nix::Result<Datagram> {
     let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
     let mut parts = [IoSliceMut::new(buffer)];

@@ -1,4 +1,4 @@
-//! `recv` into memory that nobody has touched: what std, socket2 and nix do not wrap safely.
+//! `recv` into memory that was never touched: what std, socket2 and nix do not wrap safely.
 #![expect(unsafe_code, reason = "whether memory was written to is not known to the compiler")]
 
 use std::mem::MaybeUninit;
@@ -10,8 +10,8 @@ use socket2::Socket;
 
 use super::BUFFER;
 
-/// Room for what one `recv` takes. Nothing was written to it, not even zeros: a page that nobody has
-/// touched is none, which `fork` does not copy, and of which a process or thread has as many as it fills.
+/// Room for what one `recv` takes. Nothing was written to it, not even zeros: a page that was never
+/// touched does not exist: `fork` does not copy it, and a process or thread has as many as it fills.
 pub struct Buffer(Box<[MaybeUninit<u8>]>);
 
 impl Buffer {
@@ -31,7 +31,7 @@ impl Buffer {
         // SAFETY: `room` is writable for its length; the kernel does not mind what was in it.
         let count = unsafe { libc::recv(stream.as_raw_fd(), room.cast(), length, 0) };
         let count = usize::try_from(Errno::result(count)?).unwrap_or_default();
-        // SAFETY: the kernel has written these bytes, and whoever has them holds our `&mut`.
+        // SAFETY: the kernel has written these bytes, and the slice borrows the buffer.
         Ok(unsafe { slice::from_raw_parts(room, count) })
     }
 }
