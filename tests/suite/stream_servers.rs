@@ -4,6 +4,7 @@
 mod accept;
 mod crowd;
 mod ends;
+mod faults;
 mod log;
 mod peers;
 
@@ -26,7 +27,8 @@ type About = fn(&Kind) -> bool;
 type Checks = &'static [(&'static str, About, Check)];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks = [peers::CHECKS, log::CHECKS, ends::CHECKS, crowd::CHECKS, accept::CHECKS].concat();
+    let checks = [peers::CHECKS, log::CHECKS, ends::CHECKS, crowd::CHECKS, accept::CHECKS];
+    let checks = [checks.concat(), faults::CHECKS.to_vec()].concat();
     let mut trials = vec![trial("server::none_of_them_leaves_the_suite".to_owned(), || {
         let found: Vec<String> = kinds().iter().map(Kind::full_name).collect();
         assert_eq!(found, COVERED);
@@ -146,9 +148,13 @@ impl Kind {
         self.serves_several() && !self.has_workers()
     }
 
+    fn forks(&self) -> bool {
+        self.calls.iter().any(|call| call == "fork")
+    }
+
     /// Each client costs this one process a descriptor.
     fn serves_from_one_process(&self) -> bool {
-        self.limit == Some("--max-clients") && !self.calls.iter().any(|call| call == "fork")
+        self.limit == Some("--max-clients") && !self.forks()
     }
 
     fn variant(&self) -> &str {

@@ -85,6 +85,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
     socket.listen(args.backlog.into()).attempt(format_args!("listen on {local}"))?;
     let listener = Listener::new(socket)?; // what to do about each error of accept
+
     log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);

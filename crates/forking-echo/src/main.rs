@@ -68,7 +68,7 @@ use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGCHLD, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
 use netcore::signal::{Signal, Signals, Woken, sigaction_for_children};
 use netcore::sys::_exit;
-use netcore::time::Timeout;
+use netcore::time::{Timeout, in_micros};
 use netcore::{cli, recipe};
 
 use args::{Args, WhenFull};
@@ -91,11 +91,14 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
     // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
     socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
-    socket.set_write_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_SNDTIMEO")?;
+    // A send that took some bytes before its time ended returns their number, and the next one waits
+    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
+    let part = args.idle_timeout.duration().map(|time| in_micros(time / 8));
+    socket.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")?;
     let mut listener = Listener::new(socket)?;
     let mut children = Children::new(log, args.max_clients, args.max_per_source);
     // The parent never writes to these pages, so fork copies none; a child touches what it fills.
-    let mut buffer = Buffer::untouched();
+    let mut buffer = Buffer::untouched().attempt("allocate the buffer")?;
     let parent = getpid();
     let pid = if args.show_pid { format!(", pid {parent}") } else { String::new() };
     log::ready(listener.local()?, args.json, &pid, out)?;
@@ -121,7 +124,8 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
                     Ok(ForkResult::Child) => {
                         // Otherwise the address stays taken while this child lives.
                         drop(listener);
-                        if signals.unblock_with_pdeathsig(parent).is_err() {
+                        if let Err(why) = signals.unblock_with_pdeathsig(parent) {
+                            record.close(Err(format!("prctl: {}", errno(why))));
                             _exit(1);
                         }
                         let prefix =
@@ -165,6 +169,7 @@ fn echo(
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
         record.received(received);
+        let mut last = Instant::now(); // when the kernel last took bytes
         for mut rest in [take(&mut prefix).as_bytes(), received] {
             // The kernel takes what it has room for, which may be less than there is.
             while !rest.is_empty() {
@@ -173,10 +178,13 @@ fn echo(
                     Ok(sent) => {
                         record.sent(sent);
                         rest = &rest[sent..];
+                        last = Instant::now();
                     }
-                    Err(Errno::EINTR) => {}
                     // SO_SNDTIMEO
-                    Err(Errno::EAGAIN) => return Err(format!("send timed out after {idle}")),
+                    Err(Errno::EAGAIN) if idle.is_over(last) => {
+                        return Err(format!("send timed out after {idle}"));
+                    }
+                    Err(Errno::EAGAIN | Errno::EINTR) => {}
                     Err(why) => return Err(format!("send: {}", errno(why))),
                 }
             }

@@ -59,12 +59,15 @@ impl Children {
         let Some(peer) = status.pid().and_then(|pid| self.alive.remove(&pid)) else { return };
         self.reaped += 1;
         self.limits.leave(peer);
-        if let WaitStatus::Signaled(pid, signal, _) = status
-            && !self.ending
-        {
-            self.crashed += 1;
-            self.log.note(format_args!("{peer} lost: its child {pid} was killed by {signal}"));
-        }
+        let end = match status {
+            WaitStatus::Signaled(pid, signal, _) if !self.ending => {
+                format!("{pid} was killed by {signal}")
+            }
+            WaitStatus::Exited(pid, code @ 1..) => format!("{pid} exited with {code}"),
+            _ => return,
+        };
+        self.crashed += 1;
+        self.log.note(format_args!("{peer} lost: its child {end}"));
     }
 
     /// Those that were not reaped yet.

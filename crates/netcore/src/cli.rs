@@ -7,11 +7,13 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
+use nix::sys::signal::Signal;
 
 use crate::error::Error;
 use crate::help;
 pub use crate::help::Recipe;
 use crate::output::Output;
+use crate::sys::{Action, set_action};
 use crate::text::escape;
 
 /// A [`Recipe`](crate::cli::Recipe) of the calling crate, with the exit codes that it can end with:
@@ -42,6 +44,8 @@ pub fn run<A: FromArgs + ArgsInfo>(
     body: impl FnOnce(&A, &mut Output) -> Result<(), Error>,
 ) -> ExitCode {
     let mut out = Output::new(recipe.name);
+    // A file at its limit (RLIMIT_FSIZE): EFBIG in place of SIGXFSZ, which would end the program.
+    let _ = set_action(Signal::SIGXFSZ, Action::Ignore);
     let result = match read::<A>(recipe, std::env::args_os().skip(1)) {
         Ok(Asked::Run(args)) => body(&args, &mut out),
         Ok(Asked::Print(text)) => out.line(text.trim_end()),

@@ -47,6 +47,7 @@ pub mod limits;
 pub mod listener;
 pub mod local_time;
 pub mod log;
+mod log_file;
 pub mod ntp;
 pub mod number;
 pub mod output;

@@ -1,7 +1,6 @@
 //! A listening socket, and what to do about each error of `accept`.
 
-use std::fs::File;
-use std::io;
+use std::fmt::Display;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -17,7 +16,10 @@ use crate::log::Log;
 /// How long the server pauses when it can neither accept nor refuse, in milliseconds.
 const PAUSE: u8 = 50;
 
-/// Shed connections are logged at most this often.
+/// So many errors of single connections in a row are an error of the listener, which may pass.
+const IN_A_ROW: u32 = 16;
+
+/// An error of accept is logged at most this often.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// `socket`, `setsockopt(SO_REUSEADDR)`, `bind`, `listen`: the four calls that the recipe
@@ -65,9 +67,12 @@ pub struct Listener {
     /// listener ready: the server would spin. Closing this one makes room to accept the
     /// connection and close it, which informs the client and removes the connection from the queue. `None`
     /// while another thread has taken the descriptor.
-    reserve: Option<File>,
-    /// Connections that were shed so far, and when the log last said so.
+    reserve: Option<Socket>,
+    /// Connections that were closed unserved so far.
     shed: u64,
+    /// Errors of single connections, one after the other.
+    failed: u32,
+    /// When the log last named an error.
     logged: Option<Instant>,
 }
 
@@ -77,7 +82,7 @@ impl Listener {
     /// for the next one, without looking at signals.
     ///
     /// # Errors
-    /// The error of fcntl(2), or of open(2) for the reserve.
+    /// The error of fcntl(2), for O_NONBLOCK or for the reserve.
     pub fn new(socket: Socket) -> Result<Listener, Error> {
         socket.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
         Listener::blocking(socket)
@@ -86,10 +91,11 @@ impl Listener {
     /// Takes over a listening socket for a process that does nothing but wait in accept.
     ///
     /// # Errors
-    /// That of open(2) for the reserve.
+    /// That of fcntl(2) for the reserve.
     pub fn blocking(socket: Socket) -> Result<Listener, Error> {
-        let reserve = open_reserve().attempt("open /dev/null")?;
-        Ok(Listener { socket, reserve: Some(reserve), shed: 0, logged: None })
+        // Any descriptor will do, and this one needs no file.
+        let reserve = socket.try_clone().attempt("fcntl F_DUPFD_CLOEXEC")?;
+        Ok(Listener { socket, reserve: Some(reserve), shed: 0, failed: 0, logged: None })
     }
 
     /// Where it listens (getsockname(2)): `--port 0` has become a real port.
@@ -109,29 +115,38 @@ impl Listener {
         // Another thread may have opened a file between its close and its open, or libc in a thread
         // (malloc reads how many processors there are). It is taken back before a client gets it.
         if self.reserve.is_none() {
-            self.reserve = open_reserve().ok();
+            self.reserve = self.socket.try_clone().ok();
         }
         let error = match self.socket.accept() {
             Ok((stream, peer)) => {
+                self.failed = 0;
                 return Ok(peer.as_socket().map(|peer| (stream, unmap_ipv4(peer))));
             }
             Err(error) => error,
         };
         match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
             // No connection is there, or it has gone.
-            Errno::EAGAIN | Errno::EINTR => Ok(None),
+            Errno::EAGAIN => self.failed = 0,
+            Errno::EINTR => {}
             // The connection failed before we took it; accept(2) lists these under "Error
             // handling" and asks to treat them like EAGAIN. EPERM: a firewall's rule.
-            Errno::ECONNABORTED | Errno::ENETDOWN | Errno::EPROTO | Errno::ENOPROTOOPT => Ok(None),
-            Errno::EHOSTDOWN | Errno::ENONET | Errno::EHOSTUNREACH | Errno::EOPNOTSUPP => Ok(None),
-            Errno::ENETUNREACH | Errno::ETIMEDOUT | Errno::EPERM => Ok(None),
+            why @ (Errno::ECONNABORTED | Errno::ENETDOWN | Errno::EPROTO | Errno::ENOPROTOOPT)
+            | why @ (Errno::EHOSTDOWN | Errno::ENONET | Errno::EHOSTUNREACH | Errno::EOPNOTSUPP)
+            | why @ (Errno::ENETUNREACH | Errno::ETIMEDOUT | Errno::EPERM) => {
+                self.failed += 1;
+                // Not one connection but every one: the listener stays ready, and would spin.
+                if self.failed >= IN_A_ROW {
+                    self.log_each_second(log, format_args!("{}, again and again", errno(why)));
+                    let _ = poll(&mut [], PollTimeout::from(PAUSE));
+                }
+            }
             // Too many descriptors, here or in the whole system, or no memory for one more.
             why @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
                 self.shed(why, log);
-                Ok(None)
             }
-            fatal => Err(fatal).attempt("accept"),
+            fatal => return Err(fatal).attempt("accept"),
         }
+        Ok(None)
     }
 
     /// Ends the listening, even where something else still has the socket open, a request in a
@@ -155,22 +170,25 @@ impl Listener {
                 drop(stream);
                 true
             });
-        self.reserve = open_reserve().ok();
+        self.reserve = self.socket.try_clone().ok();
         self.shed += u64::from(refused);
-        if self.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
-            let (why, shed) = (errno(why), self.shed);
-            log.note(format_args!("accept: {why}: connections closed unserved so far: {shed}"));
-            self.logged = Some(Instant::now());
-        }
+        let (why, shed) = (errno(why), self.shed);
+        self.log_each_second(
+            log,
+            format_args!("{why}: connections closed unserved so far: {shed}"),
+        );
         if pending && (!refused || !spent) {
             // Not even that helped: without a pause the next poll would return at once.
             let _ = poll(&mut [], PollTimeout::from(PAUSE));
         }
     }
-}
 
-fn open_reserve() -> io::Result<File> {
-    File::open("/dev/null")
+    fn log_each_second(&mut self, log: &Log, what: impl Display) {
+        if self.logged.is_none_or(|last| last.elapsed() >= LOG_EVERY) {
+            log.note(format_args!("accept: {what}"));
+            self.logged = Some(Instant::now());
+        }
+    }
 }
 
 impl AsFd for Listener {

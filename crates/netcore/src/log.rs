@@ -1,23 +1,26 @@
 //! What a server prints: the readiness line, and a line for each connection.
 
 use std::fmt::Display;
-use std::io::Write;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use crate::error::Error;
+use crate::log_file::LogFile;
 use crate::output::Output;
 use crate::text::{Json, shown};
 use crate::time::millis;
 
 /// The connection log. Each event is one line and one write(2), so that the lines of several
 /// processes do not mix, and nothing is buffered that a fork would double. It goes to standard
-/// error; with `--json` to standard output, as JSON Lines. A log that can't be written is no
-/// reason to stop serving.
+/// error; with `--json` to standard output, as JSON Lines. A log that cannot be written stops no
+/// server: a line for which there is no room is lost, and the next one that is written says how many
+/// were.
 #[derive(Clone, Copy)]
 pub struct Log {
     name: &'static str,
-    quiet: bool,
+    /// `None` with `-q`.
+    file: Option<&'static LogFile>,
     verbose: bool,
     json: bool,
 }
@@ -36,7 +39,14 @@ impl Log {
     /// `verbose` (`-v`) also what each peer sends, `json` makes it JSON Lines.
     #[must_use]
     pub fn new(name: &'static str, quiet: bool, verbose: bool, json: bool) -> Log {
-        Log { name, quiet, verbose, json }
+        // Once for each program, so it is never closed.
+        let open = |stream| LogFile::of(stream).map(|file| &*Box::leak(Box::new(file)));
+        let file = match (quiet, json) {
+            (true, _) => None,
+            (false, true) => open(std::io::stdout().as_fd()),
+            (false, false) => open(std::io::stderr().as_fd()),
+        };
+        Log { name, file, verbose, json }
     }
 
     /// A connection was accepted: its line, and the record of what goes over it.
@@ -53,15 +63,15 @@ impl Log {
 
     /// One event, built in one of the two forms, unless `-q` wants none.
     pub fn event(&self, json: impl FnOnce() -> Json, line: impl FnOnce() -> String) {
-        if self.quiet {
-            return;
-        }
-        let _ = if self.json {
-            Output::new(self.name).line(json())
+        let Some(file) = self.file else { return };
+        let shown = |line: String| format!("{}: {line}\n", self.name);
+        if self.json {
+            let lost = |lines| format!("{}\n", Json::new("lost").number("lines", lines));
+            file.line(&format!("{}\n", json()), lost);
         } else {
-            let line = format!("{}: {}\n", self.name, line());
-            std::io::stderr().write_all(line.as_bytes()).map_err(Error::Output)
-        };
+            let lost = |lines| shown(format!("{lines} lines of this log lost: it had no room"));
+            file.line(&shown(line()), lost);
+        }
     }
 }
 

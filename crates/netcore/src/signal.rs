@@ -68,13 +68,13 @@ impl Signals {
 
     /// For a forked child. It inherits the mask of its parent, and would not obey even a SIGTERM:
     /// the signals are unblocked. A killed parent cannot end its children: the kernel sends them
-    /// SIGTERM when it dies (PR_SET_PDEATHSIG). If it died before that call there is no signal any
-    /// more, but another parent.
+    /// SIGKILL when it dies (PR_SET_PDEATHSIG), the one signal that a stopped process obeys too. If it
+    /// died before that call there is no signal any more, but another parent.
     ///
     /// # Errors
     /// ESRCH for a child whose parent has died; those of prctl(2) and sigprocmask(2).
     pub fn unblock_with_pdeathsig(&self, parent: Pid) -> nix::Result<()> {
-        set_pdeathsig(Signal::SIGTERM)?;
+        set_pdeathsig(Signal::SIGKILL)?;
         if getppid() != parent {
             return Err(Errno::ESRCH);
         }

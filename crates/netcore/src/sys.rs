@@ -5,11 +5,14 @@
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZero;
 use std::ptr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
@@ -49,6 +52,21 @@ pub(crate) enum Action {
     Default,
     /// SIG_IGN
     Ignore,
+}
+
+/// A counter that this process and all that are forked from it share (`mmap(2)`, MAP_SHARED); where
+/// there is no memory for it, each process has its own.
+pub(crate) fn shared_counter() -> &'static AtomicU64 {
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: the kernel chooses the address, so no mapping of this process is replaced.
+    let page =
+        unsafe { mmap_anonymous(None, NonZero::<usize>::MIN, protection, MapFlags::MAP_SHARED) };
+    match page {
+        // SAFETY: the page is zeros, aligned, never unmapped, and only read and written through
+        // the atomic.
+        Ok(page) => unsafe { page.cast::<AtomicU64>().as_ref() },
+        Err(_) => Box::leak(Box::new(AtomicU64::new(0))),
+    }
 }
 
 /// Forks a child that writes one answer into a pipe and ends (`fork(2)`); returns its process id

@@ -127,6 +127,12 @@ impl Timeout {
         self.0
     }
 
+    /// Whether it has passed since then.
+    #[must_use]
+    pub fn is_over(self, since: Instant) -> bool {
+        self.0.is_some_and(|duration| since.elapsed() >= duration)
+    }
+
     /// The instant at which a wait that begins now is over, `None` for never.
     #[must_use]
     pub fn deadline(self) -> Option<Instant> {

@@ -99,6 +99,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
 
     // echo-server writes these calls out.
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
+
     log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
@@ -191,7 +192,12 @@ fn echo(client: &mut Client, buffer: &mut [u8], now: Instant) -> Step {
         client.record.sent(sent);
         client.last = now;
     }
-    client.unsent = bytes[sent..].to_vec(); // of no bytes: no memory
+    let mut unsent = Vec::new();
+    if unsent.try_reserve_exact(bytes.len() - sent).is_err() {
+        return Step::Ended(Err("no memory for what is left to send".to_owned()));
+    }
+    unsent.extend_from_slice(&bytes[sent..]);
+    client.unsent = unsent;
     if client.unsent.is_empty() { Step::Again } else { Step::Blocked }
 }
 

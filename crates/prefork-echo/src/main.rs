@@ -67,7 +67,7 @@ use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGCHLD, SIGINT, SIGKILL, SIGTERM, SIGUSR1};
 use netcore::signal::{Signal, Signals, Woken, sigaction_for_children};
 use netcore::sys::_exit;
-use netcore::time::Timeout;
+use netcore::time::{Timeout, in_micros};
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -137,7 +137,10 @@ fn open_listener(local: SocketAddr, args: &Args) -> Result<Socket, Error> {
     })?;
     // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
     socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
-    socket.set_write_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_SNDTIMEO")?;
+    // A send that took some bytes before its time ended returns their number, and the next one waits
+    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
+    let part = args.idle_timeout.duration().map(|time| in_micros(time / 8));
+    socket.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")?;
     Ok(socket)
 }
 
@@ -148,7 +151,7 @@ fn work(mut listeners: Vec<Socket>, place: u16, log: Log, args: &Args) -> ! {
     let listener = listeners.swap_remove(own);
     drop(listeners);
     let Ok(mut listener) = Listener::blocking(listener) else { _exit(1) };
-    let mut buffer = Buffer::untouched();
+    let Ok(mut buffer) = Buffer::untouched() else { _exit(1) };
     let prefix = if args.show_pid { format!("{}: ", getpid()) } else { String::new() };
     loop {
         let (stream, peer) = match listener.accept(&log) {
@@ -183,6 +186,7 @@ fn echo(
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
         record.received(received);
+        let mut last = Instant::now(); // when the kernel last took bytes
         for mut rest in [take(&mut prefix).as_bytes(), received] {
             // The kernel takes what it has room for, which may be less than there is.
             while !rest.is_empty() {
@@ -191,10 +195,13 @@ fn echo(
                     Ok(sent) => {
                         record.sent(sent);
                         rest = &rest[sent..];
+                        last = Instant::now();
                     }
-                    Err(Errno::EINTR) => {}
                     // SO_SNDTIMEO
-                    Err(Errno::EAGAIN) => return Err(format!("send timed out after {idle}")),
+                    Err(Errno::EAGAIN) if idle.is_over(last) => {
+                        return Err(format!("send timed out after {idle}"));
+                    }
+                    Err(Errno::EAGAIN | Errno::EINTR) => {}
                     Err(why) => return Err(format!("send: {}", errno(why))),
                 }
             }

@@ -68,7 +68,7 @@ use netcore::output::Output;
 use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
 use netcore::signal::{Signals, Woken};
-use netcore::time::Timeout;
+use netcore::time::{Timeout, in_micros};
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -91,7 +91,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
     // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
     socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
-    socket.set_write_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_SNDTIMEO")?;
+    // A send that took some bytes before its time ended returns their number, and the next one waits
+    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
+    let part = args.idle_timeout.duration().map(|time| in_micros(time / 8));
+    socket.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")?;
     let mut listener = Listener::new(socket)?;
     let ends = Ends::new()?;
     let pid = if args.show_tid { format!(", pid {}", getpid()) } else { String::new() };
@@ -143,8 +146,10 @@ fn serve_client(
 ) {
     let mut record = log.open(peer);
     let prefix = if args.show_tid { format!("{}: ", gettid()) } else { String::new() };
-    let mut buffer = Buffer::untouched();
-    let end = echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record);
+    let end = match Buffer::untouched() {
+        Ok(mut buffer) => echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record),
+        Err(why) => Err(format!("no buffer: {}", errno(why))),
+    };
     // A shutdown of ours looks like the peer's end of the stream.
     let cut = ends.cut.load(Ordering::Relaxed);
     record.close(if cut { Err("grace period expired".to_owned()) } else { end });
@@ -171,6 +176,7 @@ fn echo(
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
         record.received(received);
+        let mut last = Instant::now(); // when the kernel last took bytes
         for mut rest in [take(&mut prefix).as_bytes(), received] {
             // The kernel takes what it has room for, which may be less than there is.
             while !rest.is_empty() {
@@ -179,10 +185,13 @@ fn echo(
                     Ok(sent) => {
                         record.sent(sent);
                         rest = &rest[sent..];
+                        last = Instant::now();
                     }
-                    Err(Errno::EINTR) => {}
                     // SO_SNDTIMEO
-                    Err(Errno::EAGAIN) => return Err(format!("send timed out after {idle}")),
+                    Err(Errno::EAGAIN) if idle.is_over(last) => {
+                        return Err(format!("send timed out after {idle}"));
+                    }
+                    Err(Errno::EAGAIN | Errno::EINTR) => {}
                     Err(why) => return Err(format!("send: {}", errno(why))),
                 }
             }

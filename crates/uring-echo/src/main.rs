@@ -52,7 +52,7 @@ use std::time::Instant;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 use nix::errno::Errno;
-use nix::poll::PollFlags;
+use nix::poll::{PollFlags, poll};
 use nix::sys::socket::MsgFlags;
 
 use netcore::error::{Attempt, Error, errno};
@@ -78,6 +78,9 @@ const LISTENER: u64 = u64::MAX - 1;
 const REQUESTS: u32 = 1024;
 const RESULTS: u32 = 4096;
 
+/// Milliseconds until the kernel is asked again after EAGAIN.
+const PAUSE: u8 = 10;
+
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
 }
@@ -92,6 +95,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut ring = new_ring().attempt("io_uring_setup")?;
     // echo-server writes these calls out.
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
+
     log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
@@ -204,6 +208,11 @@ fn enter(ring: &mut IoUring, deadline: Option<Instant>) -> Result<(), Error> {
     match entered.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default())) {
         // EBUSY: there are results to be read first.
         Ok(_) | Err(Errno::ETIME | Errno::EINTR | Errno::EBUSY) => Ok(()),
+        // No memory for the requests: those that are under way free some when they complete.
+        Err(Errno::EAGAIN | Errno::ENOMEM) => {
+            let _ = poll(&mut [], PAUSE);
+            Ok(())
+        }
         Err(why) => Err(why).attempt("io_uring_enter"),
     }
 }

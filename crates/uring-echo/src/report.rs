@@ -69,8 +69,17 @@ impl<'a> Clients<'a> {
     pub(crate) fn grow(&mut self, key: usize) {
         let Some(client) = self.all.get_mut(key) else { return };
         if client.sent == SMALL && client.buffer.len() == SMALL {
-            client.buffer = self.spare.pop().unwrap_or_else(|| vec![0; LARGE].into());
-            (client.received, client.sent) = (0, 0);
+            let large = self.spare.pop().or_else(|| {
+                let mut large = Vec::new();
+                large.try_reserve_exact(LARGE).ok()?;
+                large.resize(LARGE, 0);
+                Some(large.into_boxed_slice())
+            });
+            // Without memory for a large one it keeps the small one.
+            if let Some(large) = large {
+                client.buffer = large;
+                (client.received, client.sent) = (0, 0);
+            }
         }
     }
 

@@ -1,0 +1,122 @@
+//! A log that never waits for its reader.
+//!
+//! The reader of a log may stop: `less`, Ctrl-S, a pipe that is not read. A write(2) that blocks would
+//! then stop the server, and the signals with it, which the server reads from a descriptor. So a pipe
+//! or terminal is opened once more, non-blocking: O_NONBLOCK belongs to the open file description
+//! (open(2)), and that of standard error is shared with other programs. A line for which there is no
+//! room is lost whole, and counted.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
+use nix::unistd::write;
+
+use crate::sys::shared_counter;
+
+/// How a line is written without a wait.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A pipe or terminal of its own, O_NONBLOCK; or a file, which never makes a writer wait.
+    Write,
+    /// A socket: MSG_DONTWAIT.
+    Send,
+    /// A pipe or terminal that could not be opened again: poll(2) says whether there is room. Another
+    /// process may fill it in the meantime.
+    PollAndWrite,
+}
+
+pub(crate) struct LogFile {
+    file: File,
+    kind: Kind,
+    /// Lines that were lost and not reported yet, by all processes that were forked from this one.
+    lost: &'static AtomicU64,
+    /// What a terminal or socket had no room for: a line is not left cut in two.
+    rest: Mutex<Vec<u8>>,
+}
+
+impl LogFile {
+    /// A second access to a standard stream; `None` where it is closed.
+    pub(crate) fn of(stream: BorrowedFd<'_>) -> Option<LogFile> {
+        let file = File::from(stream.try_clone_to_owned().ok()?);
+        let file_type = file.metadata().ok()?.file_type();
+        let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let again = || OpenOptions::new().write(true).custom_flags(flags.bits()).open(&path).ok();
+        let (file, kind) = if file_type.is_socket() {
+            (file, Kind::Send)
+        } else if file_type.is_fifo() || file_type.is_char_device() {
+            match again() {
+                Some(own) => (own, Kind::Write),
+                None => (file, Kind::PollAndWrite),
+            }
+        } else {
+            (file, Kind::Write)
+        };
+        Some(LogFile { file, kind, lost: shared_counter(), rest: Mutex::new(Vec::new()) })
+    }
+
+    /// Writes a line, or counts it as lost. `report` makes the line that says how many were lost.
+    pub(crate) fn line(&self, line: &str, report: impl FnOnce(u64) -> String) {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = self.lost.load(Ordering::Relaxed);
+        let written = self.write_rest(&mut rest)
+            && (lost == 0 || {
+                let reported = self.write_whole(&report(lost), &mut rest);
+                if reported {
+                    self.lost.fetch_sub(lost, Ordering::Relaxed);
+                }
+                reported
+            })
+            && self.write_whole(line, &mut rest);
+        if !written {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether what was left of the last line is written.
+    fn write_rest(&self, rest: &mut Vec<u8>) -> bool {
+        if !rest.is_empty() {
+            let count = self.write_now(rest).unwrap_or(0);
+            rest.drain(..count);
+        }
+        rest.is_empty()
+    }
+
+    /// Whether a line is written; if a part of it is, the rest is kept.
+    fn write_whole(&self, line: &str, rest: &mut Vec<u8>) -> bool {
+        let Ok(count @ 1..) = self.write_now(line.as_bytes()) else { return false };
+        rest.extend(line.bytes().skip(count));
+        true
+    }
+
+    /// As much as there is room for. A pipe takes a line of up to 4,096 bytes whole, or not at all
+    /// (PIPE_BUF, pipe(7)).
+    fn write_now(&self, bytes: &[u8]) -> nix::Result<usize> {
+        loop {
+            let written = match self.kind {
+                Kind::Write => write(&self.file, bytes),
+                Kind::Send => {
+                    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                    send(self.file.as_raw_fd(), bytes, flags)
+                }
+                Kind::PollAndWrite => {
+                    let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+                    match poll(&mut fds, PollTimeout::ZERO) {
+                        Ok(0) => Err(Errno::EAGAIN),
+                        _ => write(&self.file, bytes),
+                    }
+                }
+            };
+            if written != Err(Errno::EINTR) {
+                return written;
+            }
+        }
+    }
+}

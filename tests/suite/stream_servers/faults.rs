@@ -1,0 +1,162 @@
+//! What must not stop a server: a log that nothing reads, a full file, a peer that does not read, a
+//! filter, a parent that is killed.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
+
+use netcheck::{Need, Process, Run, Server, Signal, Skip, bin, evidence, need, peer};
+use scenarios::served;
+
+use super::{Checks, Kind, SECOND, checks, cpu_share, family};
+
+pub(super) const CHECKS: Checks = checks![
+    any:
+        a_stopped_reader_of_the_log_stops_nothing,
+        a_stopped_reader_of_the_log_does_not_keep_it_from_ending,
+        a_log_file_at_its_limit_stops_nothing,
+        a_client_that_never_reads_is_closed_in_time,
+        a_server_that_says_that_it_listens_has_what_it_needs;
+    calls_accept: an_accept_that_always_fails_does_not_spin;
+    forks: a_stopped_child_ends_with_its_parent;
+];
+
+/// `O_NONBLOCK` of open(2).
+const O_NONBLOCK: i32 = 0o4000;
+
+/// A server whose log goes to a FIFO; the FIFO is read only by the test.
+fn with_fifo(kind: &Kind, args: &[&str]) -> (Process, SocketAddr, File, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    assert!(Run::program("mkfifo").arg(&path).finish().status.success());
+    // Read and write: it opens at once, and never ends.
+    let mut options = OpenOptions::new();
+    let fifo = options.read(true).write(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
+    let line = r#"log=$1; shift; exec "$0" "$@" --backlog 128 2> "$log""#;
+    let run = Run::program("sh").args(["-c", line]).arg(bin(&kind.name)).arg(&path);
+    let server = run.args(["--port", "0"]).args(kind.variant).args(args);
+    let mut process = server.start();
+    let readiness = process.next_line(10 * SECOND).expect("it listens");
+    let address = readiness.strip_prefix("listening on ").expect("an address");
+    let address = address.split(',').next().unwrap().parse().unwrap();
+    (process, address, fifo, folder)
+}
+
+/// More lines than the 64 KiB of a pipe hold, from clients that are all served.
+fn fill(address: SocketAddr, connections: usize) {
+    for _ in 0..connections {
+        assert_eq!(peer::exchange(address, b"hello").unwrap(), b"hello");
+    }
+}
+
+fn a_stopped_reader_of_the_log_stops_nothing(kind: &Kind) -> Result<(), Skip> {
+    const CONNECTIONS: usize = 700;
+    let (_server, address, mut fifo, _folder) = with_fifo(kind, &[]);
+    fill(address, CONNECTIONS);
+    // It is read again. Each event is a whole line, or among those that are said to be lost.
+    let (mut log, mut connections) = (Vec::new(), CONNECTIONS);
+    let complete = || {
+        // The end is "nothing more now".
+        let _ = fifo.read_to_end(&mut log);
+        let text = String::from_utf8_lossy(&log);
+        let begins = format!("{}: ", kind.name);
+        assert!(text.lines().all(|line| line.starts_with(&begins)), "{text}");
+        let lost = text.lines().filter_map(|line| {
+            line.strip_prefix(&begins)?.strip_suffix(" lines of this log lost: it had no room")
+        });
+        let lost: Vec<usize> = lost.map(|lines| lines.parse().unwrap()).collect();
+        let events = text.lines().count() - lost.len();
+        // A loss is said with the next line.
+        fill(address, 1);
+        connections += 1;
+        (!lost.is_empty() && events + lost.iter().sum::<usize>() == 2 * (connections - 1))
+            .then_some(())
+    };
+    assert!(evidence::wait_until(10 * SECOND, complete).is_some(), "{}", log.len());
+    Ok(())
+}
+
+fn a_stopped_reader_of_the_log_does_not_keep_it_from_ending(kind: &Kind) -> Result<(), Skip> {
+    let (server, address, _fifo, _folder) = with_fifo(kind, &["--grace", "100ms"]);
+    fill(address, 700);
+    let _client = served(address).unwrap();
+    server.signal(Signal::SIGTERM);
+    let status = server.wait(10 * SECOND).expect("it ends");
+    assert_eq!(status.code(), Some(0));
+    Ok(())
+}
+
+fn a_log_file_at_its_limit_stops_nothing(kind: &Kind) -> Result<(), Skip> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    // A block is 512 or 1,024 bytes: nine connections are more.
+    let line = r#"log=$1; shift; ulimit -f 1; exec "$0" "$@" 2> "$log""#;
+    let run = Run::program("sh").args(["-c", line]).arg(bin(&kind.name)).arg(&path);
+    let server = Server::start_run(run.args(["--port", "0"]).args(kind.variant));
+    fill(server.address(), 30);
+    assert!(server.still_running());
+    let size = path.metadata().unwrap().len();
+    assert!((1..=1024).contains(&size), "{size} bytes");
+    Ok(())
+}
+
+fn a_client_that_never_reads_is_closed_in_time(kind: &Kind) -> Result<(), Skip> {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let server = kind.start(&["--idle-timeout", "2s"]);
+    let begun = Instant::now();
+    let _deaf = peer::never_reads(server.address());
+    let why = |log: &str| log.contains("timed out after 2s");
+    assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
+    // Its buffers are full a moment after it began.
+    let took = begun.elapsed();
+    assert!(took >= TIMEOUT && took < TIMEOUT + TIMEOUT * 3 / 4, "{took:?}");
+    Ok(())
+}
+
+fn a_server_that_says_that_it_listens_has_what_it_needs(kind: &Kind) -> Result<(), Skip> {
+    for descriptors in 4..12 {
+        let mut process = kind.run("0").limit_nofile(descriptors).start();
+        if process.next_line(10 * SECOND).is_some() {
+            process.signal(Signal::SIGTERM);
+            let status = process.wait(10 * SECOND).expect("it ends");
+            assert_eq!(status.code(), Some(0), "{descriptors}: {}", process.stderr());
+        } else {
+            let status = process.wait(10 * SECOND).expect("it ends");
+            assert_eq!(status.code(), Some(71), "{descriptors}: {}", process.stderr());
+        }
+    }
+    Ok(())
+}
+
+fn an_accept_that_always_fails_does_not_spin(kind: &Kind) -> Result<(), Skip> {
+    need(Need::Strace)?;
+    // What a seccomp filter or a firewall may answer to each.
+    let (run, trace) = kind.run("0").traced(&["trace=accept4", "inject=accept4:error=EPERM"]);
+    let server = Server::start_run(run);
+    let _pending = peer::connect(server.address());
+    let before = trace.calls().len();
+    let share = cpu_share(&server, 2 * SECOND);
+    assert!(share < 0.2, "{:.0} % of a core", share * 100.0);
+    let calls = trace.calls().len() - before;
+    let workers = if kind.has_workers() { 8 } else { 1 };
+    assert!(calls < workers * 100, "{calls} calls in 2 s");
+    let complaints = server.stderr().matches("EPERM").count();
+    assert!((1..=4 * workers).contains(&complaints), "{}", server.stderr());
+    Ok(())
+}
+
+fn a_stopped_child_ends_with_its_parent(kind: &Kind) -> Result<(), Skip> {
+    let server = kind.start(&[]);
+    let _client = served(server.address()).unwrap();
+    let family = family(&server);
+    for child in family.iter().filter(|pid| **pid != server.pid()) {
+        assert!(Run::program("kill").args(["-STOP", &child.to_string()]).finish().status.success());
+    }
+    server.signal(Signal::SIGKILL);
+    let gone = |pid: &i32| evidence::state(*pid).is_none_or(|state| state == 'Z');
+    let none = || family.iter().all(gone).then_some(());
+    evidence::wait_until(5 * SECOND, none).expect("a stopped child ends with its parent");
+    Ok(())
+}
