@@ -4,7 +4,7 @@
 //! It runs on libtest-mimic: binaries and scenarios are found by looking, and what this machine
 //! can't test is reported as ignored, with the reason, and counted. With `REQUIRE_ALL=1` that is a
 //! failure instead.
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a panic is how a test says that something is wrong"

@@ -69,6 +69,10 @@ const STEPS: &[Step] = &[
         Ok(()) => checked(xtask("bench-clock")?.args(["--rounds", "1"])),
         Err(_) => Ok(Verdict::Skipped("needs chronyd")),
     }),
+    ("typos", || match Command::new("typos").arg("--version").output() {
+        Ok(_) => checked(Command::new("typos").current_dir(netcheck::workspace())),
+        Err(_) => Ok(Verdict::Skipped("needs typos")),
+    }),
     ("deny", denied),
 ];
 

@@ -1,22 +1,27 @@
-//! `cargo xtask list`: each recipe, its one sentence and its system calls, from the headers.
+//! `cargo xtask list`: each recipe and tool, its one sentence and its system calls, in README's order.
 
 use argh::FromArgs;
 use netcheck::Header;
 
+use crate::readme::{self, Row};
 use xtask::{Failure, Output};
 
 /// A terminal of this many columns shows the list unbroken.
 const COLUMNS: usize = 100;
 
-/// List the recipes: the one sentence of each, and its system calls.
+/// List recipes and tools: the one sentence of each, and its system calls.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "list")]
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, out: &mut Output) -> Result<bool, Failure> {
-    let recipes = netcheck::recipes();
-    let margin = recipes.iter().map(String::len).max().unwrap_or(0) + 2;
-    for name in &recipes {
+    let rows = readme::read(&netcheck::workspace())?;
+    let margin = rows.iter().map(|row| row.name.len()).max().unwrap_or(0) + 2;
+    let first_tool = rows.iter().position(|row| row.is_tool);
+    for (place, Row { name, .. }) in rows.iter().enumerate() {
+        if first_tool == Some(place) {
+            out.line("\nTools:")?;
+        }
         let header = Header::read(name);
         let mut lines = wrap(&header.title, COLUMNS - margin);
         lines.extend(wrap(&header.calls.join(" "), COLUMNS - margin));

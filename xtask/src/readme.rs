@@ -1,5 +1,10 @@
 //! README's two tables: the recipes, in the order in which they are read, and the tools.
 
+use std::fs;
+use std::path::Path;
+
+use xtask::Failure;
+
 /// One row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -10,6 +15,13 @@ pub(crate) struct Row {
     pub(crate) is_tool: bool,
     /// What it is about: the names in backticks of the third column.
     pub(crate) calls: Vec<String>,
+}
+
+/// The rows of the README in `root`.
+pub(crate) fn read(root: &Path) -> Result<Vec<Row>, Failure> {
+    let path = root.join("README.md");
+    let text = fs::read_to_string(&path);
+    Ok(rows(&text.map_err(Failure::at(format_args!("read {}", path.display())))?))
 }
 
 /// The rows of both tables, from top to bottom.
