@@ -1,10 +1,11 @@
-//! The workspace's own commands: `cargo xtask scenario`, `list`, `new`, `tidy`, `each`, `bench`,
-//! `bench-clock`, `ci`.
+//! The workspace's own commands: `cargo xtask scenario`, `list`, `ladder`, `new`, `tidy`, `each`,
+//! `bench`, `bench-clock`, `ci`.
 //!
 //! One file a command; this one matches and runs.
 
 mod ci;
 mod each;
+mod ladder;
 mod list;
 mod new;
 mod package;
@@ -29,6 +30,7 @@ struct Xtask {
 #[argh(subcommand)]
 enum Command {
     Scenario(scenario::Args),
+    Ladder(ladder::Args),
     List(list::Args),
     New(new::Args),
     Tidy(tidy::Args),
@@ -41,6 +43,7 @@ enum Command {
 fn main() -> ExitCode {
     xtask::main(|Xtask { command }, out| match command {
         Command::Scenario(args) => scenario::run(&args, out),
+        Command::Ladder(args) => ladder::run(&args, out),
         Command::List(args) => list::run(&args, out),
         Command::New(args) => new::run(&args, out),
         Command::Tidy(args) => tidy::run(&args, out),
