@@ -81,7 +81,7 @@ const STEPS: &[Step] = &[
 pub(crate) fn run(_: &Args, out: &mut Output) -> Result<bool, Failure> {
     let require_all = std::env::var_os("REQUIRE_ALL").is_some_and(|value| value == "1");
     let width = STEPS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let (began, mut hold, mut skipped) = (Instant::now(), 0, 0);
+    let (start, mut passed, mut skipped) = (Instant::now(), 0, 0);
     for (name, step) in STEPS {
         out.begin(format_args!("  {name:width$}  "))?;
         let started = Instant::now();
@@ -89,7 +89,7 @@ pub(crate) fn run(_: &Args, out: &mut Output) -> Result<bool, Failure> {
         let seconds = started.elapsed().as_secs_f32();
         match verdict {
             Verdict::Holds(note) => {
-                hold += 1;
+                passed += 1;
                 out.line(format!("ok {seconds:6.1} s  {note}").trim_end())?;
             }
             Verdict::Skipped(why) if !require_all || why == NO_DENY => {
@@ -97,32 +97,35 @@ pub(crate) fn run(_: &Args, out: &mut Output) -> Result<bool, Failure> {
                 out.line(format_args!("skipped: {why}"))?;
             }
             Verdict::Skipped(why) => {
-                out.line(format_args!("no: {why}, and REQUIRE_ALL=1 forbids to skip"))?;
-                return Ok(false);
+                out.line("missing")?;
+                return Err(Failure::Missing(format!(
+                    "{name} {why}, and REQUIRE_ALL=1 skips nothing"
+                )));
             }
             Verdict::Fails(what) => {
-                out.line(format_args!("no {seconds:6.1} s\n\n{}\n", what.trim_end()))?;
-                out.line(format_args!("ci: {name} fails, and what comes after it was not run"))?;
+                out.line(format_args!("failed {seconds:6.1} s\n\n{}\n", what.trim_end()))?;
+                out.line(format_args!("ci: {name} failed; the steps after it were not run"))?;
                 return Ok(false);
             }
         }
     }
     let skips = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-    let seconds = began.elapsed().as_secs_f32();
-    out.line(format_args!("ci: {hold} steps hold{skips}, {seconds:.0} s"))?;
+    let seconds = start.elapsed().as_secs_f32();
+    out.line(format_args!("ci: {passed} steps passed{skips}, {seconds:.0} s"))?;
     Ok(true)
 }
 
 /// Runs a command to its end; a failure shows the command, to be typed again, and what it said.
 fn checked(command: &mut Command) -> Result<Verdict, Failure> {
-    let output = command.output().map_err(Failure::at(format_args!("run {}", typed(command))))?;
+    let output =
+        command.output().map_err(Failure::program(format_args!("run {}", typed(command))))?;
     if output.status.success() {
         return Ok(Verdict::Holds(String::new()));
     }
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let command = typed(command);
-    Ok(Verdict::Fails(format!("$ {command}\n{said}{complained}{}", output.status)))
+    Ok(Verdict::Fails(format!("$ {command}\n{stdout}{stderr}{}", output.status)))
 }
 
 /// The command as someone would type it: by name in place of a path, quoted where a shell needs it.
@@ -146,7 +149,7 @@ fn formatted() -> Result<Verdict, Failure> {
     let mut fmt = cargo(["fmt", "--all", "--", "--check"]);
     for folder in ["tests/src/scenario", "tests/suite"] {
         let entries = std::fs::read_dir(netcheck::workspace().join(folder));
-        for entry in entries.map_err(Failure::at(format_args!("read {folder}")))?.flatten() {
+        for entry in entries.map_err(Failure::file(format_args!("read {folder}")))?.flatten() {
             let name = entry.file_name();
             if name.to_string_lossy().ends_with(".rs") {
                 fmt.arg(Path::new(folder).join(name));
@@ -158,7 +161,7 @@ fn formatted() -> Result<Verdict, Failure> {
 
 /// This very program again: each command is a step as someone would type it.
 fn xtask(name: &str) -> Result<Command, Failure> {
-    let own = std::env::current_exe().map_err(Failure::at("find the path of xtask"))?;
+    let own = std::env::current_exe().map_err(Failure::program("find the path of xtask"))?;
     let mut command = Command::new(own);
     command.arg(name);
     Ok(command)
@@ -172,8 +175,8 @@ fn installed(options: &[&str]) -> Result<Verdict, Failure> {
     install.arg(&root.0).args(options);
     if let Verdict::Fails(what) = checked(&mut install)? {
         // `cargo install` asks the registry even for what the lockfile pins and the cache holds.
-        let silence = ["failed to download", "failed to fetch", "Unable to update registry"];
-        let unreachable = silence.iter().any(|words| what.contains(words));
+        let network = ["failed to download", "failed to fetch", "Unable to update registry"];
+        let unreachable = network.iter().any(|words| what.contains(words));
         return Ok(match unreachable {
             true => Verdict::Skipped("needs the registry crates.io"),
             false => Verdict::Fails(what),
@@ -181,7 +184,7 @@ fn installed(options: &[&str]) -> Result<Verdict, Failure> {
     }
     let path = root.0.join("bin").join(SAMPLE);
     let program = std::fs::read(&path);
-    let program = program.map_err(Failure::at(format_args!("read {}", path.display())))?;
+    let program = program.map_err(Failure::file(format_args!("read {}", path.display())))?;
     if program.windows(UNWINDER.len()).any(|bytes| bytes == UNWINDER) {
         return Ok(Verdict::Fails(format!("{SAMPLE} loads libgcc_s; netcore links that in")));
     }
@@ -190,7 +193,7 @@ fn installed(options: &[&str]) -> Result<Verdict, Failure> {
     Ok(match bytes < MOST_BYTES && crates <= MOST_CRATES {
         true => Verdict::Holds(note),
         false => Verdict::Fails(format!(
-            "{SAMPLE} is {note}; at most {} KB and {MOST_CRATES} crates are wanted",
+            "{SAMPLE} is {note}; limits are {} KB and {MOST_CRATES} crates",
             MOST_BYTES / 1000
         )),
     })
@@ -199,7 +202,7 @@ fn installed(options: &[&str]) -> Result<Verdict, Failure> {
 /// How many crates the sample's binary is made of, build-time macros included, itself included.
 fn normal_dependencies() -> Result<usize, Failure> {
     let mut tree = cargo(["tree", "--edges", "normal", "--package", SAMPLE, "--prefix", "none"]);
-    let output = tree.output().map_err(Failure::at("run cargo tree"))?;
+    let output = tree.output().map_err(Failure::program("run cargo tree"))?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr);
         return Err(Failure::Broken(format!("cargo tree: {}", why.trim_end())));
@@ -230,7 +233,7 @@ impl Scratch {
         let path = std::env::temp_dir().join(format!("xtask-install-{}", std::process::id()));
         // create_dir refuses a path that exists: nobody else can have prepared it for us.
         let made = std::fs::create_dir(&path);
-        made.map_err(Failure::at(format_args!("create {}", path.display())))?;
+        made.map_err(Failure::file(format_args!("create {}", path.display())))?;
         Ok(Scratch(path))
     }
 }

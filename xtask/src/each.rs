@@ -20,13 +20,13 @@ pub(crate) fn run(_: &Args, out: &mut Output) -> Result<bool, Failure> {
     let width = packages.iter().map(String::len).max().unwrap_or(0);
     let mut failed = 0;
     for name in &packages {
-        let began = Instant::now();
+        let start = Instant::now();
         let checked = cargo(["check", "--quiet", "--package", name])
             .output()
-            .map_err(Failure::at(format_args!("run cargo check --package {name}")))?;
-        let verdict = if checked.status.success() { "ok" } else { "no" };
-        let seconds = began.elapsed().as_secs_f32();
-        out.line(format_args!("  {verdict}  {name:width$}  {seconds:4.1} s"))?;
+            .map_err(Failure::program(format_args!("run cargo check --package {name}")))?;
+        let verdict = if checked.status.success() { "ok" } else { "failed" };
+        let seconds = start.elapsed().as_secs_f32();
+        out.line(format_args!("  {verdict:6}  {name:width$}  {seconds:4.1} s"))?;
         if !checked.status.success() {
             failed += 1;
             out.line(String::from_utf8_lossy(&checked.stderr).trim_end())?;
@@ -41,7 +41,7 @@ pub(crate) fn run(_: &Args, out: &mut Output) -> Result<bool, Failure> {
 pub(crate) fn packages(root: &Path) -> Result<Vec<String>, Failure> {
     let crates = root.join("crates");
     let mut folders: Vec<PathBuf> = std::fs::read_dir(&crates)
-        .map_err(Failure::at(format_args!("read {}", crates.display())))?
+        .map_err(Failure::file(format_args!("read {}", crates.display())))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     folders.extend(["tests", "xtask", "xtask/bench"].map(|folder| root.join(folder)));

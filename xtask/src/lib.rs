@@ -7,21 +7,25 @@ use std::process::{Command, ExitCode};
 
 use argh::FromArgs;
 
-/// Reads the command line, runs the command, and ends with 0 (done, everything holds), 1 (a check failed)
-/// or 2 (usage), so that a script can tell the three apart.
+/// Reads the command line, runs the command, and ends with 0 (done, every check holds), 1 (a check is false) or
+/// the code of a failure.
 pub fn main<C: FromArgs>(run: impl FnOnce(C, &mut Output) -> Result<bool, Failure>) -> ExitCode {
     let mut out = Output::stdout();
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     match parse(words).and_then(|command| run(command, &mut out)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(Failure::Help(text)) => ExitCode::from(u8::from(out.line(text.trim_end()).is_err())),
-        Err(failure) => {
-            // A closed stderr leaves nobody to tell; the exit code still says it.
-            let _ = writeln!(io::stderr(), "xtask: {failure}");
-            ExitCode::from(failure.exit_code())
+        Err(Failure::Help(text)) => {
+            out.line(text.trim_end()).map_or_else(ended, |()| ExitCode::SUCCESS)
         }
+        Err(failure) => ended(failure),
     }
+}
+
+fn ended(failure: Failure) -> ExitCode {
+    // With stderr closed the exit code still says it.
+    let _ = writeln!(io::stderr(), "xtask: {failure}");
+    ExitCode::from(failure.exit_code())
 }
 
 /// Reads a command line. argh alone refuses `--repeat=3` and `-h`, which everyone types.
@@ -103,39 +107,54 @@ impl Write for Output {
     }
 }
 
-/// Why a command gives no answer. (A check that fails is an answer: `Ok(false)`, exit code 1.)
+/// Why a command has no result. (A check that fails is a result: `Ok(false)`.)
 #[derive(Debug)]
 pub enum Failure {
-    /// `--help` was asked for: stdout, exit code 0.
+    /// `--help` was asked for.
     Help(String),
-    /// The command line cannot be obeyed: exit code 2.
-    Usage(String),
-    /// Something that the command needs did not work; the text says what was attempted.
+    /// Something of ours that the command needs did not work.
     Broken(String),
-    /// The answer could not be written.
+    /// The command line cannot be obeyed.
+    Usage(String),
+    /// This machine lacks a program or a right.
+    Missing(String),
+    /// A file cannot be read or written; the text says what was attempted.
+    File(String),
+    /// Standard output cannot be written.
     Output(io::Error),
 }
 
 impl Failure {
-    /// The code that a program ends with.
+    /// The code that a program ends with, in every command; `cargo xtask --help` lists them.
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Help(_) => 0,
-            Failure::Broken(_) | Failure::Output(_) => 1,
+            Failure::Broken(_) => 1,
             Failure::Usage(_) => 2,
+            Failure::Missing(_) => 71,
+            Failure::File(_) | Failure::Output(_) => 74,
         }
     }
 
-    /// A `Broken` that keeps what was attempted beside the operating system's reason.
-    pub fn at(attempt: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
-        move |error| Failure::Broken(format!("{attempt}: {error}"))
+    /// A file that fails, with what was attempted beside the operating system's reason.
+    pub fn file(attempt: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
+        move |error| Failure::File(format!("{attempt}: {error}"))
+    }
+
+    /// A program that cannot be run, with the operating system's reason.
+    pub fn program(attempt: impl fmt::Display) -> impl FnOnce(io::Error) -> Failure {
+        move |error| Failure::Missing(format!("{attempt}: {error}"))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Failure::Help(text) | Failure::Usage(text) | Failure::Broken(text) => f.write_str(text),
+            Failure::Help(text)
+            | Failure::Broken(text)
+            | Failure::Usage(text)
+            | Failure::Missing(text)
+            | Failure::File(text) => f.write_str(text),
             Failure::Output(error) => write!(f, "write to standard output: {error}"),
         }
     }
@@ -161,6 +180,17 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Err(self.0.into())
         }
+    }
+
+    #[test]
+    fn each_failure_has_its_code() {
+        let text = || "why".to_owned();
+        let code = |failure: Failure| failure.exit_code();
+        assert_eq!([Failure::Broken(text()), Failure::Usage(text())].map(code), [1, 2]);
+        let file = Failure::file("read a")(io::ErrorKind::NotFound.into());
+        let program = Failure::program("run strace")(io::ErrorKind::NotFound.into());
+        let output = Failure::Output(io::ErrorKind::StorageFull.into());
+        assert_eq!([file, program, output].map(code), [74, 71, 74]);
     }
 
     #[test]

@@ -21,6 +21,11 @@ use package::Package;
 
 /// The commands of this workspace.
 #[derive(FromArgs)]
+#[argh(error_code(0, "done, every check holds"))]
+#[argh(error_code(1, "a statement or a check is false"))]
+#[argh(error_code(2, "usage"))]
+#[argh(error_code(71, "this machine lacks a program or a right"))]
+#[argh(error_code(74, "a file or standard output cannot be read or written"))]
 struct Xtask {
     #[argh(subcommand)]
     command: Command,

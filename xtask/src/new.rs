@@ -58,13 +58,13 @@ fn make(root: &Path, name: &str, is_tool: bool) -> Result<(), Failure> {
     }
     let readme = root.join("README.md");
     let text = fs::read_to_string(&readme);
-    let text = text.map_err(Failure::at(format_args!("read {}", readme.display())))?;
+    let text = text.map_err(Failure::file(format_args!("read {}", readme.display())))?;
     let Some(text) = with_row(&text, is_tool, filled(ROW, name, is_tool).trim_end()) else {
         return Err(Failure::Broken("README.md has no such table".to_owned()));
     };
     let source = folder.join("src");
     fs::create_dir_all(&source)
-        .map_err(Failure::at(format_args!("create {}", source.display())))?;
+        .map_err(Failure::file(format_args!("create {}", source.display())))?;
     for (file, template) in FILES {
         write(&folder.join(file), &filled(template, name, is_tool))?;
     }
@@ -93,7 +93,7 @@ fn filled(template: &str, name: &str, is_tool: bool) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text).map_err(Failure::at(format_args!("write {}", path.display())))
+    fs::write(path, text).map_err(Failure::file(format_args!("write {}", path.display())))
 }
 
 #[cfg(test)]

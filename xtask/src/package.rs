@@ -29,7 +29,7 @@ impl Package {
     pub(crate) fn run(&self) -> Result<bool, Failure> {
         let mut program = Command::new(netcheck::bin("bench"));
         let why = program.arg(&self.command).args(&self.words).exec();
-        Err(Failure::at("exec bench")(why))
+        Err(Failure::program("exec bench")(why))
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Row {
 pub(crate) fn read(root: &Path) -> Result<Vec<Row>, Failure> {
     let path = root.join("README.md");
     let text = fs::read_to_string(&path);
-    Ok(rows(&text.map_err(Failure::at(format_args!("read {}", path.display())))?))
+    Ok(rows(&text.map_err(Failure::file(format_args!("read {}", path.display())))?))
 }
 
 /// The rows of both tables, from top to bottom.

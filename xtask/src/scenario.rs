@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use argh::FromArgs;
-use netcheck::{Format, Scenario};
+use netcheck::{Format, Scenario, Stopped};
 
 use xtask::{Failure, Output};
 
@@ -44,27 +44,29 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     }
     let chosen = choose(args)?;
     let format = if args.json { Format::Json } else { Format::Text };
-    let began = Instant::now();
-    let (mut plays, mut checks, mut skipped) = (0, 0, 0);
+    let start = Instant::now();
+    let (mut runs, mut checks, mut skipped) = (0, 0, 0);
     for scenario in chosen {
         for _ in 0..args.repeat {
             // An empty line between two stories; JSON Lines have none.
-            if plays > 0 && !args.json {
+            if runs > 0 && !args.json {
                 out.line("")?;
             }
-            let (ended, summary) = scenario.play(format, args.keep);
-            if ended.is_err() {
-                return Ok(false);
+            let (result, summary) = scenario.play(format, args.keep);
+            match result {
+                Ok(()) => {}
+                Err(Stopped::Missing(skip)) => return Err(Failure::Missing(skip.reason)),
+                Err(_) => return Ok(false),
             }
-            plays += 1;
+            runs += 1;
             checks += summary.checks;
             skipped += summary.skipped;
         }
     }
-    if plays > 1 && !args.json {
-        let seconds = began.elapsed().as_secs_f32();
+    if runs > 1 && !args.json {
+        let seconds = start.elapsed().as_secs_f32();
         let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-        out.line(format_args!("\n{plays} runs: {checks} checks hold{skipped}, {seconds:.1} s"))?;
+        out.line(format_args!("\n{runs} runs: {checks} checks hold{skipped}, {seconds:.1} s"))?;
     }
     Ok(true)
 }

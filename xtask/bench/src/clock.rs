@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
     if args.rounds == 0 {
         return Err(Failure::Usage("--rounds 0: at least one is needed".to_owned()));
     }
-    need(Need::Chronyd).map_err(|Skip { reason, .. }| Failure::Broken(reason))?;
+    need(Need::Chronyd).map_err(|Skip { reason, .. }| Failure::Missing(reason))?;
     let server = chronyd::serve().map_err(Failure::Broken)?;
     let (mut clients, missing) = find(&server).map_err(Failure::Broken)?;
     let processors = available_parallelism().map_or(1, usize::from);

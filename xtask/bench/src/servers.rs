@@ -15,7 +15,7 @@
 //! costs both ends together, and no process is woken on another CPU.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -79,47 +79,49 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
         return Err(Failure::Usage("--rounds 0: at least one is needed".to_owned()));
     }
     let chosen = rivals::chosen(args.only.as_deref()).map_err(Failure::Usage)?;
-    compare(args, &chosen, out).map_err(Failure::Broken)
+    compare(args, &chosen, out)
 }
 
-fn compare(args: &Args, chosen: &BTreeSet<&str>, out: &mut dyn Write) -> Result<bool, String> {
+fn compare(args: &Args, chosen: &BTreeSet<&str>, out: &mut dyn Write) -> Result<bool, Failure> {
     let (rounds, millis) = if args.quick { (2, 60) } else { (10, 300) };
     let (rounds, window) = (args.rounds.unwrap_or(rounds), Duration::from_millis(millis));
     let mut report = Report { out, json: args.json };
-    let unwritten = |why: io::Error| format!("write the report: {why}");
-
-    let Field { rivals, missing, echo_load } = rivals::find(chosen, args.beside.as_ref())?;
+    let Field { rivals, missing, echo_load } =
+        rivals::find(chosen, args.beside.as_ref()).map_err(Failure::Broken)?;
     if args.beside.is_some() && rivals.iter().all(|rival| rival.build_of.is_none()) {
-        return Err("--beside: the folder has none of the chosen servers".to_owned());
+        let why = "--beside: the folder has none of the chosen servers";
+        return Err(Failure::Usage(why.to_owned()));
     }
     let pins = Pins::new(args.one_cpu);
     let a_round = (rivals.len() * Measure::RATES.len()) as f64 * (window + A_SAMPLE).as_secs_f64();
     let estimate = f64::from(rounds) * (a_round + STARTS.as_secs_f64());
-    report.opening(rounds, window, estimate, pins.as_ref()).map_err(unwritten)?;
-    report.missing(&missing).map_err(unwritten)?;
+    report.opening(rounds, window, estimate, pins.as_ref()).map_err(Failure::Output)?;
+    report.missing(&missing).map_err(Failure::Output)?;
 
     let start = Instant::now();
     if let Some(pins) = &pins {
-        pins.pin_this_process().map_err(|why| format!("sched_setaffinity: {why}"))?;
+        pins.pin_this_process()
+            .map_err(|why| Failure::Missing(format!("sched_setaffinity: {why}")))?;
     }
     let load = Load { program: echo_load, cpu: pins.as_ref().map(|pins| pins.load) };
     let cpu = pins.as_ref().map(|pins| pins.servers);
     let mut bench = Bench { load, window, samples: Vec::new(), failed: Vec::new() };
     for round in 0..rounds {
-        bench.play(round, &rivals, cpu)?;
+        bench.play(round, &rivals, cpu).map_err(Failure::Broken)?;
     }
     for measure in Measure::ONCE {
         for rival in rivals.iter().filter(|rival| measure.is_for(rival)) {
-            bench.sample(measure, rival, &rival.start(cpu)?, 0)?;
+            let server = rival.start(cpu).map_err(Failure::Broken)?;
+            bench.sample(measure, rival, &server, 0).map_err(Failure::Broken)?;
         }
     }
     let Bench { samples, failed, .. } = bench;
-    report.failed(&failed).map_err(unwritten)?;
-    let holds = report.result(&samples, &rivals).map_err(unwritten)?;
-    report.closing(holds, missing.len(), start.elapsed()).map_err(unwritten)?;
+    report.failed(&failed).map_err(Failure::Output)?;
+    let holds = report.result(&samples, &rivals).map_err(Failure::Output)?;
+    report.closing(holds, missing.len(), start.elapsed()).map_err(Failure::Output)?;
     if let Some(folder) = &args.charts {
         chart::write(folder, &samples, &rivals)
-            .map_err(|why| format!("write the charts to {}: {why}", folder.display()))?;
+            .map_err(Failure::file(format_args!("write the charts to {}", folder.display())))?;
     }
     Ok(holds)
 }

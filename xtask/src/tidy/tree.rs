@@ -19,7 +19,7 @@ impl Tree {
     /// Reads the tree below `root`, without what git and cargo keep there for themselves.
     pub(super) fn read(root: &Path) -> Result<Tree, Failure> {
         let mut tree = Tree { files: Vec::new() };
-        tree.walk(root, "").map_err(Failure::at(format_args!("read {}", root.display())))?;
+        tree.walk(root, "").map_err(Failure::file(format_args!("read {}", root.display())))?;
         tree.files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(tree)
     }
