@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     let Args { from, to } = args;
     let root = netcheck::workspace();
-    let (one, other) = (Story::read(&root, from)?, Story::read(&root, to)?);
+    let (one, other) = (Source::read(&root, from)?, Source::read(&root, to)?);
     let names = one.items.iter().chain(&other.items).map(|item| item.name.as_str());
     let mut names: Vec<&str> = std::iter::once("fn serve").chain(names).collect();
     let mut seen = HashSet::new();
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
 }
 
 /// What `main.rs` has below its header, `mod` and `use`.
-struct Story {
+struct Source {
     items: Vec<Item>,
 }
 
@@ -59,17 +59,17 @@ struct Item {
     text: String,
 }
 
-impl Story {
-    fn read(root: &Path, recipe: &str) -> Result<Story, Failure> {
+impl Source {
+    fn read(root: &Path, recipe: &str) -> Result<Source, Failure> {
         let path = root.join("crates").join(recipe).join("src/main.rs");
         let source = fs::read_to_string(&path);
         let source = source
             .map_err(|why| Failure::Usage(format!("no recipe is named {recipe:?}: {why}")))?;
-        Ok(Story::parse(&source))
+        Ok(Source::parse(&source))
     }
 
     /// rustfmt begins each item at the margin, and ends it there too.
-    fn parse(source: &str) -> Story {
+    fn parse(source: &str) -> Source {
         let mut items = Vec::new();
         let (mut text, mut name) = (String::new(), String::new());
         for line in source.lines().filter(|line| !line.starts_with("//!")) {
@@ -95,7 +95,7 @@ impl Story {
                 items.extend((!is_import).then_some(item));
             }
         }
-        Story { items }
+        Source { items }
     }
 
     fn text(&self, name: &str) -> &str {
@@ -148,15 +148,15 @@ mod tests {
         ("fn drain", &["threaded-echo"]),
     ];
 
-    fn story(recipe: &str) -> Story {
-        Story::read(&netcheck::workspace(), recipe).unwrap_or_else(|why| panic!("{why}"))
+    fn source(recipe: &str) -> Source {
+        Source::read(&netcheck::workspace(), recipe).unwrap_or_else(|why| panic!("{why}"))
     }
 
     #[test]
     fn each_step_of_the_ladder_is_small() {
         for pair in LADDER.windows(2) {
             let [one, other] =
-                [pair[0], pair[1]].map(|name| story(name).text("fn serve").to_owned());
+                [pair[0], pair[1]].map(|name| source(name).text("fn serve").to_owned());
             assert!(!one.is_empty() && !other.is_empty(), "{pair:?}: no serve");
             let (minus, plus) = changes(&one, &other);
             let higher = HIGHER.iter().find(|(name, ..)| *name == pair[1]);
@@ -172,11 +172,11 @@ mod tests {
     #[test]
     fn what_two_recipes_share_is_the_same_to_the_byte() {
         for (name, recipes) in SAME {
-            let first = story(recipes[0]).text(name).to_owned();
+            let first = source(recipes[0]).text(name).to_owned();
             assert!(!first.is_empty(), "{} has no {name}", recipes[0]);
             for recipe in *recipes {
                 assert_eq!(
-                    story(recipe).text(name),
+                    source(recipe).text(name),
                     first,
                     "{name} of {recipe} and of {}",
                     recipes[0]
@@ -188,7 +188,7 @@ mod tests {
         {
             let rows =
                 SAME.iter().filter(|(same, recipes)| same == name && recipes.contains(recipe));
-            let has = usize::from(!story(recipe).text(name).is_empty());
+            let has = usize::from(!source(recipe).text(name).is_empty());
             let has_row = rows.count().min(1);
             assert_eq!(has, has_row, "{recipe}: {name} and its row in SAME");
         }
@@ -198,7 +198,7 @@ mod tests {
     fn a_story_is_split_at_the_margin() {
         let source = "//! Title.\n\nmod args;\nuse a::{\n    b,\n};\n\n/// Why.\n#[x]\nfn serve(\n    a: u8,\n) {\n    \
                       b();\n\n    c();\n}\n\nconst A: u8 = 1;\nimpl Drop for X<'_> {\n}\n";
-        let items = Story::parse(source).items;
+        let items = Source::parse(source).items;
         let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["fn serve", "const A", "impl Drop for X"]);
         assert!(items[0].text.starts_with("/// Why.") && items[0].text.ends_with("c();\n}\n"));

@@ -12,8 +12,8 @@ pub struct Header {
     /// The sections in their order.
     pub sections: Vec<Section>,
     /// The section "System calls" in one line, without the places of [`Header::elsewhere`].
-    pub story: String,
-    /// The names in backticks of that story, in order and without their parentheses:
+    pub call_text: String,
+    /// The names in backticks of that text, in order and without their parentheses:
     /// `setsockopt(SO_REUSEADDR)` is `setsockopt`.
     pub calls: Vec<String>,
     /// Those of its lines that name another place than `main.rs` for their calls.
@@ -83,7 +83,7 @@ impl Header {
             let section = sections.iter().find(|section| section.heading == heading);
             section.map_or("", |section| section.text.as_str())
         };
-        let (mut elsewhere, mut here, mut story) = (Vec::new(), String::new(), String::new());
+        let (mut elsewhere, mut here, mut call_text) = (Vec::new(), String::new(), String::new());
         for line in of("System calls").lines() {
             let (place, text) = placed(line);
             match place {
@@ -92,13 +92,13 @@ impl Header {
                 }
                 None => here = here + text + " ",
             }
-            story = story + text + " ";
+            call_text = call_text + text + " ";
         }
         Self {
             title: lines.first().copied().unwrap_or_default().to_owned(),
-            calls: calls(&story),
+            calls: calls(&call_text),
             here: calls(&here),
-            story,
+            call_text,
             elsewhere,
             transcript: transcript(of("Try it")),
             sections,
@@ -216,8 +216,9 @@ use std::io;
         let text = "//! # System calls\n//! In `netcore::listener::listen`: `socket` → `bind(2)`\n\
                     //! (`accept` → `send`)*, in the child `_exit`\n//! In `folder.rs`: `openat2`\n";
         let header = Header::parse(text);
-        let story = "`socket` → `bind(2)` (`accept` → `send`)*, in the child `_exit` `openat2` ";
-        assert_eq!(header.story, story);
+        let call_text =
+            "`socket` → `bind(2)` (`accept` → `send`)*, in the child `_exit` `openat2` ";
+        assert_eq!(header.call_text, call_text);
         assert_eq!(header.calls, ["socket", "bind", "accept", "send", "_exit", "openat2"]);
         assert_eq!(header.here, ["accept", "send", "_exit"]);
         let place = |place: &str, calls: &[&str]| Elsewhere {

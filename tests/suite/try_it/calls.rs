@@ -38,7 +38,7 @@ struct Known {
 
 impl Sequence {
     pub(super) fn read(header: &Header) -> Self {
-        let text = header.story.as_str();
+        let text = header.call_text.as_str();
         assert_eq!(text.starts_with("None "), !text.contains('`'), "calls, or None: {text}");
         let (text, parent) = text.split_once("in the parent").unwrap_or((text, ""));
         let (main, child) = text.split_once("in the child").unwrap_or((text, ""));

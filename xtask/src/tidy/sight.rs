@@ -7,8 +7,8 @@ use netcheck::{Elsewhere, Header};
 use super::tree::{File, Tree, has_word, joins};
 use crate::readme::{Row, rows};
 
-/// A story is read in one sitting: 220 lines are advised, and past this it is two.
-const STORY_LINES: usize = 300;
+/// What is read in one sitting: 220 lines are advised, and past this a recipe is two.
+const LINES: usize = 300;
 
 /// What a recipe's `src/` holds beside its tests.
 const FILES: [&str; 3] = ["main.rs", "args.rs", "report.rs"];
@@ -82,7 +82,7 @@ const SPELLINGS: &[(&str, &str)] = &[
 const NETCORE: &[&str] = &["accept", "recv", "poll_until", "recvmsg", "getrandom", "_exit"];
 
 /// A reader follows a recipe from start to end without leaving `main.rs`: its calls are there, no
-/// other file of it tells a part of the story, and the story fits a sitting.
+/// other file of it has a part of the lesson, and it fits a sitting.
 pub(super) fn calls_are_in_sight(tree: &Tree) -> Vec<String> {
     judge(tree, NOT_YET)
 }
@@ -159,19 +159,19 @@ impl Recipe<'_> {
         let in_netcore = places.iter().filter(|place| place.place.starts_with("netcore::")).count();
         if in_netcore > LINES_IN_NETCORE {
             let what = format!("{in_netcore} lines name netcore, at most {LINES_IN_NETCORE}");
-            findings.push(self.finding(&what, "a lesson whose calls are elsewhere is none"));
+            findings.push(self.finding(&what, "the calls of the lesson are in main.rs"));
         }
         findings
     }
 
     /// What README's row says that it is about is in the header, and not in netcore.
     fn lesson(&self, row: Option<&Row>) -> Vec<String> {
-        let Header { here, elsewhere, story, .. } = &self.header;
+        let Header { here, elsewhere, call_text, .. } = &self.header;
         let own = elsewhere.iter().filter(|elsewhere| !elsewhere.place.starts_with("netcore::"));
         let told: Vec<&String> = own.flat_map(|own| &own.calls).chain(here).collect();
         // A function of the C library stands in a sentence: `None is made: htons(3) …`.
         let in_words =
-            |call: &str| story.starts_with("None ") && story.contains(&format!("{call}("));
+            |call: &str| call_text.starts_with("None ") && call_text.contains(&format!("{call}("));
         let lesson = row.into_iter().flat_map(|row| &row.calls);
         let missing = lesson.filter(|call| !told.contains(call) && !in_words(call));
         let found = missing.map(|call| {
@@ -199,9 +199,9 @@ impl Recipe<'_> {
             }
         }
         let header = self.main.text.lines().take_while(|line| line.starts_with("//!")).count();
-        let story = self.main.text.lines().count() - header;
-        if story > STORY_LINES {
-            let what = format!("{story} lines below the header, at most {STORY_LINES}");
+        let lines = self.main.text.lines().count() - header;
+        if lines > LINES {
+            let what = format!("{lines} lines below the header, at most {LINES}");
             findings.push(self.main.finding(header + 1, &what, "split the idea, not the file"));
         }
         findings

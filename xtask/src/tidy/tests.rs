@@ -237,8 +237,8 @@ fn what_is_too_long_is_found() {
     assert_eq!(found(&[(MAIN, "//! EAGAIN", &long)]), [""; 0]);
     let longer = found(&[(MAIN, "//! EAGAIN", &format!("{long}\n//! more"))]).concat();
     assert!(longer.contains("main.rs:76: 76 lines of header, at most 75"), "{longer}");
-    let story = found(&[(MAIN, "mod args;\n", &"mod args;\n".repeat(300))]).concat();
-    assert!(story.contains("main.rs:19: 312 lines below the header, at most 300"), "{story}");
+    let long = found(&[(MAIN, "mod args;\n", &"mod args;\n".repeat(300))]).concat();
+    assert!(long.contains("main.rs:19: 312 lines below the header, at most 300"), "{long}");
 }
 
 #[test]
