@@ -114,7 +114,7 @@ fn a_half_closed_client_hears_its_own_end() -> Result<(), Skip> {
 fn a_silent_client_is_told_why_it_is_closed() -> Result<(), Skip> {
     let server = server(&["--idle-timeout", "200ms"]);
     let mut client = Chatter::join(server.address(), "bob").unwrap();
-    assert_eq!(client.hear_all().unwrap(), ["closed\tidle for 200ms"]);
+    assert_eq!(client.hear_all().unwrap(), ["closed\ttimed out after 200ms"]);
     Ok(())
 }
 
