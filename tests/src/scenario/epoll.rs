@@ -32,7 +32,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let listed = listed(epoll.pid());
     scenario.check_eq(
         "list",
-        "the kernel keeps epoll's list: the clients, the listener, the signals, the timer",
+        "the kernel keeps the interest list: clients, listener, signals, timer",
         IDLE + 3,
         listed,
         format_args!("{listed} entries (/proc/{}/fdinfo)", epoll.pid()),

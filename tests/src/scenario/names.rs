@@ -28,7 +28,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
 
     let found = look_up(scenario, "remote-ip", &["-4", "--canonical", "alias.test"]);
     let expected = "canonical both.test\nIPv4 192.0.2.1\n";
-    let statement = "then the name server: an alias has a canonical name";
+    let statement = "the name server comes next: an alias has a canonical name";
     scenario.check_eq("alias", statement, expected, &found.stdout_text(), "CNAME, then A")?;
 
     let fifty = Run::new("remote-ip").arg("fifty.test").inside(ETC);

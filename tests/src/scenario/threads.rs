@@ -52,7 +52,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let more = open.len() - before.len();
     scenario.check_eq(
         "descriptors",
-        "and two more descriptors in the table that all threads share",
+        "two more descriptors in the table that all threads share",
         2,
         more,
         format_args!("{} (/proc/{pid}/fd)", open.len()),
