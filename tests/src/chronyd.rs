@@ -2,7 +2,6 @@
 //! offset is zero, and sets nothing (`-x`).
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
 use std::time::Duration;
 
 use netcheck::{Process, Run, evidence};
@@ -15,10 +14,11 @@ pub const STRATUM: u8 = 3;
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The options that let it run as any user and beside another one with another file for its PID, and
-/// these directives.
+/// these directives. The file is in the folder that it is started in: a path in a directive can have no
+/// blank.
 #[must_use]
-pub fn args(mode: &str, pidfile: &Path, directives: &[&str]) -> Vec<String> {
-    let pidfile = format!("pidfile {}", pidfile.display());
+pub fn args(mode: &str, pidfile: &str, directives: &[&str]) -> Vec<String> {
+    let pidfile = format!("pidfile {pidfile}");
     let user = Run::program("id").arg("-un").finish().stdout_text();
     let options = [mode, "-x", "-U", "-F", "0", "-u", user.trim()];
     let alone = ["cmdport 0", "bindcmdaddress /", &pidfile];
@@ -45,8 +45,8 @@ pub fn serve() -> Result<Chronyd, String> {
     let address = free.map_err(|why| format!("bind 127.0.0.1: {why}"))?;
     let (port, stratum) = (format!("port {}", address.port()), format!("local stratum {STRATUM}"));
     let serve = [&port, "bindaddress 127.0.0.1", "allow 127.0.0.1", &stratum];
-    let process =
-        Run::program("chronyd").args(args("-d", &folder.path().join("pid"), &serve)).start();
+    let run = Run::program("chronyd").args(args("-d", "pid", &serve)).folder(folder.path());
+    let process = run.start();
     let query = ["--timeout", "1s", "--retries", "0", &address.to_string()];
     let serves = || (Run::new("sntp-client").args(query).finish().code() == Some(0)).then_some(());
     match evidence::wait_until(READY_TIMEOUT, serves) {

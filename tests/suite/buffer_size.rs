@@ -23,13 +23,13 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_size_is_asked_before_it_is_read_back,
             less_than_asked_is_warned_of_and_nothing_else_is,
             a_limit_that_is_not_shown_is_found_out,
-            force_passes_the_limit,
             force_without_the_right_is_77,
             force_of_nothing_is_a_usage_error,
             jq_reads_its_json,
         ],
     );
     trials.extend(experiments::trials());
+    trials.extend(topic("buffer_size::as_root", tests![force_passes_the_limit]));
     trials
 }
 
@@ -174,14 +174,13 @@ fn less_than_asked_is_warned_of_and_nothing_else_is() -> Result<(), Skip> {
 
 fn a_limit_that_is_not_shown_is_found_out() -> Result<(), Skip> {
     need(Need::UserNamespace)?;
-    let (most, hide) = (sysctl("wmem_max")?, "mount -t tmpfs none /proc/sys/net/core");
-    let unshare = ["-rm", "sh", "-c"];
-    let hidden = Run::program("unshare").args(unshare).arg(hide).finish();
-    if hidden.code() != Some(0) {
-        return Err(Skip { reason: "needs unshare -rm".to_owned() });
+    let most = sysctl("wmem_max")?;
+    let script = r#"mount -t tmpfs none /proc/sys/net/core || exit 99; exec "$@""#;
+    let run = Run::script(script).arg(bin("buffer-size")).args(["--send", "2147483647"]);
+    let finished = run.unshared(&["--mount"]).finish();
+    if finished.code() == Some(99) {
+        return Err(Skip { reason: "needs mounts in a user namespace".to_owned() });
     }
-    let script = format!("{hide} && exec {} --send 2147483647", bin("buffer-size").display());
-    let finished = Run::program("unshare").args(unshare).arg(script).finish();
     let said = finished.stdout_text();
     assert_eq!(finished.code(), Some(0), "{finished:?}");
     let clamped =
@@ -207,14 +206,9 @@ fn force_passes_the_limit() -> Result<(), Skip> {
 }
 
 fn force_without_the_right_is_77() -> Result<(), Skip> {
-    need(Need::OtherUser)?;
-    let reads = Run::program("test").arg("-x").arg(bin("buffer-size")).uid(65_534).finish();
-    if reads.code() != Some(0) {
-        return Err(Skip { reason: "needs binaries that another user may run".to_owned() });
-    }
     for (option, name) in [("--send", "SO_SNDBUFFORCE"), ("--receive", "SO_RCVBUFFORCE")] {
-        let run = Run::new("buffer-size").args([option, "4096", "--force"]).uid(65_534);
-        let finished = run.finish();
+        let run = Run::new("buffer-size").args([option, "4096", "--force"]);
+        let finished = run.unprivileged()?.finish();
         let error = "which takes CAP_NET_ADMIN: Operation not permitted (EPERM)";
         let said = finished.stderr_text();
         assert_eq!(finished.code(), Some(77), "{said}");
@@ -234,7 +228,7 @@ fn jq_reads_its_json() -> Result<(), Skip> {
     need(Need::Jq)?;
     let script = r#""$1" --send 4096 --json | jq -r "$2""#;
     let filter = r#"select(.type == "size") | "\(.socket) \(.asked) \(.read_back) \(.reason)""#;
-    let run = Run::program("sh").args(["-c", script, "sh"]).arg(bin("buffer-size")).arg(filter);
+    let run = Run::script(script).arg(bin("buffer-size")).arg(filter);
     let said = run.finish().stdout_text();
     assert_eq!(
         said,

@@ -200,7 +200,7 @@ fn a_server_that_stops_ends_the_client_while_it_waits_for_a_line() -> Result<(),
     assert!(Run::program("mkfifo").arg(&pipe).finish().status.success());
     let script = r#"pipe=$1; shift; exec "$@" <>"$pipe""#;
     let (client, port) = (bin("chat-client"), server.address().port().to_string());
-    let run = Run::program("sh").args(["-c", script, "sh"]).arg(&pipe).arg(client);
+    let run = Run::script(script).arg(&pipe).arg(client);
     let client = run.args(["--name", "bob", "--port", &port]).start();
     observer.hear_until("joined\tbob").unwrap();
     let mut writer = std::fs::OpenOptions::new().write(true).open(&pipe).unwrap();

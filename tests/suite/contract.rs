@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::fs;
 
 use libtest_mimic::Trial;
-use netcheck::{Finished, Header, Run, Server, Skip, bin, recipes, workspace};
+use netcheck::{Finished, Header, Run, Server, Skip, recipes, workspace};
 
 use crate::trial;
 use crate::try_it::{on_a_free_port, shell};
@@ -116,8 +116,7 @@ impl Tool {
         redirection: &str,
         args: impl IntoIterator<Item = A>,
     ) -> Run {
-        let script = format!(r#"exec "$@" {redirection}"#);
-        Run::program("sh").args(["-c", &script, "sh"]).arg(bin(&self.name)).args(args)
+        self.run(args).redirected(redirection)
     }
 
     /// The lines of a section of `--help`, up to the next one.

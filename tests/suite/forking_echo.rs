@@ -11,7 +11,7 @@ use scenarios::served;
 use crate::{kill, tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    topic(
+    let mut trials = topic(
         "forking_echo",
         tests![
             parent_and_child_each_close_what_is_not_theirs,
@@ -23,9 +23,13 @@ pub(crate) fn trials() -> Vec<Trial> {
             it_reaps_when_started_with_sigchld_ignored,
             it_works_as_process_1,
             fork_refused_closes_that_client_only,
-            the_limit_of_processes_refuses_that_client_only,
         ],
-    )
+    );
+    trials.extend(topic(
+        "forking_echo::as_root",
+        tests![the_limit_of_processes_refuses_that_client_only],
+    ));
+    trials
 }
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,6 +1,8 @@
 //! `host-info`, beside what the kernel lists under /sys and /proc.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
@@ -62,24 +64,20 @@ fn every_interface_has_its_index_and_its_addresses() -> Result<(), Skip> {
     Ok(())
 }
 
-/// What a script prints that runs in a network of its own, with lo up. `ip` is there, or skip.
-fn with_ip(script: &str) -> Result<String, Skip> {
+/// What a script prints that runs in a network of its own; `$1` is host-info. `ip` is there, or skip.
+fn with_ip(script: &'static str) -> Result<String, Skip> {
     need(Need::UserNamespace)?;
-    let run = |script: &str| {
-        let unshare = Run::program("unshare").args(["--user", "--map-root-user", "--net"]);
-        unshare.args(["sh", "-ec", script]).finish()
-    };
-    if !run("ip link set lo up").status.success() {
+    let up = Run::program("ip").args(["link", "set", "lo", "up"]).unshared(&["--net"]);
+    if !up.finish().status.success() {
         return Err(Skip { reason: "needs ip".to_owned() });
     }
-    let finished = run(&format!("ip link set lo up; {script}"));
+    let finished = Run::script(script).arg(bin("host-info")).unshared(&["--net"]).finish();
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     Ok(finished.stdout_text())
 }
 
 fn flags_are_those_that_ip_shows() -> Result<(), Skip> {
-    let program = bin("host-info");
-    let shown = with_ip(&format!("ip -o link; {}", program.display()))?;
+    let shown = with_ip(r#"ip link set lo up; ip -o link; "$1""#)?;
     let flags = |line: &str| line.split_once('<')?.1.split_once('>').map(|(f, _)| f.to_owned());
     let (ip, ours): (Vec<&str>, Vec<&str>) =
         shown.lines().filter(|line| line.contains('<')).partition(|line| line.contains(": <"));
@@ -90,12 +88,11 @@ fn flags_are_those_that_ip_shows() -> Result<(), Skip> {
 }
 
 fn an_address_with_a_label_belongs_to_its_interface() -> Result<(), Skip> {
-    let program = bin("host-info");
-    let shown = with_ip(&format!(
-        "ip address add 10.9.9.9/24 label lofoo dev lo; ip address add 10.9.8.9/24 label lo:1 dev lo
-        {}",
-        program.display()
-    ))?;
+    let script = r#"ip link set lo up
+        ip address add 10.9.9.9/24 label lofoo dev lo
+        ip address add 10.9.8.9/24 label lo:1 dev lo
+        "$1""#;
+    let shown = with_ip(script)?;
     let lo = "  1 lo <LOOPBACK,UP,LOWER_UP>\n    127.0.0.1/8\n    10.9.9.9/24\n    10.9.8.9/24\n";
     assert!(shown.contains(lo), "{shown}");
     Ok(())
@@ -138,10 +135,7 @@ fn a_peer_is_an_address_with_a_route() -> Result<(), Skip> {
 
 fn an_empty_network_is_no_error_but_has_no_default_route() -> Result<(), Skip> {
     need(Need::UserNamespace)?;
-    let empty = |args: &[&str]| {
-        let unshare = Run::program("unshare").args(["--user", "--map-root-user", "--net"]);
-        unshare.arg(bin("host-info")).args(args).finish()
-    };
+    let empty = |args: &[&str]| Run::new("host-info").args(args).unshared(&["--net"]).finish();
     let finished = empty(&["--timeout", "2s"]);
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     assert!(finished.stdout_text().ends_with("interfaces\n  1 lo <LOOPBACK>\n"), "{finished:?}");
@@ -166,57 +160,52 @@ fn a_shortage_is_not_taken_for_a_missing_route() -> Result<(), Skip> {
 }
 
 /// It on a machine of that name.
-fn named(name: &str, args: &str) -> Result<Finished, Skip> {
+fn named(name: impl AsRef<OsStr>, args: &[&str]) -> Result<Finished, Skip> {
     need(Need::OwnNames)?;
-    need(Need::UserNamespace)?;
-    let program = bin("host-info");
-    let script =
-        format!("printf '{name}' > /proc/sys/kernel/hostname; exec {} {args}", program.display());
-    let run = Run::program("unshare").args(["--uts", "sh", "-c", &script]);
-    Ok(run.inside(ETC).finish())
+    Ok(Run::new("host-info").args(args).inside_named(ETC, name).finish())
 }
 
 fn a_name_that_does_not_resolve_is_fatal_only_when_asked() -> Result<(), Skip> {
-    let finished = named("nosuch.test", "")?;
+    let finished = named("nosuch.test", &[])?;
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     assert!(finished.stdout_text().contains("  nothing: resolve nosuch.test: no such host"));
-    let finished = named("nosuch.test", "--strict")?;
+    let finished = named("nosuch.test", &["--strict"])?;
     assert_eq!(finished.code(), Some(68));
     assert!(finished.stderr_text().ends_with("(EAI_NONAME)\n"), "{}", finished.stderr_text());
 
-    let finished = named("teacher", "")?;
+    let finished = named("teacher", &[])?;
     let shown = finished.stdout_text();
     assert!(shown.contains("resolves to\n  canonical teacher.test\n  192.0.2.10\n"), "{shown}");
     assert!(!shown.contains("loopback only"), "{shown}");
-    assert!(named("localhost", "")?.stdout_text().contains("loopback only"));
+    assert!(named("localhost", &[])?.stdout_text().contains("loopback only"));
     Ok(())
 }
 
 fn a_name_that_is_no_text_is_escaped() -> Result<(), Skip> {
-    let finished = named(r"\377\033[2Jx", "")?;
+    let finished = named(OsStr::from_bytes(b"\xff\x1b[2Jx"), &[])?;
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     let shown = finished.stdout_text();
     let name = "host name\n  \\xff\\u{1b}[2Jx\nthat name resolves to\n  nothing: not UTF-8\n";
     assert!(shown.starts_with(name), "{shown:?}");
     // Text, but no name of a host: nobody is asked.
-    let finished = named("a b", "")?;
+    let finished = named("a b", &[])?;
     let shown = finished.stdout_text();
     assert!(shown.contains("\n  nothing: a host name has no ' '\ninterfaces\n"), "{shown:?}");
-    let finished = named("a b", "--strict")?;
+    let finished = named("a b", &["--strict"])?;
     assert_eq!(finished.code(), Some(68), "{}", finished.stderr_text());
     Ok(())
 }
 
 fn a_silent_name_server_does_not_hold_up_the_rest() -> Result<(), Skip> {
     let begun = Instant::now();
-    let finished = named("silent.test", "--timeout 200ms")?;
+    let finished = named("silent.test", &["--timeout", "200ms"])?;
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     let shown = finished.stdout_text();
     let nothing = "\n  nothing: resolve silent.test: timed out after 200ms\ninterfaces\n  1 lo ";
     assert!(shown.contains(nothing), "{shown}");
     // The resolver would ask twice, for five seconds each.
     assert!(begun.elapsed() < Duration::from_secs(5));
-    assert_eq!(named("silent.test", "--timeout 200ms --strict")?.code(), Some(75));
+    assert_eq!(named("silent.test", &["--timeout", "200ms", "--strict"])?.code(), Some(75));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //!
 //! It runs on libtest-mimic: binaries and scenarios are found by looking, and what this machine
 //! can't test is reported as ignored, with the reason, and counted. With `REQUIRE_ALL=1` that is a
-//! failure instead.
+//! failure instead; with `REQUIRE_ALL=user` only the tests named `as_root` may be ignored.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,9 +14,10 @@ use std::num::NonZero;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use netcheck::{Format, Need, Run, Skip, need, require_all};
+use netcheck::{Format, Need, Run, Skip, need, require_all, require_root};
 
 mod ntp;
+mod readme;
 
 /// Declares the files of the suite, and lists their tests. rustfmt does not see them here: `cargo xtask
 /// ci` names them to it.
@@ -70,20 +71,30 @@ fn main() -> ExitCode {
         Trial::ignorable_test(format!("scenario::{}", scenario.name), || {
             let (result, summary) = scenario.play(Format::Quiet, false);
             result.map_err(|stopped| Failed::from(stopped.to_string()))?;
-            Ok(match summary.skipped {
+            Ok(match summary.skipped.len() {
                 0 => Completion::Completed,
-                n => Completion::ignored_with(format!("{n} checks were skipped")),
+                n => {
+                    let reasons = summary.skipped.join(", ");
+                    Completion::ignored_with(format!("{n} checks skipped: {reasons}"))
+                }
             })
         })
     });
     let mut trials: Vec<Trial> = scenarios.collect();
     trials.extend(TOPICS.iter().flat_map(|trials| trials()));
+    trials.extend(readme::trials(&trials));
     let mut arguments = Arguments::from_args();
     // Most tests wait most of the time, for a peer or a deadline.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    arguments.test_threads.get_or_insert(2 * cores);
+    // None has more descriptors open than some two thousand.
+    let room = usize::try_from(netcheck::descriptors::raise() / 2_000).unwrap_or(usize::MAX);
+    arguments.test_threads.get_or_insert((2 * cores).min(room).max(1));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
+
+/// The topic of tests that take root: only they are left out for another user with `REQUIRE_ALL=user`, and
+/// `cargo test -p scenarios -- ::as_root::` runs them alone.
+const AS_ROOT: &str = "::as_root::";
 
 /// A test: it panics when something is wrong, and returns the reason when it can't be done here.
 type Test = fn() -> Result<(), Skip>;
@@ -95,21 +106,20 @@ fn topic<const N: usize>(name: &str, tests: [(&str, Test); N]) -> Vec<Trial> {
 
 /// One test by its full name.
 fn trial(name: String, body: impl FnOnce() -> Result<(), Skip> + Send + 'static) -> Trial {
+    let may_skip = !(if name.contains(AS_ROOT) { require_root() } else { require_all() });
     let rings = name.split("::").any(|part| part.starts_with("uring-echo"));
     let needs = move || if rings { need(Need::IoUring) } else { Ok(()) };
     Trial::ignorable_test(name, move || match needs().and_then(|()| body()) {
         Ok(()) => Ok(Completion::Completed),
-        Err(skip) if require_all() => {
-            Err(Failed::from(format!("{skip}, and REQUIRE_ALL=1 allows no skip")))
-        }
-        Err(skip) => Ok(Completion::ignored_with(skip.reason)),
+        Err(skip) if may_skip => Ok(Completion::ignored_with(skip.reason)),
+        Err(skip) => Err(Failed::from(format!("{skip}, and REQUIRE_ALL allows no skip"))),
     })
 }
 
 /// Signals a process that a server started, or with a minus a whole group: the shell has `kill` built in.
 fn kill(pid: i32, signal: &str) {
-    let line = format!("kill -{signal} {pid}");
-    assert!(Run::program("sh").args(["-c", &line]).finish().status.success(), "{line}");
+    let run = Run::script(r#"kill -"$1" "$2""#).arg(signal).arg(pid.to_string());
+    assert!(run.finish().status.success(), "kill -{signal} {pid}");
 }
 
 /// `tests![first, second]`: each function with its name.

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use netcheck::{Finished, Run, Server, Signal, bin, evidence};
+use netcheck::{Finished, Run, Server, Signal, evidence};
 use serde_json::Value;
 
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -104,9 +104,7 @@ pub(crate) fn survives_full_and_closed_streams(program: &str, args: &[&str]) {
     for (redirection, code) in
         [("> /dev/full", 74), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("| head -n 0", 0)]
     {
-        let script = format!("\"$@\" {redirection}");
-        let run = Run::program("sh").args(["-c", &script, "sh"]).arg(bin(program));
-        let finished = run.args(args).finish();
+        let finished = Run::new(program).args(args).redirected(redirection).finish();
         assert_eq!(finished.code(), Some(code), "{args:?} {redirection}: {finished:?}");
     }
 }

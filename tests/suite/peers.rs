@@ -108,9 +108,9 @@ fn curl_speaks_telnet_to_it() -> Result<(), Skip> {
     for name in stream_servers::names() {
         let server = Server::start(&name, ["--port", "0"]);
         // curl leaves at the end of its input, whatever is still on its way: keep the input open.
-        let script = "{ echo hello; exec sleep 60; } | curl -sN \"telnet://127.0.0.1:$0\"";
+        let script = r#"{ echo hello; exec sleep 60; } | curl -sN "telnet://127.0.0.1:$1""#;
         let port = server.address().port().to_string();
-        let mut curl = Run::program("sh").args(["-c", script, &port]).start();
+        let mut curl = Run::script(script).arg(&port).start();
         assert_eq!(curl.next_line(Duration::from_secs(10)).as_deref(), Some("hello"), "{name}");
     }
     Ok(())
@@ -182,18 +182,18 @@ fn others_ask_our_server_of_datagrams() -> Result<(), Skip> {
         ["-t", "2", "-b", "65507", "-", &format!("UDP:127.0.0.1:{port}")].map(str::to_owned);
     // It leaves at the end of its input, before the answer has come: it is given one without an end,
     // and leaves when nothing has come for a second.
-    let endless = "d=$(mktemp -d) && mkfifo $d/p && exec 3<> $d/p && rm -r $d && cat >&3 && \
-                   exec ncat -u -i 1 127.0.0.1 $0 <&3";
-    let ncat = ["-c", endless, &port].map(str::to_owned);
+    let endless = r#"d=$(mktemp -d); mkfifo "$d/p"; exec 3<> "$d/p"; rm -r "$d"
+        cat >&3; exec ncat -u -i 1 127.0.0.1 "$1" <&3"#;
     let python = ["-c", PYTHON_DATAGRAMS, &port].map(str::to_owned);
-    for (tool, program, args, size) in [
-        (Need::Socat, "socat", &socat[..], 60_000),
-        (Need::Ncat, "sh", &ncat[..], 1_000),
-        (Need::Python3, "python3", &python[..], 65_507),
+    for (tool, run, size) in [
+        (Need::Socat, Run::program("socat").args(socat), 60_000),
+        (Need::Ncat, Run::script(endless).arg(&port), 1_000),
+        (Need::Python3, Run::program("python3").args(python), 65_507),
     ] {
         need(tool)?;
         let bytes = peer::pattern(8, size);
-        let finished = Run::program(program).args(args).stdin(bytes.as_slice()).finish();
+        let program = run.command_line();
+        let finished = run.stdin(bytes.as_slice()).finish();
         let got = finished.stdout.len();
         assert!(finished.stdout == bytes, "{program}: {got} of {size} bytes: {finished:?}");
     }

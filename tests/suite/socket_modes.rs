@@ -204,7 +204,7 @@ fn a_connect_is_cancelled_by_a_signal_that_then_ends_the_program() -> Result<(),
 fn a_signal_that_was_ignored_cancels_too() -> Result<(), Skip> {
     // As a shell without job control starts what is put into the background.
     let script = r#"trap '' INT; exec "$1" --cancel"#;
-    let shell = Run::program("sh").args(["-c", script, "sh"]).arg(bin("socket-modes"));
+    let shell = Run::script(script).arg(bin("socket-modes"));
     let (process, peer) = connecting(shell);
     is_cancelled(process, peer, Signal::SIGINT);
     Ok(())
@@ -228,8 +228,7 @@ fn a_connect_that_nobody_cancels_ends_when_tcp_gives_up() -> Result<(), Skip> {
     // A SYN, another one a second later, and that is all.
     let script = r#"ip link set lo up && echo 1 > /proc/sys/net/ipv4/tcp_syn_retries || exit 9
         exec "$1" --cancel"#;
-    let unshare = ["--user", "--map-root-user", "--net", "sh", "-c", script, "sh"];
-    let run = Run::program("unshare").args(unshare).arg(bin("socket-modes"));
+    let run = Run::script(script).arg(bin("socket-modes")).unshared(&["--net"]);
     let finished = run.deadline(Duration::from_secs(60)).finish();
     if finished.code() == Some(9) {
         return Err(Skip {

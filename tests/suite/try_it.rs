@@ -58,8 +58,7 @@ pub(crate) fn shell(line: &str) -> Run {
     let theirs = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(ours.into_iter().chain(env::split_paths(&theirs))).unwrap();
     // What is typed may name a file of the workspace.
-    let line = format!(r#"cd "$0" && {line}"#);
-    Run::program("sh").args(["-c", &line]).arg(workspace()).env("PATH", path)
+    Run::program("sh").args(["-c", line]).folder(workspace()).env("PATH", path)
 }
 
 /// The line that starts a documented server on a port that the kernel picks; the readiness line

@@ -254,9 +254,9 @@ fn calls_that_fail_for_a_moment_are_made_again() -> Result<(), Skip> {
 fn a_socket_connected_to_itself_is_no_server() -> Result<(), Skip> {
     need(Need::OwnNames)?;
     // A machine that has a single port to give: the one that is connected to.
-    let range = "echo 7777 7777 > /proc/sys/net/ipv4/ip_local_port_range || exit 42";
-    let script = format!("{range}; exec \"$0\" --host 127.0.0.1 --port 7777");
-    let run = Run::program("sh").args(["-c", &script]).arg(netcheck::bin("udp-client"));
+    let script = r#"echo 7777 7777 > /proc/sys/net/ipv4/ip_local_port_range || exit 42
+        exec "$1" --host 127.0.0.1 --port 7777"#;
+    let run = Run::script(script).arg(netcheck::bin("udp-client"));
     let finished = run.inside("tests/etc").finish();
     if finished.code() == Some(42) {
         return Err(Skip { reason: "needs sysctls that a namespace may set".to_owned() });

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use argh::FromArgs;
-use netcheck::{Need, need};
+use netcheck::{Need, need, require_all};
 
 use xtask::{Failure, Output, cargo};
 
@@ -76,10 +76,9 @@ const STEPS: &[Step] = &[
     ("deny", denied),
 ];
 
-/// `REQUIRE_ALL=1` makes a skip a failure, but for cargo-deny: it takes minutes to build, and
+/// `REQUIRE_ALL` makes a skip a failure, but for cargo-deny: it takes minutes to build, and
 /// what it guards (licences, sources) changes with Cargo.lock only.
 pub(crate) fn run(_: &Args, out: &mut Output) -> Result<bool, Failure> {
-    let require_all = std::env::var_os("REQUIRE_ALL").is_some_and(|value| value == "1");
     let width = STEPS.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let (start, mut passed, mut skipped) = (Instant::now(), 0, 0);
     for (name, step) in STEPS {
@@ -92,14 +91,14 @@ pub(crate) fn run(_: &Args, out: &mut Output) -> Result<bool, Failure> {
                 passed += 1;
                 out.line(format!("ok {seconds:6.1} s  {note}").trim_end())?;
             }
-            Verdict::Skipped(why) if !require_all || why == NO_DENY => {
+            Verdict::Skipped(why) if !require_all() || why == NO_DENY => {
                 skipped += 1;
                 out.line(format_args!("skipped: {why}"))?;
             }
             Verdict::Skipped(why) => {
                 out.line("missing")?;
                 return Err(Failure::Missing(format!(
-                    "{name} {why}, and REQUIRE_ALL=1 skips nothing"
+                    "{name} {why}, and REQUIRE_ALL skips nothing"
                 )));
             }
             Verdict::Fails(what) => {

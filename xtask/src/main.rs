@@ -1,4 +1,4 @@
-//! The workspace's own commands: `cargo xtask scenario`, `list`, `ladder`, `new`, `tidy`, `each`,
+//! The workspace's own commands: `cargo xtask scenario`, `list`, `ladder`, `new`, `tidy`, `each`, `size`,
 //! `bench`, `bench-clock`, `ci`.
 //!
 //! One file a command; this one matches and runs.
@@ -11,6 +11,7 @@ mod new;
 mod package;
 mod readme;
 mod scenario;
+mod size;
 mod tidy;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ enum Command {
     New(new::Args),
     Tidy(tidy::Args),
     Each(each::Args),
+    Size(size::Args),
     Ci(ci::Args),
     #[argh(dynamic)]
     Package(Package),
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::New(args) => new::run(&args, out),
         Command::Tidy(args) => tidy::run(&args, out),
         Command::Each(args) => each::run(&args, out),
+        Command::Size(args) => size::run(&args, out),
         Command::Ci(args) => ci::run(&args, out),
         Command::Package(package) => package.run(),
     })

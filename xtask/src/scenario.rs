@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
             }
             runs += 1;
             checks += summary.checks;
-            skipped += summary.skipped;
+            skipped += summary.skipped.len();
         }
     }
     if runs > 1 && !args.json {

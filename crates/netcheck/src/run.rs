@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -11,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use nix::sched::CpuSet;
 
-use crate::binary::{IN_NAMESPACE, bin, workspace};
+use crate::binary::bin;
+use crate::other_user;
 use crate::process::Process;
+use crate::shell::quoted;
 use crate::spawner;
 use crate::sys::BeforeExec;
 
@@ -20,14 +21,15 @@ use crate::sys::BeforeExec;
 #[derive(Debug)]
 pub struct Run {
     /// What is executed.
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     /// What one would type.
     name: OsString,
     /// The same from the root of the workspace, where it is not `name` and the arguments.
-    typed: Option<String>,
+    pub(crate) typed: Option<String>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
+    folder: Option<PathBuf>,
     uid: Option<u32>,
     deadline: Duration,
     before_exec: BeforeExec,
@@ -90,6 +92,7 @@ impl Run {
             args: Vec::new(),
             env: Vec::new(),
             stdin: None,
+            folder: None,
             uid: None,
             deadline: Duration::from_secs(60),
             before_exec: BeforeExec::default(),
@@ -120,6 +123,13 @@ impl Run {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// The folder that it is started in, by default the harness's.
+    #[must_use]
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
         self
     }
 
@@ -154,7 +164,8 @@ impl Run {
     }
 
     /// Runs it under another user and the group of the same number, which takes root
-    /// ([`crate::Need::OtherUser`]): RLIMIT_NPROC does not bind root.
+    /// ([`crate::Need::OtherUser`]): RLIMIT_NPROC does not bind root. A program that is given by its path
+    /// is copied to where that user may run it.
     #[must_use]
     pub fn uid(mut self, uid: u32) -> Self {
         self.uid = Some(uid);
@@ -166,22 +177,6 @@ impl Run {
     pub fn keep(mut self) -> Self {
         self.before_exec.outlive_harness = true;
         self
-    }
-
-    /// Runs it in namespaces of its own ([`crate::namespace::enter`]), with the files of the folder
-    /// `etc`, a path from the root of the workspace, and the harness's name server. Its arguments are
-    /// given before.
-    ///
-    /// # Panics
-    /// When the program that does so cannot be built.
-    #[must_use]
-    pub fn inside(self, etc: &str) -> Self {
-        let folder = workspace().join(etc).into_os_string();
-        let typed = format!("cargo run -qp netcheck -- {etc} {}", self.words().join(" "));
-        let mut run = self.wrapped(IN_NAMESPACE, vec![folder]);
-        run.program = bin(IN_NAMESPACE);
-        run.typed = Some(typed);
-        run
     }
 
     /// Replaces the program by `wrapper`, which is given the old program and its arguments after its
@@ -230,7 +225,7 @@ impl Run {
     }
 
     /// The program and its arguments, as a shell needs them.
-    fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         std::iter::once(&self.name).chain(&self.args).map(|word| quoted(word)).collect()
     }
 
@@ -240,7 +235,17 @@ impl Run {
     /// # Panics
     /// When it cannot be started.
     pub fn start(self) -> Process {
-        let mut command = Command::new(&self.program);
+        let line = self.command_line();
+        // Once it runs, the copy is no longer needed.
+        let copy = self.uid.filter(|_| self.program.is_absolute()).map(|_| {
+            other_user::copy(&self.program).unwrap_or_else(|why| {
+                panic!("copy {} for another user: {why}", self.program.display())
+            })
+        });
+        let mut command = Command::new(copy.as_ref().map_or(&self.program, |copy| &copy.program));
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -250,7 +255,6 @@ impl Run {
             command.uid(uid).gid(uid);
         }
         self.before_exec.install(&mut command);
-        let line = self.command_line();
         let mut child = spawner::spawn(command).unwrap_or_else(|why| panic!("start {line}: {why}"));
         if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.stdin) {
             // It may end, or write much, before it has read all: a thread neither fails nor waits.
@@ -281,20 +285,5 @@ impl Run {
             elapsed,
             timed_out: !complete,
         }
-    }
-}
-
-/// `word` as a shell needs it.
-fn quoted(word: &OsStr) -> String {
-    let is_unquoted = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(byte);
-    match word.to_str() {
-        Some(text) if !text.is_empty() && text.bytes().all(|byte| is_unquoted(&byte)) => {
-            text.to_owned()
-        }
-        Some(text) if !text.contains(char::is_control) => {
-            format!("'{}'", text.replace('\'', r"'\''"))
-        }
-        // Control characters and bytes that are no UTF-8 take bash's notation.
-        _ => format!("$'{}'", word.as_bytes().escape_ascii()),
     }
 }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::descriptors;
 use crate::scenario_run::{Format, ScenarioRun};
 use crate::stopped::Stopped;
 use crate::summary::Summary;
@@ -22,6 +23,7 @@ impl Scenario {
     /// Runs it from start to end; `keep` leaves its servers running. A panic, as of a server that did not
     /// start, is a failure of the scenario and ends no other.
     pub fn play(&self, format: Format, keep: bool) -> (Result<(), Stopped>, Summary) {
+        descriptors::raise();
         let mut run = ScenarioRun::new(self.name, self.summary, format);
         run.keep = keep;
         self.play_in(run)

@@ -37,7 +37,7 @@ pub struct ScenarioRun {
     kept: Vec<i32>,
     commands: Vec<String>,
     checks: usize,
-    skipped: usize,
+    skipped: Vec<String>,
     stopped: bool,
     events: Vec<Event>,
 }
@@ -65,7 +65,7 @@ impl ScenarioRun {
             kept: Vec::new(),
             commands: Vec::new(),
             checks: 0,
-            skipped: 0,
+            skipped: Vec::new(),
             stopped: false,
             events: Vec::new(),
         };
@@ -199,7 +199,7 @@ impl ScenarioRun {
     /// # Errors
     /// [`Stopped::Missing`] when nothing may be skipped ([`require_all`]).
     pub fn skip(&mut self, statement: &str, skip: &Skip) -> Result<(), Stopped> {
-        self.skipped += 1;
+        self.skipped.push(skip.reason.clone());
         self.say(&render::columns(&format!("  --  {statement}"), &[format!("skipped: {skip}")]));
         self.put(self.object("skip").text("statement", statement).text("reason", &skip.reason));
         if self.no_skip { Err(Stopped::Missing(skip.clone())) } else { Ok(()) }
@@ -232,13 +232,14 @@ impl ScenarioRun {
             self.say(&[format!("  still running: pid {pid}; `kill {pid}` ends it")]);
             self.put(self.object("kept").number("pid", u128::from(pid.unsigned_abs())));
         }
-        let line = render::summary(&self.name, self.checks, self.skipped, self.stopped, elapsed);
+        let skipped = self.skipped.len();
+        let line = render::summary(&self.name, self.checks, skipped, self.stopped, elapsed);
         self.say(&[String::new(), line]);
         self.put(
             self.object("summary")
                 .flag("holds", !self.stopped)
                 .number("checks", self.checks as u128)
-                .number("skipped", self.skipped as u128)
+                .number("skipped", skipped as u128)
                 .number("elapsed_ns", elapsed.as_nanos()),
         );
         let Self { checks, skipped, events, .. } = self;

@@ -53,7 +53,7 @@ impl fmt::Display for Stopped {
                 writeln!(f, "{}: {}", it.statement, it.evidence)?;
                 f.write_str(&it.lines().join("\n"))
             }
-            Self::Missing(skip) => write!(f, "{skip}, and REQUIRE_ALL=1 allows no skip"),
+            Self::Missing(skip) => write!(f, "{skip}, and REQUIRE_ALL allows no skip"),
             Self::Broken(why) => f.write_str(why),
         }
     }

@@ -18,8 +18,8 @@ pub struct Event {
 pub struct Summary {
     /// How many statements held.
     pub checks: usize,
-    /// How many were not looked at.
-    pub skipped: usize,
+    /// The reason for each that was skipped.
+    pub skipped: Vec<String>,
     /// From its beginning to its end.
     pub elapsed: Duration,
     /// What happened when.

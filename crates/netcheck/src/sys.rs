@@ -11,6 +11,8 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{Pid, getppid};
 
+use crate::descriptors::{self, Given};
+
 /// A descriptor for the process `pid`; readable once that process has ended. See pidfd_open(2).
 ///
 /// # Errors
@@ -91,7 +93,7 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
 /// What a started process changes in itself between fork and exec.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BeforeExec {
-    /// RLIMIT_NOFILE, soft and hard.
+    /// RLIMIT_NOFILE, soft and hard; by default what the harness was given.
     pub(crate) nofile: Option<u64>,
     /// The processors that it, its threads and its children may use.
     pub(crate) cpus: Option<CpuSet>,
@@ -111,14 +113,15 @@ impl BeforeExec {
     #[expect(unsafe_code, reason = "code between fork and exec")]
     pub(crate) fn install(self, command: &mut Command) {
         let harness = std::process::id();
-        let in_child = move || self.apply(harness);
+        let given = descriptors::given();
+        let in_child = move || self.apply(harness, given);
         // SAFETY: between fork and exec only async-signal-safe calls are allowed, since another
         // thread may have held a lock at the fork. `apply` makes bare system calls, and neither
         // allocates nor locks.
         unsafe { command.pre_exec(in_child) };
     }
 
-    fn apply(self, harness: u32) -> io::Result<()> {
+    fn apply(self, harness: u32, given: Given) -> io::Result<()> {
         if !self.outlive_harness {
             prctl::set_pdeathsig(Signal::SIGKILL)?;
             // A harness that ended before the prctl will not end again.
@@ -129,6 +132,8 @@ impl BeforeExec {
         close_inherited_on_exec();
         if let Some(limit) = self.nofile {
             setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
+        } else if given.was_raised() {
+            setrlimit(Resource::RLIMIT_NOFILE, given.soft, given.hard)?;
         }
         if let Some(cpus) = &self.cpus {
             sched_setaffinity(Pid::from_raw(0), cpus)?;

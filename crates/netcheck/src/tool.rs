@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::descriptors;
+use crate::other_user;
 use crate::run::Run;
 use crate::sys;
 
@@ -58,11 +60,13 @@ pub enum Need {
     PidfdGetfd,
     /// Running under another user, which takes root.
     OtherUser,
+    /// So many descriptors that this process has open at once.
+    Descriptors(u64),
 }
 
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let what = match self {
             Self::Strace => "strace",
             Self::Socat => "socat",
             Self::Ncat => "ncat",
@@ -86,7 +90,15 @@ impl fmt::Display for Need {
             Self::Prlimit => "prlimit",
             Self::PidfdGetfd => "pidfd_getfd",
             Self::OtherUser => "root, to run under another user",
-        })
+            Self::Descriptors(count) => {
+                let hard = descriptors::raise();
+                return write!(
+                    f,
+                    "{count} open descriptors; the hard limit (ulimit -Hn) is {hard}"
+                );
+            }
+        };
+        f.write_str(what)
     }
 }
 
@@ -114,8 +126,14 @@ pub fn need(need: Need) -> Result<(), Skip> {
     if works { Ok(()) } else { Err(Skip { reason: format!("needs {need}") }) }
 }
 
-/// Whether a skip is a failure: `REQUIRE_ALL=1` in the environment, as CI has it.
+/// Whether a skip is a failure: `REQUIRE_ALL=1` in the environment, or `REQUIRE_ALL=user`, with which only
+/// what takes root may be skipped ([`require_root`]).
 pub fn require_all() -> bool {
+    require_root() || env::var("REQUIRE_ALL").is_ok_and(|value| value == "user")
+}
+
+/// Whether to skip what takes root is a failure too: `REQUIRE_ALL=1`.
+pub fn require_root() -> bool {
     env::var("REQUIRE_ALL").is_ok_and(|value| value == "1")
 }
 
@@ -159,7 +177,8 @@ fn works(need: Need) -> bool {
             let child = Run::program("sleep").arg("60").start();
             sys::pidfd_getfd(child.pid(), 0).is_ok()
         }
-        Need::OtherUser => nix::unistd::geteuid().is_root() && succeeds_as_nobody(),
+        Need::Descriptors(count) => descriptors::raise() >= count,
+        Need::OtherUser => nix::unistd::geteuid().is_root() && other_user::works(),
     }
 }
 
@@ -167,12 +186,6 @@ fn succeeds(command: &str) -> bool {
     // Asked by the shell, so that a program that is not there is an exit code too.
     let probe = Run::program("sh").args(["-c", command]).deadline(Duration::from_secs(5));
     probe.finish().status.success()
-}
-
-fn succeeds_as_nobody() -> bool {
-    /// `nobody` by convention; any user that is not root would do.
-    const NOBODY: u32 = 65_534;
-    Run::program("true").uid(NOBODY).deadline(Duration::from_secs(5)).finish().status.success()
 }
 
 #[cfg(test)]

@@ -162,6 +162,28 @@ fn a_command_line_can_be_typed() {
 }
 
 #[test]
+fn a_script_ends_at_the_step_that_fails_and_its_arguments_stay_whole() {
+    let failed = Run::script("false; echo after").finish();
+    assert_eq!((failed.code(), failed.stdout_text().as_str()), (Some(1), ""));
+    let unset = Run::script("echo $unset; echo after").finish();
+    assert!(unset.code() != Some(0) && unset.stdout.is_empty(), "{unset:?}");
+    let words = ["a blank", "it's", "$HOME", "ä"];
+    let printed = Run::script(r#"printf '%s\n' "$@""#).args(words).finish();
+    assert_eq!(printed.stdout_text(), words.map(|word| format!("{word}\n")).concat());
+}
+
+#[test]
+fn a_program_is_started_in_its_folder_and_with_its_redirection() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let folder = parent.path().join("a blank and an ä");
+    std::fs::create_dir(&folder).expect("a folder in it");
+    let printed = Run::program("pwd").arg("-P").folder(&folder).redirected("> file").finish();
+    assert!(printed.stdout.is_empty(), "{printed:?}");
+    let text = std::fs::read_to_string(folder.join("file")).expect("what it printed");
+    assert!(text.ends_with("/a blank and an ä\n"), "{text}");
+}
+
+#[test]
 fn a_kept_process_outlives_its_value() {
     let process = Run::program("sleep").arg("60").keep().start();
     let pid = process.pid();

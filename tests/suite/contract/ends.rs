@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use netcheck::peer::{SilentListener, refused_datagrams, refused_port};
-use netcheck::{Finished, Need, Run, Server, Signal, Skip, bin, evidence, need};
+use netcheck::{Finished, Run, Server, Signal, Skip, evidence};
 
 use super::{Kind, Tool, Topic, ended, topics};
 
@@ -47,21 +47,11 @@ fn a_port_that_is_taken_is_71(tool: &Tool) -> Result<(), Skip> {
 }
 
 fn a_port_without_the_right_to_it_is_77(tool: &Tool) -> Result<(), Skip> {
-    /// `nobody` by convention.
-    const NOBODY: u32 = 65_534;
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     if first.is_ok_and(|first| first.trim() == "0" || first.trim() == "1") {
         return Err(Skip { reason: "needs ports that take a right".to_owned() });
     }
-    let mut run = tool.run(tool.needed("1"));
-    // Without root we have no such right ourselves.
-    if need(Need::OtherUser).is_ok() {
-        let reads = Run::program("test").arg("-x").arg(bin(&tool.name)).uid(NOBODY).finish();
-        if !reads.status.success() {
-            return Err(Skip { reason: "needs binaries that another user may run".to_owned() });
-        }
-        run = run.uid(NOBODY);
-    }
+    let run = tool.run(tool.needed("1")).unprivileged()?;
     let error = "bind 127.0.0.1:1: Permission denied (EACCES)";
     ended(&run.finish(), &[77], &format!("{}: {error}\nhint: ", tool.name));
     Ok(())

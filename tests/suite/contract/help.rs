@@ -83,7 +83,7 @@ fn the_examples_of_help_work_as_pasted(tool: &Tool) -> Result<(), Skip> {
         let command = example.replace(DOCUMENTED, port.as_deref().unwrap_or(DOCUMENTED));
         // It may write a file.
         let folder = tempfile::tempdir().unwrap();
-        let finished = shell(&format!("cd {} && {command}", folder.path().display())).finish();
+        let finished = shell(&command).folder(folder.path()).finish();
         assert_eq!(finished.code(), Some(0), "{example}: {finished:?}");
     }
     skipped

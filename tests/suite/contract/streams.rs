@@ -48,7 +48,7 @@ fn a_reader_that_has_gone_ends_it_quietly(tool: &Tool) -> Result<(), Skip> {
           "$@" 3>&-; echo "$?" >&3; } | head -n 0"#;
     let (lines, _partner) = printing(tool);
     for line in lines {
-        let run = Run::program("sh").args(["-c", HEAD, "sh"]).arg(bin(&tool.name)).args(&line);
+        let run = Run::script(HEAD).arg(bin(&tool.name)).args(&line);
         let Finished { stdout, stderr, timed_out, .. } = run.finish();
         let said = String::from_utf8_lossy(&stderr);
         assert!(!timed_out && stdout == b"0\n" && said.is_empty(), "{line:?}: {stdout:?}, {said}");

@@ -58,8 +58,7 @@ fn reply(stream: &mut TcpStream) -> bool {
 
 fn the_soft_limit_of_descriptors_is_raised() -> Result<(), Skip> {
     let address = patient(100, 128, Duration::ZERO);
-    let script = "ulimit -Sn 40 && exec \"$@\"";
-    let run = Run::program("sh").args(["-c", script, "sh"]).arg(bin("echo-load"));
+    let run = Run::script(r#"ulimit -Sn 40; exec "$@""#).arg(bin("echo-load"));
     let port = address.port().to_string();
     let args = ["--host", "127.0.0.1", "--port", &port, "--connections", "100"];
     let finished = run.args(args).args(["--duration", "100ms"]).finish();
@@ -69,13 +68,8 @@ fn the_soft_limit_of_descriptors_is_raised() -> Result<(), Skip> {
 }
 
 fn two_thousand_connections_are_opened_and_served() -> Result<(), Skip> {
-    need(Need::Prlimit)?;
     // The server's ends are ours.
-    let pid = std::process::id().to_string();
-    let raised = Run::program("prlimit").args(["--pid", &pid, "--nofile=4096:"]).finish();
-    if !raised.status.success() {
-        return Err(Skip { reason: "needs 4096 descriptors".to_owned() });
-    }
+    need(Need::Descriptors(2_100))?;
     let address = patient(2000, 128, Duration::ZERO);
     let figures = measured(address, &["--connections", "2000", "--duration", "200ms"]);
     assert_eq!(number(&figures, "opened"), 2000, "{figures}");

@@ -1,5 +1,6 @@
 //! Names with several addresses, on a machine of its own where localhost is ::1 and 127.0.0.1.
 
+use std::fs;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
@@ -24,16 +25,21 @@ pub(super) fn trials() -> Vec<Trial> {
 /// The client with these arguments, and a responder for each line of options, all on port 7777.
 fn among(responders: &[&str], args: &[&str]) -> Result<Finished, Skip> {
     need(Need::OwnNames)?;
+    // A line of options for each responder, which are words.
+    let script = r#"responder=$1 lines=$2 pids=; shift 2
+        trap 'kill $pids' EXIT
+        while read -r options; do
+            : > ready
+            "$responder" --port 7777 -q $options > ready & pids="$pids $!"
+            until grep -q listening ready; do :; done
+        done < "$lines"
+        "$@""#;
     let folder = tempfile::tempdir().unwrap();
-    let mut script = "trap 'kill $pids' EXIT\n".to_owned();
-    for (number, options) in responders.iter().enumerate() {
-        let ready = folder.path().join(number.to_string()).display().to_string();
-        let responder = bin("ntp-responder").display().to_string();
-        script += &format!("{responder} --port 7777 -q {options} > {ready} & pids=\"$pids $!\"\n");
-        script += &format!("until grep -qs listening {ready}; do :; done\n");
-    }
-    script += &format!("{} --json {}\n", bin("ntp-time").display(), args.join(" "));
-    let finished = Run::program("sh").args(["-c", &script]).inside("tests/etc").finish();
+    let lines = folder.path().join("lines");
+    fs::write(&lines, responders.join("\n") + "\n").unwrap();
+    let run = Run::script(script).folder(folder.path()).arg(bin("ntp-responder")).arg(lines);
+    let run = run.arg(bin("ntp-time")).arg("--json").args(args);
+    let finished = run.inside("tests/etc").finish();
     assert!(!finished.timed_out, "{finished:?}");
     Ok(finished)
 }

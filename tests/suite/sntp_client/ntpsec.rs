@@ -42,7 +42,7 @@ fn start(directives: &[&str]) -> Result<(Process, TempDir), Skip> {
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ntp.conf");
-    let own = format!("statsdir {}/", folder.path().display());
+    let own = format!("statsdir \"{}/\"", folder.path().display());
     fs::write(&file, [directives, &[&own, ""]].concat().join("\n")).unwrap();
     // -n: in the foreground, and its log on standard output.
     let mut server = Run::program("ntpd").args(["-n", "-c"]).arg(file).inside("tests/etc").start();

@@ -74,8 +74,12 @@ fn endless(told_at: usize) -> (SocketAddr, Receiver<usize>) {
 /// It, with nobody to read the body, which would fill the memory of this test.
 fn thrown_away(address: SocketAddr, timeout: &str) -> Run {
     let (port, most) = (address.port().to_string(), u64::MAX.to_string());
-    let run = Run::program("sh").args(["-c", r#"exec "$@" > /dev/null"#, "sh"]);
-    let run = run.arg(bin("socket-errors")).args(["--host", "127.0.0.1", "--port", &port]);
+    let run = Run::script(r#"exec "$@" > /dev/null"#).arg(bin("socket-errors")).args([
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &port,
+    ]);
     run.args(["--max-bytes", &most, "--timeout", timeout])
 }
 
@@ -118,7 +122,7 @@ fn a_header_of_1_gib_is_bounded() -> Result<(), Skip> {
         let port = address.port().to_string();
         // Address space is more than memory: what has 16 MiB of it occupies no more.
         let limit = r#"ulimit -v 16384; exec "$@""#;
-        let run = Run::program("sh").args(["-c", limit, "sh"]).arg(bin("socket-errors"));
+        let run = Run::script(limit).arg(bin("socket-errors"));
         let finished = run.args(["--host", "127.0.0.1", "--port", &port]).finish();
         fails(&finished, 65, "parse", "a header of more than 65536 bytes");
         let sent = receiver.recv_timeout(PATIENCE).expect("the client goes");

@@ -71,10 +71,8 @@ fn options_may_be_joined_and_clustered() -> Result<(), Skip> {
 
 /// It, started by the shell with a redirection such as `>&-`.
 fn redirected(address: SocketAddr, redirection: &str) -> Run {
-    let script = format!(r#"exec "$@" {redirection}"#);
-    let port = address.port().to_string();
-    let run = Run::program("sh").args(["-c", &script, "sh"]).arg(bin("socket-errors"));
-    run.args(["--host", "127.0.0.1", "--port", &port])
+    let args = ["--host", "127.0.0.1", "--port", &address.port().to_string()];
+    Run::new("socket-errors").args(args).redirected(redirection)
 }
 
 fn a_reader_that_has_gone_ends_it_quietly() -> Result<(), Skip> {
@@ -83,7 +81,7 @@ fn a_reader_that_has_gone_ends_it_quietly() -> Result<(), Skip> {
           "$@" 3>&-; echo "$?" >&3; } | head -n 0"#;
     for more in [&[][..], &["--json"]] {
         let port = answers(OK).port().to_string();
-        let run = Run::program("sh").args(["-c", HEAD, "sh"]).arg(bin("socket-errors"));
+        let run = Run::script(HEAD).arg(bin("socket-errors"));
         let finished = run.args(["--host", "127.0.0.1", "--port", &port]).args(more).finish();
         assert_eq!(
             (finished.stdout.as_slice(), finished.stderr_text().as_str()),
@@ -177,20 +175,20 @@ fn pythons_server_is_understood() -> Result<(), Skip> {
 fn nginx_is_understood() -> Result<(), Skip> {
     need(Need::Nginx)?;
     let (folder, bytes) = served();
-    let folder = folder.path().display();
+    let path = folder.path().join("nginx.conf");
     // A port that was free a moment ago, since nginx can't say which one it took. Where another
     // program was faster it ends, and the next port is tried.
     for _ in 0..5 {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
-            "daemon off; master_process off; pid {folder}/pid; error_log stderr; events {{}}\n\
-             http {{ access_log off; client_body_temp_path {folder}/t; proxy_temp_path {folder}/t;\n\
-             fastcgi_temp_path {folder}/t; uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;\n\
-             server {{ listen {address}; root {folder}; }} }}"
+            "daemon off; master_process off; pid pid; error_log stderr; events {{}}\n\
+             http {{ access_log off; client_body_temp_path t; proxy_temp_path t;\n\
+             fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;\n\
+             server {{ listen {address}; root .; }} }}"
         );
-        let path = format!("{folder}/nginx.conf");
         fs::write(&path, config).unwrap();
-        let nginx = Run::program("nginx").args(["-c", &path]).start();
+        // The paths in it begin at the prefix.
+        let nginx = Run::program("nginx").arg("-p").arg(folder.path()).arg("-c").arg(&path).start();
         let listens = || (evidence::is_listening(address) && nginx.still_running()).then_some(());
         let ended = || (!nginx.still_running()).then_some(());
         if evidence::wait_until(SOON, || listens().or_else(ended)).is_some()

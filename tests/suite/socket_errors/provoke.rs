@@ -117,27 +117,18 @@ fn each_case_can_be_made_alone() -> Result<(), Skip> {
 fn errors_need_no_network() -> Result<(), Skip> {
     need(Need::UserNamespace)?;
     // A network of its own with a loopback interface, and nothing else.
-    let script = r#"ip link set lo up && exec "$@""#;
-    let found = Run::program("sh").args(["-c", "command -v ip"]).finish().status.success();
+    let script = r#"ip link set lo up; exec "$@""#;
+    let found = Run::script("command -v ip").finish().status.success();
     if !found {
         return Err(Skip { reason: "needs ip".to_owned() });
     }
-    let run = Run::program("unshare").args(["--user", "--map-root-user", "--net", "sh", "-c"]);
-    complete(
-        &run.args([script, "sh"]).arg(bin("socket-errors")).args(["--provoke", "all"]).finish(),
-    );
+    let run = Run::script(script).arg(bin("socket-errors")).args(["--provoke", "all"]);
+    complete(&run.unshared(&["--net"]).finish());
     Ok(())
 }
 
 fn errors_need_no_privilege() -> Result<(), Skip> {
-    /// `nobody` by convention.
-    const NOBODY: u32 = 65_534;
-    need(Need::OtherUser)?;
-    let reads = Run::program("test").arg("-x").arg(bin("socket-errors")).uid(NOBODY).finish();
-    if !reads.status.success() {
-        return Err(Skip { reason: "needs binaries that another user may run".to_owned() });
-    }
-    complete(&provoke("all").uid(NOBODY).finish());
+    complete(&provoke("all").unprivileged()?.finish());
     Ok(())
 }
 

@@ -106,8 +106,9 @@ fn fifty_clients_of_the_same_instant_are_all_served(kind: &Kind) -> Result<(), S
 }
 
 fn the_soft_limit_of_descriptors_is_no_limit(kind: &Kind) -> Result<(), Skip> {
-    let line = format!(r#"ulimit -Sn 32; exec "$0" --port 0 --backlog 128 {}"#, kind.variant());
-    let server = Server::start_run(Run::program("sh").args(["-c", &line]).arg(bin(&kind.name)));
+    let run = Run::script(r#"ulimit -Sn 32; exec "$@""#).arg(bin(&kind.name));
+    let run = run.args(["--port", "0", "--backlog", "128"]).args(kind.variant().split_whitespace());
+    let server = Server::start_run(run);
     let clients = (0..100).map(|_| served(server.address())).collect::<Result<Vec<_>, _>>();
     assert_eq!(clients.expect("each is served").len(), 100, "{}", server.stderr());
     Ok(())

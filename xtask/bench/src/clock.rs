@@ -7,7 +7,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::Instant;
@@ -90,10 +90,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Failure> {
         for index in order(round, clients.len()) {
             let Some(client) = clients.get_mut(index) else { continue };
             if client.name != CHRONYD {
-                client.query().map_err(Failure::Broken)?;
+                client.query(server.folder.path()).map_err(Failure::Broken)?;
             }
             if client.name != CHRONYD || round < CHRONYD_ROUNDS {
-                let answer = client.query().map_err(Failure::Broken)?;
+                let answer = client.query(server.folder.path()).map_err(Failure::Broken)?;
                 client.answers.push(answer);
             }
         }
@@ -113,7 +113,7 @@ fn find(server: &Chronyd) -> Result<(Vec<Client>, Vec<Missing>), String> {
     let rsntp = cargo(&source("rsntp_client/Cargo.toml"), &[&target_dir], "");
     let ntplib = source("ntplib_client.py").display().to_string();
     let measured = format!("server 127.0.0.1 port {} iburst", server.address.port());
-    let pidfile = server.folder.path().join("pid-of-the-client");
+    let files = server.folder.path();
     let mut clients = vec![
         client(OURS, ours.clone(), asking(&["--json"])),
         client(USER, ours, asking(&["--json", "--clock", "user"])),
@@ -122,11 +122,15 @@ fn find(server: &Chronyd) -> Result<(Vec<Client>, Vec<Missing>), String> {
     let others = [
         rsntp.map(|program| client(RSNTP, program, asking(&[]))).map_err(|why| (RSNTP, why)),
         Ok(client(NTPLIB, "python3".into(), asking(&[&ntplib]))),
-        Ok(client(CHRONYD, "chronyd".into(), chronyd::args("-Q", &pidfile, &[&measured]))),
+        Ok(client(
+            CHRONYD,
+            "chronyd".into(),
+            chronyd::args("-Q", "pid-of-the-client", &[&measured]),
+        )),
     ];
     for other in others {
         // A client that gives no answer now gives none later.
-        match other.and_then(|client| match client.query() {
+        match other.and_then(|client| match client.query(files) {
             Ok(_) => Ok(client),
             Err(why) => Err((client.name, why)),
         }) {
@@ -138,10 +142,10 @@ fn find(server: &Chronyd) -> Result<(Vec<Client>, Vec<Missing>), String> {
 }
 
 impl Client {
-    /// Asks once.
-    fn query(&self) -> Result<Answer, String> {
+    /// Sends one query; chronyd has its file in the folder.
+    fn query(&self, folder: &Path) -> Result<Answer, String> {
         let begun = Instant::now();
-        let output = Command::new(&self.program).args(&self.args).output();
+        let output = Command::new(&self.program).args(&self.args).current_dir(folder).output();
         let took = begun.elapsed().as_secs_f64() * 1e6;
         let output = output.map_err(|why| format!("{}: {why}", self.program.display()))?;
         let said = String::from_utf8_lossy(&output.stdout);

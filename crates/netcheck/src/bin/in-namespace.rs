@@ -1,5 +1,5 @@
-//! `in-namespace ETC PROGRAM [ARGUMENT…]`: runs a program with a network, a name server and files in
-//! /etc of its own, and ends as it does. The scenarios and tests on names run in it.
+//! `in-namespace [--hostname NAME] ETC PROGRAM [ARGUMENT…]`: runs a program with a network, a name server,
+//! files in /etc and a host name of its own, and ends as it does. The scenarios and tests on names run in it.
 
 use std::env::args_os;
 use std::io::Write;
@@ -9,10 +9,14 @@ use std::process::{Command, ExitCode};
 
 fn main() -> ExitCode {
     let words: Vec<_> = args_os().skip(1).collect();
-    let [etc, program, arguments @ ..] = words.as_slice() else {
-        return failed("usage: in-namespace ETC PROGRAM [ARGUMENT...]");
+    let (host, words) = match words.as_slice() {
+        [option, host, rest @ ..] if option == "--hostname" => (Some(host.as_os_str()), rest),
+        all => (None, all),
     };
-    if let Err(why) = netcheck::namespace::enter(Path::new(etc)) {
+    let [etc, program, arguments @ ..] = words else {
+        return failed("usage: in-namespace [--hostname NAME] ETC PROGRAM [ARGUMENT...]");
+    };
+    if let Err(why) = netcheck::namespace::enter(Path::new(etc), host) {
         return failed(&why.to_string());
     }
     let mut command = Command::new(program);

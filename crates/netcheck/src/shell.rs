@@ -1,0 +1,36 @@
+//! The shell: scripts that it is given, redirections, and words as it needs them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::run::Run;
+
+impl Run {
+    /// A script for the shell; what it is about are its arguments, `"$1"`, `"$2"` and so on. The type of
+    /// `script` sees to it that none is pasted into it. A step that fails ends it (`-e`), and a variable
+    /// that is not set too (`-u`).
+    pub fn script(script: &'static str) -> Self {
+        Self::program("sh").args(["-euc", script, "sh"])
+    }
+
+    /// It, started by the shell with a redirection as it is typed, such as `>&-`. The process id is its own,
+    /// but for a pipe. Its arguments are given before.
+    #[must_use]
+    pub fn redirected(self, redirection: &str) -> Self {
+        let eval = r#"redirection=$1; shift; eval "exec \"\$@\" $redirection""#;
+        self.wrapped("sh", ["-euc", eval, "sh", redirection].map(Into::into).to_vec())
+    }
+}
+
+/// `word` as a shell needs it.
+pub(crate) fn quoted(word: &OsStr) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(byte);
+    match word.to_str() {
+        Some(text) if !text.is_empty() && text.bytes().all(|byte| plain(&byte)) => text.to_owned(),
+        Some(text) if !text.contains(char::is_control) => {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+        // Control characters and bytes that are no UTF-8 take bash's notation.
+        _ => format!("$'{}'", word.as_bytes().escape_ascii()),
+    }
+}
