@@ -26,15 +26,15 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     let path = netcheck::workspace().join("README.md");
-    let readme = fs::read_to_string(path).map_err(Failure::at("read README.md"))?;
+    let readme = fs::read_to_string(path).map_err(Failure::file("read README.md"))?;
     let command = &args.command;
     let Some(said) = said(&readme, command) else {
         return Err(Failure::Usage(format!("{command}: README has no row of it with a size")));
     };
-    let own = std::env::current_exe().map_err(Failure::at("find the path of xtask"))?;
+    let own = std::env::current_exe().map_err(Failure::file("find the path of xtask"))?;
     let target = own.ancestors().nth(2).unwrap_or(&own);
     let measured = size(target, &mut BTreeSet::new());
-    let measured = measured.map_err(Failure::at(format_args!("read {}", target.display())))?;
+    let measured = measured.map_err(Failure::file(format_args!("read {}", target.display())))?;
     let measured = measured.div_ceil(1_000_000);
     let holds = agree(said, measured);
     let verdict = if holds { "ok" } else { "NO" };
