@@ -14,41 +14,47 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-mod absent;
-mod binary;
-pub mod descriptors;
-mod dns;
-pub mod evidence;
-mod header;
-mod lossy;
-pub mod namespace;
-mod other_user;
-pub mod peer;
-mod process;
-mod render;
-mod run;
-mod scenario;
-mod scenario_run;
-mod server;
-mod shell;
-mod spawner;
-mod stopped;
-mod strace;
-mod stream;
-mod summary;
-pub mod sys;
-mod tool;
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        mod absent;
+        mod binary;
+        pub mod descriptors;
+        mod dns;
+        pub mod evidence;
+        mod header;
+        mod lossy;
+        pub mod namespace;
+        mod other_user;
+        pub mod peer;
+        mod process;
+        mod render;
+        mod run;
+        mod scenario;
+        mod scenario_run;
+        mod server;
+        mod shell;
+        mod spawner;
+        mod stopped;
+        mod strace;
+        mod stream;
+        mod summary;
+        pub mod sys;
+        mod tool;
 
-pub use binary::{bin, recipes, workspace};
-pub use header::{Block, Elsewhere, Header, Section, Typed};
-pub use nix::sys::signal::Signal;
-pub use other_user::NOBODY;
-pub use process::Process;
-pub use run::{Finished, Run};
-pub use scenario::Scenario;
-pub use scenario_run::{Format, ScenarioRun};
-pub use server::Server;
-pub use stopped::{CheckFailed, Stopped};
-pub use strace::{Call, TraceFile};
-pub use summary::{Event, Summary};
-pub use tool::{Need, Skip, need, require_all, require_root};
+        pub use binary::{bin, recipes, workspace};
+        pub use header::{Block, Elsewhere, Header, Section, Typed};
+        pub use nix::sys::signal::Signal;
+        pub use other_user::NOBODY;
+        pub use process::Process;
+        pub use run::{Finished, Run};
+        pub use scenario::Scenario;
+        pub use scenario_run::{Format, ScenarioRun};
+        pub use server::Server;
+        pub use stopped::{CheckFailed, Stopped};
+        pub use strace::{Call, TraceFile};
+        pub use summary::{Event, Summary};
+        pub use tool::{Need, Skip, need, require_all, require_root};
+    } else {
+        compile_error!("for Linux only: in WSL 2 on Windows, in a container on other systems");
+    }
+}

@@ -31,38 +31,44 @@
 //!
 //! `unsafe` stands in `sys` only.
 
-pub mod addr;
-pub mod chat;
-pub mod cli;
-pub mod connect;
-mod deadline;
-pub mod echo;
-mod errno;
-pub mod error;
-mod gai_error;
-mod help;
-pub mod idle;
-pub mod input;
-pub mod limits;
-pub mod listener;
-pub mod local_time;
-pub mod log;
-mod log_file;
-pub mod ntp;
-pub mod number;
-pub mod output;
-pub mod pattern;
-pub mod poll;
-pub mod port;
-pub mod resolve;
-pub mod service;
-pub mod signal;
-pub mod stop;
-pub mod sys;
-pub mod text;
-pub mod time;
-pub mod timer;
-pub mod timestamp;
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        pub mod addr;
+        pub mod chat;
+        pub mod cli;
+        pub mod connect;
+        mod deadline;
+        pub mod echo;
+        mod errno;
+        pub mod error;
+        mod gai_error;
+        mod help;
+        pub mod idle;
+        pub mod input;
+        pub mod limits;
+        pub mod listener;
+        pub mod local_time;
+        pub mod log;
+        mod log_file;
+        pub mod ntp;
+        pub mod number;
+        pub mod output;
+        pub mod pattern;
+        pub mod poll;
+        pub mod port;
+        pub mod resolve;
+        pub mod service;
+        pub mod signal;
+        pub mod stop;
+        pub mod sys;
+        pub mod text;
+        pub mod time;
+        pub mod timer;
+        pub mod timestamp;
+    } else {
+        compile_error!("for Linux only: in WSL 2 on Windows, in a container on other systems");
+    }
+}
 
 // What the fuzz target checks from outside is checked by a test from inside, in the same words.
 #[cfg(test)]
