@@ -2,13 +2,13 @@
 //!
 //! # What it shows
 //! Whether a server really serves several clients at the same time: all connect, wait for each
-//! other, and send in the same instant. The kernel completes a connection before the server
-//! accepts it, so to be connected proves nothing; a reply does. A server that puts its pid before
+//! other, and send at the same instant. The kernel completes a connection before the server
+//! accepts it, so `connect` proves nothing; a reply does. A server that puts its pid before
 //! its reply (`forking-echo --show-pid`) shows that each client had a process of its own.
 //!
 //! # System calls
-//! (`socket` → `connect`)*, then in a thread for each client
-//! `send` → `recv` → `shutdown(SHUT_WR)` → `recv` → `close`
+//! In `netcore::connect::connect`: `socket` → `connect` → `poll` → `getsockopt(SO_ERROR)`, for each client
+//! `pthread_create` for each client, in it `send` → `poll` → `recv` → `shutdown(SHUT_WR)` → `recv` → `close`
 //!
 //! # Try it
 //! ```console
@@ -22,135 +22,139 @@
 //! ```
 //!
 //! # What can go wrong
-//! - `ECONNREFUSED`: nobody listens there.
+//! - `ECONNREFUSED`: no program listens there.
 //! - `ECONNRESET`: the server was full and refused the client.
 //! - A timeout: more clients than the server has children and the kernel has places in its queue.
+//! - A timeout of each `recv`, in place of a deadline for the reply: a server that sends a byte now
+//!   and then is waited for without end.
 //! - The Python original takes the reply from its sixth byte on, which is right for pids of four
-//!   digits only; it never looks at whose bytes came back, and its clients run one by one.
+//!   digits only; it does not check whose bytes came back, and its clients run one by one.
 //!
 //! # Next
-//! `forking-echo` is the other end; `echo-client` sends more, over one connection.
+//! `forking-echo` is the other end; `echo-client` sends more, over one connection, and writes out how to
+//! connect.
 //!
 //! # Source
-//! connect(2), shutdown(2), pthreads(7); UNP §26.3, TLPI §60.3; the Python cookbook's recipe 2.1,
-//! ForkingClient.
+//! connect(2), shutdown(2), poll(2), pthreads(7); UNP §26.3, TLPI §60.3; the Python cookbook's recipe
+//! 2.1, ForkingClient.
 
-mod client;
+mod args;
+mod report;
 
-use std::collections::BTreeSet;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::{MsgFlags, recv, send};
+use socket2::Socket;
 
-use netcore::addr::Host;
-use netcore::error::Error;
-use netcore::number::at_least_one;
+use netcore::connect::connect;
+use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::port::Port;
+use netcore::poll::poll_until;
 use netcore::resolve::{AddressFamily, addresses};
-use netcore::text::Json;
-use netcore::time::{Span, Timeout, millis};
+use netcore::text::shown;
+use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
-use client::{ForkingClient, Reply};
-
-/// Several clients at once, each with its own bytes.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777")]
-#[argh(example = "{command_name} --port 7777 --clients 10 --hold 2s")]
-struct Args {
-    /// port of the server: a number or a service name
-    #[argh(option, short = 'p')]
-    port: Port,
-    /// address or name of the server (localhost)
-    #[argh(option, default = "Host::Name(String::from(\"localhost\"))")]
-    host: Host,
-    /// IPv4 only
-    #[argh(switch, short = '4')]
-    ipv4: bool,
-    /// IPv6 only
-    #[argh(switch, short = '6')]
-    ipv6: bool,
-    /// clients at once (3)
-    #[argh(option, arg_name = "n", default = "3", from_str_fn(at_least_one))]
-    clients: u16,
-    /// time that each client stays after its reply (0)
-    #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
-    hold: Span,
-    /// longest wait for the connection, and for the whole reply (5s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
-    timeout: Timeout,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// print nothing but errors
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-}
+use args::Args;
+use report::{Reply, Served};
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 65 68 69 71 74 75 130), compare)
+    cli::run(&recipe!(0 2 65 68 69 71 74 75 130), run)
 }
 
-fn compare(args: &Args, out: &mut Output) -> Result<(), Error> {
+fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
-    let found = addresses(&args.host, args.port.0, family, args.timeout)?;
-    // All connect before any sends: the threads below have nothing to wait for but each other.
+    let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
+    // All connect before any sends: the threads then wait for nothing but each other.
     let mut clients = Vec::new();
     for number in 1..=args.clients {
-        clients.push(ForkingClient::new(&found, number, args.timeout)?);
+        let (stream, peer) = connect(&addresses, args.timeout)?; // echo-client writes it out
+        let message = format!("Hello from client {number}");
+        clients.push(Client { stream, peer, message, timeout: args.timeout });
     }
-    let start = Barrier::new(clients.len());
-    let results: Vec<Result<Reply, Error>> = thread::scope(|scope| {
-        let threads: Vec<_> = clients
-            .into_iter()
-            .map(|client| scope.spawn(|| client.run(&start, args.hold.0)))
-            .collect();
+    let start = &Barrier::new(clients.len());
+    let results = thread::scope(|scope| {
+        let serve = |client: Client| scope.spawn(move || client.exchange(start, args.hold.0));
+        let threads: Vec<_> = clients.into_iter().map(serve).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
+    report::print(results, args, out)
+}
 
-    let mut pids = BTreeSet::new();
-    let mut failure = None;
-    for (result, number) in results.into_iter().zip(1_u16..) {
-        match result {
-            Ok(reply) => {
-                if !args.quiet {
-                    out.line(row(number, &reply, args.json))?;
-                }
-                if reply.pid.is_some_and(|pid| !pids.insert(pid)) {
-                    let fault =
-                        format!("pid {} served two clients at once", reply.pid.unwrap_or(0));
-                    failure.get_or_insert(Error::Protocol { peer: args.host.to_string(), fault });
-                }
+/// A client that is connected.
+struct Client {
+    stream: Socket,
+    peer: SocketAddr,
+    message: String,
+    timeout: Timeout,
+}
+
+impl Client {
+    /// Waits for the others, sends, receives, and stays connected for the time `hold`.
+    fn exchange(self, start: &Barrier, hold: Duration) -> Result<Served, Error> {
+        start.wait();
+        let begun = Instant::now();
+        // So few bytes always fit into an empty send buffer.
+        send(self.stream.as_raw_fd(), self.message.as_bytes(), MsgFlags::MSG_NOSIGNAL)
+            .attempt(format_args!("send to {}", self.peer))?;
+
+        let mut reply = Vec::new();
+        let deadline = self.timeout.deadline();
+        let pid = loop {
+            match Reply::parse(&reply, &self.message) {
+                Reply::Complete(pid) => break pid,
+                Reply::Incomplete if self.receive(&mut reply, deadline)? > 0 => {}
+                // Wrong, or the end of the stream before it was complete.
+                _ => return Err(self.fault(&reply)),
             }
-            Err(error) => {
-                failure.get_or_insert(error);
+        };
+        let time = begun.elapsed();
+
+        // A server that closes meanwhile is noticed after it.
+        poll_until(&mut [], Instant::now().checked_add(hold)).attempt("poll")?;
+        // ENOTCONN: the server has reset the connection; `recv` has the reason.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        if self.receive(&mut reply, self.timeout.deadline())? > 0 {
+            return Err(self.fault(&reply));
+        }
+        Ok(Served { pid, bytes: self.message.len(), time }) // the drop of `stream` closes it
+    }
+
+    /// Receives once, and returns how many bytes; 0 is the end of the stream. The deadline is that of
+    /// the whole reply: a server that sends a byte now and then does not move it.
+    #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it got")]
+    fn receive(&self, reply: &mut Vec<u8>, deadline: Option<Instant>) -> Result<usize, Error> {
+        let mut buffer = [0; 1024];
+        loop {
+            let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            if poll_until(&mut fds, deadline).attempt("poll")? == 0 {
+                return Err(Error::Timeout {
+                    attempt: format!("reply from {}", self.peer),
+                    after: self.timeout.duration().unwrap_or_default(),
+                });
+            }
+            match recv(self.stream.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(received) => {
+                    reply.extend_from_slice(&buffer[..received]);
+                    return Ok(received);
+                }
+                // What poll reported may be gone again; the socket is non-blocking.
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(why) => return Err(why).attempt(format_args!("receive from {}", self.peer)),
             }
         }
     }
-    match failure {
-        Some(error) => Err(error),
-        None if args.quiet || args.json => Ok(()),
-        None => match (args.clients, pids.len()) {
-            (clients, 0) => out.line(format_args!("{clients} clients, each its own bytes")),
-            (clients, processes) => out
-                .line(format_args!("{clients} clients, {processes} processes, each its own bytes")),
-        },
-    }
-}
 
-fn row(number: u16, reply: &Reply, json: bool) -> String {
-    let Reply { pid, bytes, time } = reply;
-    if json {
-        let json = Json::new("client").number("client", number).number("bytes", *bytes as u64);
-        let json = json.nanos("time_ns", *time);
-        return match pid {
-            Some(pid) => json.number("pid", *pid).to_string(),
-            None => json.to_string(),
-        };
+    fn fault(&self, reply: &[u8]) -> Error {
+        let (message, reply) = (shown(self.message.as_bytes()), shown(reply));
+        let fault = format!("{message} was answered with {reply}");
+        Error::Protocol { peer: self.peer.to_string(), fault }
     }
-    let pid = pid.map_or_else(|| "no pid".to_owned(), |pid| format!("pid {pid}"));
-    format!("client {number} <- {pid}   {bytes} bytes   {}", millis(*time))
 }

@@ -24,7 +24,6 @@ const NOT_YET: &[&str] = &[
     "chat-server",
     "echo-load",
     "epoll-web",
-    "forking-client",
     "host-info",
     "ipv4-convert",
     "ntp-responder",
