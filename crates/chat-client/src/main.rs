@@ -1,13 +1,14 @@
 //! Talk in a chat room, from a terminal or a pipe.
 //!
 //! # What it shows
-//! Two things may come first, a line of ours or a message of somebody else, and a program that waits
-//! in `read` for one is deaf to the other. `poll` waits for both. The lines are edited by the terminal,
-//! which hands over whole ones; what others say is escaped, or it could rewrite the screen. Ctrl-D is
-//! the end of the input: `shutdown` tells the server, and what was said until then still comes.
+//! Either may come first, a line of input or a message of the server, and a program that waits in `read`
+//! for the one does not see the other. `poll` waits for both. The terminal edits the lines and hands
+//! over whole ones; what others say is escaped, since it could rewrite the screen. Ctrl-D is the end of
+//! the input: `shutdown` tells the server, and what was said until then is still received.
 //!
 //! # System calls
-//! `socket` → `connect` → (`send` → `poll` → `recv` → `read`)* → `shutdown(SHUT_WR)` → `recv` → `close`
+//! In `netcore::connect::connect`: `socket` → `connect`
+//! (`send` → `poll` → `recv` → `read`)* → `shutdown(SHUT_WR)` → `recv` → `close`
 //!
 //! # Try it
 //! ```console
@@ -22,71 +23,49 @@
 //! ```
 //!
 //! # What can go wrong
-//! - A name that somebody has, or that is none: the server refuses it and says why, exit code 1.
+//! - A name that is taken, or not allowed: the server refuses it and says why, exit code 1.
 //! - A line of more than 4096 bytes, or one that is not UTF-8: it is not sent, the next ones are.
-//! - The server closes: it says why, if it can. To have been too slow is one reason: whoever stops
-//!   this program with Ctrl-Z, or its output in a pager, does not read what others say.
+//! - The server closes: it says why, if it can. One reason is a client that reads too slowly, as after
+//!   Ctrl-Z, or with its output in a pager.
 //! - A message comes while you type: it stands in the middle of your line, which is sent as you
 //!   typed it all the same. The terminal's Ctrl-R shows the line again.
 //!
 //! # Next
-//! `chat-server` is the other end, and explains the frames; `echo-client` sends bytes without any.
+//! `chat-server` is the other end, and explains the frames; `echo-client` has the same loop for bytes
+//! without frames, and writes out how to connect.
 //!
 //! # Source
 //! poll(2), shutdown(2), termios(3); UNP §6.4 and §6.7; the Python cookbook's recipe 2.3, a chat
 //! with select.select.
 
-mod lines;
-mod talk;
+mod args;
+mod report;
 
+use std::io::stdin;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 
-use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::read;
+use socket2::Socket;
 
-use netcore::addr::Host;
-use netcore::chat;
+use netcore::chat::{Frames, LONGEST_MESSAGE, ServerMessage, frame};
 use netcore::connect::connect;
-use netcore::error::Error;
+use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::port::Port;
+use netcore::poll::poll_until;
 use netcore::resolve::{AddressFamily, addresses};
-use netcore::time::Timeout;
+use netcore::text::escape;
 use netcore::{cli, recipe};
 
-use talk::Talk;
+use args::Args;
+use report::Lines;
 
-/// Talk in a chat room, from a terminal or a pipe.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777 --name alice")]
-#[argh(example = "{command_name} --port 7777 --name bob < /etc/services")]
-struct Args {
-    /// port of the server: a number or a service name
-    #[argh(option, short = 'p')]
-    port: Port,
-    /// address or name of the server (localhost)
-    #[argh(option, default = "Host::Name(String::from(\"localhost\"))")]
-    host: Host,
-    /// IPv4 only
-    #[argh(switch, short = '4')]
-    ipv4: bool,
-    /// IPv6 only
-    #[argh(switch, short = '6')]
-    ipv6: bool,
-    /// name to be known by: 1 to 32 printable characters without a blank
-    #[argh(option, arg_name = "text", from_str_fn(name))]
-    name: String,
-    /// longest wait for the connection, the welcome and the goodbye (5s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
-    timeout: Timeout,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-}
-
-/// The server has the same rule; a usage error opens no socket.
-fn name(text: &str) -> Result<String, String> {
-    chat::name(text)
-}
+/// Bytes that one `read` or `recv` takes at most.
+const BUFFER: usize = 16 * 1024;
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 1 2 65 68 69 71 74 75 130), talk)
@@ -94,7 +73,163 @@ fn main() -> ExitCode {
 
 fn talk(args: &Args, out: &mut Output) -> Result<(), Error> {
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
-    let (stream, peer) =
-        connect(&addresses(&args.host, args.port.0, family, args.timeout)?, args.timeout)?;
-    Talk::new(stream, peer, args.timeout, &args.name, args.json).run(out)
+    let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
+    let (stream, peer) = connect(&addresses, args.timeout)?; // echo-client writes it out
+    let (frames, lines) = (Frames::new(LONGEST_MESSAGE), Lines::default());
+    let (unsent, stage, has_left) = (frame(&args.name), Stage::Joining, false);
+    let mut client = Client { args, stream, peer, frames, lines, unsent, stage, has_left };
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        client.send_some()?;
+        if client.stage == Stage::InputEnded && client.unsent.is_empty() {
+            // ENOTCONN: the server has reset the connection; `recv` has the reason.
+            let _ = client.stream.shutdown(Shutdown::Write);
+            client.stage = Stage::ShutDown;
+        }
+        let (stream_ready, input_ready) = client.wait()?;
+        if stream_ready && !client.receive_some(&mut buffer, out)? {
+            return Ok(()); // the drop of `stream` closes it
+        }
+        if input_ready {
+            client.read_some(&mut buffer, out)?;
+        }
+    }
+}
+
+struct Client<'a> {
+    args: &'a Args,
+    /// Non-blocking.
+    stream: Socket,
+    peer: SocketAddr,
+    frames: Frames,
+    lines: Lines,
+    /// Frames that the kernel had no room for. While there are any, no line is read.
+    unsent: Vec<u8>,
+    stage: Stage,
+    /// The server has said that we left, after which only its FIN is to come.
+    has_left: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The server has not accepted our name yet.
+    Joining,
+    Joined,
+    /// Standard input has ended; the last lines may still have to be sent.
+    InputEnded,
+    /// We have sent FIN.
+    ShutDown,
+}
+
+impl Client<'_> {
+    /// Waits until the server has sent bytes or takes some, or there is input.
+    fn wait(&self) -> Result<(bool, bool), Error> {
+        let mut events = PollFlags::POLLIN;
+        // A socket with room to send is always ready for it: asked for only when there are bytes.
+        events.set(PollFlags::POLLOUT, !self.unsent.is_empty());
+        let input = stdin();
+        let mut fds = vec![PollFd::new(self.stream.as_fd(), events)];
+        if self.stage == Stage::Joined && self.unsent.is_empty() {
+            fds.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
+        }
+        let (deadline, what) = match self.stage {
+            Stage::Joining => (self.args.timeout.deadline(), "welcome"),
+            // Nobody has to say anything.
+            Stage::Joined | Stage::InputEnded => (None, "message"),
+            Stage::ShutDown => (self.args.timeout.deadline(), "goodbye"),
+        };
+        if poll_until(&mut fds, deadline).attempt("poll")? == 0 {
+            let attempt = format!("{what} from {}", self.peer);
+            let after = self.args.timeout.duration().unwrap_or_default();
+            return Err(Error::Timeout { attempt, after });
+        }
+        let is_ready = |nth: usize| fds.get(nth).is_some_and(|fd| fd.any().unwrap_or(true));
+        Ok((is_ready(0), is_ready(1)))
+    }
+
+    /// Sends what the kernel has room for.
+    fn send_some(&mut self) -> Result<(), Error> {
+        while !self.unsent.is_empty() {
+            // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+            match send(self.stream.as_raw_fd(), &self.unsent, MsgFlags::MSG_NOSIGNAL) {
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return Ok(()),
+                // The server has closed. What it sent before is still to be received, and says more.
+                Err(Errno::EPIPE | Errno::ECONNRESET) => self.unsent.clear(),
+                Err(why) => return Err(why).attempt(format_args!("send to {}", self.peer)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads standard input once, and makes frames of the lines that are complete.
+    #[expect(clippy::indexing_slicing, reason = "read returns at most the length that it got")]
+    fn read_some(&mut self, buffer: &mut [u8], out: &mut Output) -> Result<(), Error> {
+        let each = |line: Result<&str, String>| match line {
+            Ok(line) => self.unsent.extend(frame(line)),
+            Err(why) => out.report(&Error::No(why)),
+        };
+        match read(stdin(), buffer) {
+            Ok(0) => {
+                self.lines.end(each);
+                self.stage = Stage::InputEnded;
+            }
+            Ok(count) => self.lines.push(&buffer[..count], each),
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(why) => return Err(Error::Input(why)),
+        }
+        Ok(())
+    }
+
+    /// Receives once, and prints the messages that are complete; false at the end of the stream.
+    #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it got")]
+    fn receive_some(&mut self, buffer: &mut [u8], out: &mut Output) -> Result<bool, Error> {
+        let peer = self.peer.to_string();
+        match recv(self.stream.as_raw_fd(), buffer, MsgFlags::empty()) {
+            Ok(0) if self.has_left => return Ok(false),
+            Ok(0) => {
+                let inside = if self.frames.is_inside() { " inside a frame" } else { "" };
+                return Err(Error::Gone { peer, why: format!("closed without a goodbye{inside}") });
+            }
+            Ok(received) => self.frames.push(&buffer[..received]),
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(true),
+            Err(why) => return Err(why).attempt(format_args!("receive from {peer}")),
+        }
+        let fault = |fault| Error::Protocol { peer: peer.clone(), fault };
+        while let Some(text) = self.frames.next_text().map_err(fault)? {
+            let message = ServerMessage::parse(&text);
+            self.print(message.ok_or_else(|| fault(report::unknown(&text)))?, out)?;
+        }
+        Ok(true)
+    }
+
+    /// Prints a message, and takes what it says of us into account.
+    fn print(&mut self, message: ServerMessage, out: &mut Output) -> Result<(), Error> {
+        let (peer, json) = (self.peer.to_string(), self.args.json);
+        match message {
+            ServerMessage::Joined(name) => {
+                if name == self.args.name && self.stage == Stage::Joining {
+                    self.stage = Stage::Joined;
+                }
+                out.line(report::event("joined", &name, json))
+            }
+            ServerMessage::Left(name) => {
+                self.has_left |= name == self.args.name;
+                out.line(report::event("left", &name, json))
+            }
+            // What we say ourselves is on the screen already. What comes before our own `joined` is
+            // history, in which somebody else had this name.
+            ServerMessage::Said(name, _)
+                if name == self.args.name && self.stage != Stage::Joining =>
+            {
+                Ok(())
+            }
+            ServerMessage::Said(name, text) => out.line(report::said(&name, &text, json)),
+            ServerMessage::Refused(why) => {
+                Err(Error::No(format!("{peer}: refused: {}", escape(why.as_bytes()))))
+            }
+            ServerMessage::Closed(why) => Err(Error::Gone { peer, why: escape(why.as_bytes()) }),
+        }
+    }
 }

@@ -12,7 +12,7 @@ use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{MsgFlags, recv, sendmsg};
 use socket2::Socket;
 
-use netcore::chat::{Frames, LONGEST};
+use netcore::chat::{Frames, LONGEST_TEXT};
 use netcore::error::errno;
 use netcore::log::Record;
 
@@ -51,7 +51,7 @@ impl<'a> Client<'a> {
             stream,
             peer,
             record,
-            frames: Frames::new(LONGEST),
+            frames: Frames::new(LONGEST_TEXT),
             queue: VecDeque::new(),
             sent: 0,
             name: None,

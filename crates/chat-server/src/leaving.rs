@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use netcore::chat::Told;
+use netcore::chat::ServerMessage;
 
 use super::{NAME_WITHIN, Room};
 use crate::client::Client;
@@ -38,7 +38,8 @@ impl Room<'_> {
     pub(super) fn part(&mut self, key: usize, why: Why, now: Instant) -> Option<Rc<[u8]>> {
         let client = self.all.get_mut(key)?;
         let name = client.name.take();
-        let left = name.as_ref().map(|name| Rc::from(Told::Left(name.to_string()).frame()));
+        let left =
+            name.as_ref().map(|name| Rc::from(ServerMessage::Left(name.to_string()).frame()));
         if let Some(name) = name {
             self.names.remove(&name);
         }
@@ -50,14 +51,15 @@ impl Room<'_> {
                 return left;
             }
             Why::Left => (left.clone(), Ok(())),
-            Why::Refused(why) => {
-                (Some(Told::Refused(why.clone()).frame().into()), Err(format!("refused: {why}")))
-            }
-            Why::Closed(why) => (Some(Told::Closed(why.clone()).frame().into()), Err(why)),
+            Why::Refused(why) => (
+                Some(ServerMessage::Refused(why.clone()).frame().into()),
+                Err(format!("refused: {why}")),
+            ),
+            Why::Closed(why) => (Some(ServerMessage::Closed(why.clone()).frame().into()), Err(why)),
             Why::Slow => {
                 let why = format!("too slow: {} messages were waiting", client.waiting());
                 client.give_up();
-                (Some(Told::Closed(why.clone()).frame().into()), Err(why))
+                (Some(ServerMessage::Closed(why.clone()).frame().into()), Err(why))
             }
         };
         client.end = Some(end);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollEvent};
 use slab::Slab;
 
-use netcore::chat::{Told, name};
+use netcore::chat::{ServerMessage, name};
 use netcore::error::{Error, errno};
 use netcore::idle::Idle;
 use netcore::limits::Limits;
@@ -159,7 +159,7 @@ impl<'a> Room<'a> {
     fn take(&mut self, key: usize, text: &str, now: Instant) -> Result<(), Why> {
         let Some(client) = self.all.get_mut(key) else { return Ok(()) };
         if let Some(name) = &client.name {
-            let frame = Told::Said(name.to_string(), text.to_owned()).frame().into();
+            let frame = ServerMessage::Said(name.to_string(), text.to_owned()).frame().into();
             self.history.push_back(Rc::clone(&frame));
             if self.history.len() > self.remembered {
                 self.history.pop_front();
@@ -179,7 +179,7 @@ impl<'a> Room<'a> {
         client.name = Some(Rc::clone(&name));
         self.history.iter().for_each(|frame| client.queue(Rc::clone(frame)));
         self.deadlines.remove(&(client.until.take().unwrap_or(now), key));
-        self.tell_all(Told::Joined(name.to_string()).frame().into(), now);
+        self.tell_all(ServerMessage::Joined(name.to_string()).frame().into(), now);
         // The history alone may have filled an empty queue before.
         self.owed.push(key);
         Ok(())

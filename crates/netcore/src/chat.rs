@@ -1,16 +1,16 @@
-//! What the recipes `chat-server` and `chat-client` say to each other, apart from any socket.
+//! The protocol of `chat-server` and `chat-client`, without I/O.
 //!
 //! A frame is the length of a text in four bytes, network order, and the text, UTF-8. A client's
 //! first frame is its name, each other one is something that it says. A server's frame is a word
-//! and what belongs to it, with tabs between: see [`Told`].
+//! and its arguments, with tabs between: see [`ServerMessage`].
 
 use crate::text::escape;
 
-/// Bytes of text that a client's frame holds at most.
-pub const LONGEST: usize = 4096;
+/// Longest text of a client's frame, in bytes.
+pub const LONGEST_TEXT: usize = 4096;
 
 /// The same for a server's frame: `said`, two tabs, a name of the longest characters, and the text.
-pub const LONGEST_TOLD: usize = LONGEST + 6 + 4 * LONGEST_NAME;
+pub const LONGEST_MESSAGE: usize = LONGEST_TEXT + 6 + 4 * LONGEST_NAME;
 
 /// Characters of a name at most.
 const LONGEST_NAME: usize = 32;
@@ -29,7 +29,7 @@ pub fn frame(text: &str) -> Vec<u8> {
 /// Cuts a stream of bytes into frames: a `recv` may bring half of one, or ten at once.
 pub struct Frames {
     longest: usize,
-    /// What has come, and how much of it has been handed out. Empty, it costs no memory.
+    /// What was received, and how much of it was returned. Empty, it costs no memory.
     bytes: Vec<u8>,
     done: usize,
 }
@@ -41,7 +41,7 @@ impl Frames {
         Self { longest, bytes: Vec::new(), done: 0 }
     }
 
-    /// Takes what was received.
+    /// Adds what was received.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.done);
         self.done = 0;
@@ -64,8 +64,8 @@ impl Frames {
         let length = u32::from_be_bytes(*head);
         let length = usize::try_from(length).ok().filter(|length| *length <= self.longest);
         let length = length.ok_or_else(|| {
-            let told = u32::from_be_bytes(*head);
-            format!("a frame of {told} bytes, {} at most", self.longest)
+            let length = u32::from_be_bytes(*head);
+            format!("a frame of {length} bytes, {} at most", self.longest)
         })?;
         let Some(text) = rest.get(..length) else { return Ok(None) };
         let text = str::from_utf8(text).map_err(|_| "a frame that is not UTF-8".to_owned())?;
@@ -81,7 +81,7 @@ impl Frames {
     }
 }
 
-/// Takes a name: what is shown as it is, so that nobody is two people, or none.
+/// Checks a name: one that a terminal shows unchanged, and nothing in it is invisible.
 ///
 /// # Errors
 /// What is accepted.
@@ -95,22 +95,23 @@ pub fn name(text: &str) -> Result<String, String> {
     }
 }
 
-/// What a server tells a client. All get the same, in the same order, each its own words too.
+/// What a server sends. All clients get the same messages in the same order, the one that a message
+/// is about too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum ServerMessage {
     /// `joined NAME`; your own name: you are in, and what was said before is history.
     Joined(String),
-    /// `left NAME`; your own name: your end of the stream has come, and nothing follows.
+    /// `left NAME`; your own name: the server has received your FIN, and nothing follows.
     Left(String),
     /// `said NAME TEXT`.
     Said(String, String),
-    /// `refused WHY`: what you sent is not taken, and the connection is closed.
+    /// `refused WHY`: the server does not accept what you sent, and closes the connection.
     Refused(String),
-    /// `closed WHY`: the server ends the connection, whatever you sent.
+    /// `closed WHY`: the server closes the connection for a reason of its own.
     Closed(String),
 }
 
-impl Told {
+impl ServerMessage {
     /// As a frame.
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
@@ -125,7 +126,7 @@ impl Told {
 
     /// Reads the text of a frame; a tab in what somebody said belongs to it.
     #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (word, rest) = text.split_once('\t')?;
         let owned = rest.to_owned();
         Some(match word {

@@ -26,20 +26,20 @@ fn frames_are_the_same_whatever_the_segments() {
     let stream: Vec<u8> = texts.iter().flat_map(|text| frame(text)).collect();
     for at in 0..=stream.len() {
         let (first, second) = stream.split_at(at);
-        assert_eq!(cut(LONGEST, &[first, second]).unwrap(), texts, "split at {at}");
+        assert_eq!(cut(LONGEST_TEXT, &[first, second]).unwrap(), texts, "split at {at}");
     }
     let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-    assert_eq!(cut(LONGEST, &bytes).unwrap(), texts);
+    assert_eq!(cut(LONGEST_TEXT, &bytes).unwrap(), texts);
 }
 
 #[test]
 fn the_longest_frame_is_taken_and_one_byte_more_is_not_waited_for() {
-    let longest = "x".repeat(LONGEST);
-    assert_eq!(cut(LONGEST, &[&frame(&longest)]).unwrap(), [longest]);
-    let fault = cut(LONGEST, &[&4097_u32.to_be_bytes()]).unwrap_err();
+    let longest = "x".repeat(LONGEST_TEXT);
+    assert_eq!(cut(LONGEST_TEXT, &[&frame(&longest)]).unwrap(), [longest]);
+    let fault = cut(LONGEST_TEXT, &[&4097_u32.to_be_bytes()]).unwrap_err();
     assert_eq!(fault, "a frame of 4097 bytes, 4096 at most");
     assert_eq!(
-        cut(LONGEST, &[b"GET / HTTP/1.1\r\n\r\n"]).unwrap_err(),
+        cut(LONGEST_TEXT, &[b"GET / HTTP/1.1\r\n\r\n"]).unwrap_err(),
         "a frame of 1195725856 bytes, 4096 at most"
     );
     assert_eq!(cut(9, &[b"\0\0\0\x02\xc3("]).unwrap_err(), "a frame that is not UTF-8");
@@ -47,7 +47,7 @@ fn the_longest_frame_is_taken_and_one_byte_more_is_not_waited_for() {
 
 #[test]
 fn a_frame_that_is_not_whole_is_known() {
-    let mut frames = Frames::new(LONGEST);
+    let mut frames = Frames::new(LONGEST_TEXT);
     for (bytes, text, inside) in [(&b"\0\0\0"[..], None, true), (b"\x01a", Some("a"), false)] {
         frames.push(bytes);
         assert_eq!(frames.next_text().unwrap().as_deref(), text);
@@ -81,10 +81,10 @@ fn a_name_is_shown_as_it_is() {
 #[test]
 fn a_server_says_nothing_else() {
     for text in ["", "joined", "said\talice", "shouted\talice\thi", "Said\talice\thi"] {
-        assert_eq!(Told::read(text), None, "{text:?}");
+        assert_eq!(ServerMessage::parse(text), None, "{text:?}");
     }
-    let longest = Told::Said("\u{10ffff}".repeat(32), "x".repeat(LONGEST)).frame();
-    assert_eq!(longest.len(), HEAD + LONGEST_TOLD);
+    let longest = ServerMessage::Said("\u{10ffff}".repeat(32), "x".repeat(LONGEST_TEXT)).frame();
+    assert_eq!(longest.len(), HEAD + LONGEST_MESSAGE);
 }
 
 proptest! {
@@ -119,22 +119,22 @@ proptest! {
             rest = more;
         }
         pieces.push(rest);
-        prop_assert_eq!(cut(LONGEST, &pieces).unwrap(), texts);
+        prop_assert_eq!(cut(LONGEST_TEXT, &pieces).unwrap(), texts);
     }
 
     #[test]
     fn what_is_told_is_read(name in "[a-z]{1,9}", text in "(?s).{0,40}") {
         let all = [
-            Told::Joined(name.clone()),
-            Told::Left(name.clone()),
-            Told::Said(name, text.clone()),
-            Told::Refused(text.clone()),
-            Told::Closed(text),
+            ServerMessage::Joined(name.clone()),
+            ServerMessage::Left(name.clone()),
+            ServerMessage::Said(name, text.clone()),
+            ServerMessage::Refused(text.clone()),
+            ServerMessage::Closed(text),
         ];
         for told in all {
             let bytes = told.frame();
             let text = str::from_utf8(&bytes[HEAD..]).unwrap();
-            prop_assert_eq!(Told::read(text), Some(told));
+            prop_assert_eq!(ServerMessage::parse(text), Some(told));
         }
     }
 }
