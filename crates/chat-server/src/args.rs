@@ -8,7 +8,7 @@ use netcore::number::{at_least_one, whole};
 use netcore::port::ListenPort;
 use netcore::time::{Span, Timeout};
 
-/// Hand on what each client says to all, in one thread that waits for none of them.
+/// Send what each client says to all, in one thread that waits for none of them.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(example = "{command_name} --port 7777 --history 20")]
 #[argh(example = "{command_name} --port 0 --max-clients 8 --queue 50")]
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// time that clients have to finish after SIGTERM (5s)
     #[argh(option, arg_name = "time", default = "Span::seconds(5)")]
     pub(crate) grace: Span,
-    /// messages that those who join are told of what was said before (0)
+    /// messages said before that a new client receives (0)
     #[argh(option, arg_name = "n", default = "0", from_str_fn(whole))]
     pub(crate) history: usize,
     /// messages that may wait for a client before it is dropped (256)
@@ -52,7 +52,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The history goes into the queue of whoever joins, and has to leave room there.
+    /// The history goes into the queue of each new client, and has to leave room there.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Args { history, queue, .. } = self;
         let why = format!("--history {history}: has to be less than --queue {queue}");

@@ -1,4 +1,4 @@
-//! One client: what came of it, and what it is owed.
+//! One client: its connection, and the queue of what is to be sent to it.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -16,7 +16,7 @@ use netcore::chat::{Frames, LONGEST_TEXT};
 use netcore::error::errno;
 use netcore::log::Record;
 
-/// The kernel's own queue for each client, which would grow to megabytes. It doubles the number.
+/// The kernel's queue of each client, which would grow to megabytes. The kernel doubles the number.
 pub(crate) const SEND_BUFFER: usize = 64 * 1024;
 
 /// Frames that one `sendmsg` takes at most.
@@ -27,22 +27,21 @@ pub(crate) struct Client<'a> {
     pub(crate) peer: SocketAddr,
     record: Record<'a>,
     pub(crate) frames: Frames,
-    /// The frames that the kernel had no room for yet: their bytes belong to all queues together.
-    /// Of the first, `sent` bytes are gone.
+    /// The frames that the kernel had no room for yet, which all queues share. Of the first, `sent`
+    /// bytes were sent.
     queue: VecDeque<Rc<[u8]>>,
     sent: usize,
-    /// As long as it takes part.
+    /// As long as it is a member.
     pub(crate) name: Option<Rc<str>>,
     /// When bytes last went either way.
     pub(crate) last: Instant,
-    /// Until when it has to have a name, or to be gone.
-    pub(crate) until: Option<Instant>,
-    /// Why it is being closed: it gets what is in its queue, and nothing else.
+    /// When it has to have a name, or to have closed.
+    pub(crate) deadline: Option<Instant>,
+    /// Why it is being closed: what is in its queue is still sent, and nothing else.
     pub(crate) end: Option<Result<(), String>>,
-    /// Its FIN came.
-    pub(crate) is_silent: bool,
-    /// What the kernel was asked to report of it.
-    pub(crate) asked: EpollFlags,
+    pub(crate) fin_received: bool,
+    /// What the kernel reports of it.
+    pub(crate) reported: EpollFlags,
 }
 
 impl<'a> Client<'a> {
@@ -56,44 +55,45 @@ impl<'a> Client<'a> {
             sent: 0,
             name: None,
             last: now,
-            until: None,
+            deadline: None,
             end: None,
-            is_silent: false,
-            asked: EpollFlags::EPOLLIN,
+            fin_received: false,
+            reported: EpollFlags::EPOLLIN,
         }
     }
 
-    pub(crate) fn is_owed(&self) -> bool {
+    /// Whether there are frames to send.
+    pub(crate) fn is_sending(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    /// How many frames wait for it.
-    pub(crate) fn waiting(&self) -> usize {
+    /// How many.
+    pub(crate) fn queued(&self) -> usize {
         self.queue.len()
     }
 
-    pub(crate) fn queue(&mut self, frame: Rc<[u8]>) {
+    pub(crate) fn push(&mut self, frame: Rc<[u8]>) {
         self.queue.push_back(frame);
     }
 
-    /// What the kernel is to report: only what there is to do, or it would be reported for ever. A
-    /// client that does not take what it is owed is not read from either, so nobody talks
-    /// faster than it listens.
+    /// What the kernel is to report: only what there is to do, or it would be reported each time. A
+    /// client that does not read is not read from either, so no client talks faster than it listens.
     pub(crate) fn interest(&self) -> EpollFlags {
-        if self.is_owed() { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN }
+        if self.is_sending() { EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN }
     }
 
-    /// Receives once, as much as the buffer holds; nothing at all is the peer's FIN.
-    pub(crate) fn receive<'b>(
+    /// Receives once; no bytes are the peer's FIN, and `None` is EAGAIN.
+    #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it got")]
+    pub(crate) fn receive_some<'b>(
         &mut self,
         buffer: &'b mut [u8],
         now: Instant,
     ) -> Result<Option<&'b [u8]>, String> {
-        // Accepted sockets are blocking ones: without MSG_DONTWAIT one peer stops all.
+        // The socket is a blocking one: without MSG_DONTWAIT a silent peer would stop the server.
         match recv(self.stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(received) => {
                 self.last = now;
-                let bytes = buffer.get(..received).unwrap_or_default();
+                let bytes = &buffer[..received];
                 if received > 0 {
                     self.record.received(bytes);
                 }
@@ -105,22 +105,22 @@ impl<'a> Client<'a> {
     }
 
     /// Sends what the kernel has room for, many frames in one call.
-    pub(crate) fn flush(&mut self, now: Instant) -> Result<(), String> {
-        while self.is_owed() {
-            let mut gone = self.sent;
+    #[expect(clippy::indexing_slicing, reason = "less than its length of the first frame was sent")]
+    pub(crate) fn send_some(&mut self, now: Instant) -> Result<(), String> {
+        while self.is_sending() {
+            let mut sent = self.sent;
             let frames = self.queue.iter().take(FRAMES);
-            let pieces: Vec<IoSlice> = frames
-                .map(|frame| frame.get(std::mem::take(&mut gone)..).unwrap_or_default())
-                .map(IoSlice::new)
-                .collect();
-            let all: usize = pieces.iter().map(|piece| piece.len()).sum();
+            let unsent = frames.map(|frame| IoSlice::new(&frame[std::mem::take(&mut sent)..]));
+            let unsent: Vec<IoSlice> = unsent.collect();
+            let length: usize = unsent.iter().map(|frame| frame.len()).sum();
+            // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-            match sendmsg::<()>(self.stream.as_raw_fd(), &pieces, &[], flags, None) {
+            match sendmsg::<()>(self.stream.as_raw_fd(), &unsent, &[], flags, None) {
                 Ok(sent) => {
                     self.last = now;
                     self.record.sent(sent);
-                    self.forget(sent);
-                    if sent < all {
+                    self.remove(sent);
+                    if sent < length {
                         break;
                     }
                 }
@@ -129,15 +129,15 @@ impl<'a> Client<'a> {
                 Err(why) => return Err(format!("sendmsg: {}", errno(why))),
             }
         }
-        if self.end.is_some() && !self.is_owed() {
-            // The FIN behind the last frame. ENOTCONN: a reset was faster, and `recv` says so.
+        if self.end.is_some() && !self.is_sending() {
+            // FIN, behind the last frame. ENOTCONN: a reset was faster, and `recv` says so.
             let _ = self.stream.shutdown(Shutdown::Write);
         }
         Ok(())
     }
 
-    /// Takes out of the queue what has been sent.
-    fn forget(&mut self, sent: usize) {
+    /// Removes so many bytes from the queue, which were sent.
+    fn remove(&mut self, sent: usize) {
         self.sent += sent;
         while let Some(length) = self.queue.front().map(|frame| frame.len())
             && length <= self.sent
@@ -147,14 +147,14 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Drops what waits, but for the rest of a frame that it has half of, and lets the kernel
-    /// take a little more than before: a full buffer would have no room for the reason.
-    pub(crate) fn give_up(&mut self) {
+    /// Empties the queue, but for the rest of a frame that was sent in part, and makes the kernel's
+    /// buffer a little larger: a full one would have no room for the reason.
+    pub(crate) fn drop_queue(&mut self) {
         self.queue.truncate(usize::from(self.sent > 0));
         let _ = self.stream.set_send_buffer_size(SEND_BUFFER + SEND_BUFFER / 2);
     }
 
-    /// Its last line in the log; the socket is closed with it.
+    /// Its last line in the log; the drop of the socket closes it.
     pub(crate) fn close(self) {
         self.record.close(self.end.unwrap_or(Ok(())));
     }

@@ -1,6 +1,5 @@
-//! Those who are connected, and what is told to those who take part.
+//! The clients, and what is sent to those that are members.
 
-#[path = "leaving.rs"]
 mod leaving;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -11,43 +10,40 @@ use nix::sys::epoll::{Epoll, EpollEvent};
 use slab::Slab;
 
 use netcore::chat::{ServerMessage, name};
-use netcore::error::{Error, errno};
+use netcore::error::errno;
 use netcore::idle::Idle;
 use netcore::limits::Limits;
-use netcore::listener::Listener;
 use netcore::log::Log;
 use netcore::text::Json;
 
 use crate::args::Args;
 use crate::client::Client;
 
-use leaving::Why;
+use leaving::Reason;
 
-/// Clients that are let in before those inside have their turn.
-const WELCOMES: usize = 64;
+/// Frames of one client that are served before those of the others.
+const FRAMES: usize = 16;
 
-/// Frames of one client before the others have their turn.
-const TURN: usize = 16;
-
-/// Time for a client to say its name.
-const NAME_WITHIN: Duration = Duration::from_secs(10);
+/// Time for a client to send its name.
+const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Room<'a> {
     pub(crate) epoll: Epoll,
     pub(crate) limits: Limits,
     pub(crate) idle: Idle,
     log: &'a Log,
-    /// Frames that may wait for a client.
-    most: usize,
-    /// What was said last, for those who join.
+    /// The longest queue of a client, in frames.
+    max_queue: usize,
+    /// What was said last, for new members.
     history: VecDeque<Rc<[u8]>>,
-    remembered: usize,
+    max_history: usize,
     all: Slab<Client<'a>>,
+    /// The names of the members.
     names: BTreeSet<Rc<str>>,
-    /// Who has something to do: those that were just reported, or whose turn was over too early.
+    /// Those that were just reported, and those that are not done.
     pub(crate) ready: BTreeSet<usize>,
-    /// Whose queue is no longer empty.
-    owed: Vec<usize>,
+    /// Those whose queue is no longer empty.
+    unsent: Vec<usize>,
     deadlines: BTreeSet<(Instant, usize)>,
 }
 
@@ -58,13 +54,13 @@ impl<'a> Room<'a> {
             limits: Limits::new(*log, args.max_clients, args.max_per_source),
             idle: Idle::new(args.idle_timeout),
             log,
-            most: args.queue,
+            max_queue: args.queue,
             history: VecDeque::new(),
-            remembered: args.history,
+            max_history: args.history,
             all: Slab::new(),
             names: BTreeSet::new(),
             ready: BTreeSet::new(),
-            owed: Vec::new(),
+            unsent: Vec::new(),
             deadlines: BTreeSet::new(),
         }
     }
@@ -73,103 +69,93 @@ impl<'a> Room<'a> {
         self.all.is_empty()
     }
 
-    /// When somebody's time is over.
+    /// The first deadline of a client.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Accepts several at once: each of them is told to all, and many frames take one `sendmsg`.
-    pub(crate) fn let_in(&mut self, listener: &mut Listener, now: Instant) -> Result<(), Error> {
-        for _ in 0..WELCOMES {
-            if self.limits.is_full() {
-                break;
-            }
-            let Some((stream, peer)) = listener.accept(self.log)? else { break };
-            if self.limits.admit(peer) {
-                self.welcome(Client::new(stream, peer, self.log.open(peer), now), now);
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a client on the list. ENOSPC: there are too many in the whole system, epoll(7).
-    fn welcome(&mut self, client: Client<'a>, now: Instant) {
+    /// Adds a client to the list. ENOSPC: the list of the whole system is full, epoll(7).
+    pub(crate) fn add(&mut self, client: Client<'a>, now: Instant) {
         let key = self.all.insert(client);
-        self.give_time(key, NAME_WITHIN, now);
+        self.set_deadline(key, NAME_TIMEOUT, now);
         let Some(client) = self.all.get(key) else { return };
-        if let Err(why) = self.epoll.add(client, EpollEvent::new(client.asked, key as u64)) {
-            self.part(key, Why::Failed(format!("epoll_ctl: {}", errno(why))), now);
+        if let Err(why) = self.epoll.add(client, EpollEvent::new(client.reported, key as u64)) {
+            self.end(key, Reason::Failed(format!("epoll_ctl: {}", errno(why))), now);
         }
     }
 
-    /// Everybody who is ready has a turn.
-    pub(crate) fn go_on(&mut self, buffer: &mut [u8], now: Instant) {
+    /// Serves every client that is ready.
+    pub(crate) fn serve_ready(&mut self, buffer: &mut [u8], now: Instant) {
         for key in std::mem::take(&mut self.ready) {
-            if let Err(why) = self.turn(key, buffer, now) {
-                self.end(key, why, now);
+            if let Err(why) = self.serve(key, buffer, now) {
+                self.end_and_announce(key, why, now);
             }
-            self.ask(key, now);
+            self.set_interest(key, now);
         }
     }
 
-    fn turn(&mut self, key: usize, buffer: &mut [u8], now: Instant) -> Result<(), Why> {
+    /// Sends what is in the queue of a client, or receives once. The error is the reason to end it.
+    fn serve(&mut self, key: usize, buffer: &mut [u8], now: Instant) -> Result<(), Reason> {
         let Some(client) = self.all.get_mut(key) else { return Ok(()) };
-        client.flush(now).map_err(Why::Failed)?;
-        if client.is_owed() {
+        client.send_some(now).map_err(Reason::Failed)?;
+        if client.is_sending() {
             return Ok(());
         }
         let mut may_receive = true;
-        for _ in 0..TURN {
+        for _ in 0..FRAMES {
             let Some(client) = self.all.get_mut(key) else { return Ok(()) };
             if client.end.is_some() {
-                // Nothing of it counts any more; its FIN is the last thing to wait for.
-                match client.receive(buffer, now) {
-                    Ok(Some([])) | Err(_) => client.is_silent = true,
+                // What it sends does not count any more; only its FIN is waited for.
+                match client.receive_some(buffer, now) {
+                    Ok(Some([])) | Err(_) => client.fin_received = true,
                     Ok(Some(_)) => continue,
                     Ok(None) => {}
                 }
                 return Ok(());
             }
-            match client.frames.next_text().map_err(Why::Refused)? {
-                Some(text) => self.take(key, &text, now)?,
-                None if may_receive => match client.receive(buffer, now).map_err(Why::Failed)? {
+            if let Some(text) = client.frames.next_text().map_err(Reason::Refused)? {
+                match client.name.clone() {
+                    Some(name) => self.say(&name, text, now),
+                    None => self.join(key, &text, now)?,
+                }
+            } else if std::mem::take(&mut may_receive) {
+                match client.receive_some(buffer, now).map_err(Reason::Failed)? {
                     None => return Ok(()),
                     Some([]) => {
-                        client.is_silent = true;
+                        client.fin_received = true;
                         let inside = "the end of the stream inside a frame".to_owned();
                         return Err(match client.frames.is_inside() {
-                            true => Why::Refused(inside),
-                            false => Why::Left,
+                            true => Reason::Refused(inside),
+                            false => Reason::Left,
                         });
                     }
-                    Some(bytes) => {
-                        client.frames.push(bytes);
-                        may_receive = false;
-                    }
-                },
-                None => return Ok(()),
+                    Some(bytes) => client.frames.push(bytes),
+                }
+            } else {
+                return Ok(());
             }
         }
-        // Frames that are here already are not reported by the kernel.
+        // The kernel does not report frames that were received already.
         self.ready.insert(key);
         Ok(())
     }
 
-    /// A whole frame: the first is a name.
-    fn take(&mut self, key: usize, text: &str, now: Instant) -> Result<(), Why> {
-        let Some(client) = self.all.get_mut(key) else { return Ok(()) };
-        if let Some(name) = &client.name {
-            let frame = ServerMessage::Said(name.to_string(), text.to_owned()).frame().into();
-            self.history.push_back(Rc::clone(&frame));
-            if self.history.len() > self.remembered {
-                self.history.pop_front();
-            }
-            self.tell_all(frame, now);
-            return Ok(());
+    /// A member has said something.
+    fn say(&mut self, name: &str, text: String, now: Instant) {
+        let frame: Rc<[u8]> = ServerMessage::Said(name.to_owned(), text).frame().into();
+        self.history.push_back(Rc::clone(&frame));
+        if self.history.len() > self.max_history {
+            self.history.pop_front();
         }
-        let name: Rc<str> = name(text).map_err(Why::Refused)?.into();
+        self.send_to_all(frame, now);
+    }
+
+    /// The first frame of a client: its name, with which it becomes a member.
+    fn join(&mut self, key: usize, text: &str, now: Instant) -> Result<(), Reason> {
+        let Some(client) = self.all.get_mut(key) else { return Ok(()) };
+        let name: Rc<str> = name(text).map_err(Reason::Refused)?.into();
         if !self.names.insert(Rc::clone(&name)) {
-            return Err(Why::Refused(format!("the name {name} is taken")));
+            return Err(Reason::Refused(format!("the name {name} is taken")));
         }
         let (log, peer) = (self.log, client.peer);
         log.event(
@@ -177,67 +163,68 @@ impl<'a> Room<'a> {
             || format!("{peer} joined as {name}"),
         );
         client.name = Some(Rc::clone(&name));
-        self.history.iter().for_each(|frame| client.queue(Rc::clone(frame)));
-        self.deadlines.remove(&(client.until.take().unwrap_or(now), key));
-        self.tell_all(ServerMessage::Joined(name.to_string()).frame().into(), now);
-        // The history alone may have filled an empty queue before.
-        self.owed.push(key);
+        self.history.iter().for_each(|frame| client.push(Rc::clone(frame)));
+        self.deadlines.remove(&(client.deadline.take().unwrap_or(now), key));
+        self.send_to_all(ServerMessage::Joined(name.to_string()).frame().into(), now);
+        // The history may have filled its queue before.
+        self.unsent.push(key);
         Ok(())
     }
 
-    /// Puts a frame into the queue of everybody who takes part, in the same order for all. Those
-    /// whose queue is full, even after another try to send, take part no longer.
-    fn tell_all(&mut self, frame: Rc<[u8]>, now: Instant) {
-        let mut untold = VecDeque::from([frame]);
-        while let Some(frame) = untold.pop_front() {
-            let mut ends = Vec::new();
+    /// Puts a frame into the queue of each member, in the same order for all. A member whose queue is
+    /// full, even after another try to send, is ended.
+    fn send_to_all(&mut self, frame: Rc<[u8]>, now: Instant) {
+        let mut frames = VecDeque::from([frame]);
+        while let Some(frame) = frames.pop_front() {
+            let mut ended = Vec::new();
             for (key, client) in &mut self.all {
                 if client.name.is_none() {
                     continue;
                 }
-                if client.waiting() >= self.most
-                    && let Err(why) = client.flush(now)
+                if client.queued() >= self.max_queue
+                    && let Err(why) = client.send_some(now)
                 {
-                    ends.push((key, Why::Failed(why)));
-                } else if client.waiting() >= self.most {
-                    ends.push((key, Why::Slow));
+                    ended.push((key, Reason::Failed(why)));
+                } else if client.queued() >= self.max_queue {
+                    ended.push((key, Reason::Slow));
                 } else {
-                    if !client.is_owed() {
-                        self.owed.push(key);
+                    if !client.is_sending() {
+                        self.unsent.push(key);
                     }
-                    client.queue(Rc::clone(&frame));
+                    client.push(Rc::clone(&frame));
                 }
             }
-            for (key, why) in ends {
-                untold.extend(self.part(key, why, now));
+            for (key, why) in ended {
+                frames.extend(self.end(key, why, now));
             }
         }
     }
 
     /// Sends what was put into queues since the last time.
     pub(crate) fn flush(&mut self, now: Instant) {
-        while let Some(key) = self.owed.pop() {
+        while let Some(key) = self.unsent.pop() {
             let Some(client) = self.all.get_mut(key) else { continue };
-            if let Err(why) = client.flush(now) {
-                self.end(key, Why::Failed(why), now);
+            if let Err(why) = client.send_some(now) {
+                self.end_and_announce(key, Reason::Failed(why), now);
             }
-            self.ask(key, now);
+            self.set_interest(key, now);
         }
     }
 
-    /// Has the kernel report of a client what there is to do for it now. One that has nothing
-    /// left to do is closed.
-    fn ask(&mut self, key: usize, now: Instant) {
+    /// Has the kernel report what there is to do for a client now, and closes one for which nothing
+    /// is left to do.
+    fn set_interest(&mut self, key: usize, now: Instant) {
         let Some(client) = self.all.get_mut(key) else { return };
-        if client.end.is_some() && client.is_silent && !client.is_owed() {
+        if client.end.is_some() && client.fin_received && !client.is_sending() {
             return self.close(key);
         }
         let interest = client.interest();
-        if client.asked != interest {
-            client.asked = interest;
+        if client.reported != interest {
+            client.reported = interest;
             let mut event = EpollEvent::new(interest, key as u64);
             if let Err(why) = self.epoll.modify(client, &mut event) {
-                self.end(key, Why::Failed(format!("epoll_ctl: {}", errno(why))), now);
+                let why = Reason::Failed(format!("epoll_ctl: {}", errno(why)));
+                self.end_and_announce(key, why, now);
             }
         }
     }
