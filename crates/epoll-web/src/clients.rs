@@ -1,4 +1,4 @@
-//! The clients, beside the list that the kernel has of them.
+//! The clients, beside the kernel's list of them.
 
 use std::time::Instant;
 
@@ -9,15 +9,15 @@ use netcore::error::{Attempt, errno};
 use netcore::limits::Limits;
 use netcore::time::Timeout;
 
-use crate::answer::Site;
 use crate::connection::{Connection, Progress};
+use crate::response::Site;
 
 pub(crate) struct Clients<'a> {
     pub(crate) epoll: Epoll,
     pub(crate) limits: Limits,
     pub(crate) site: Site<'a>,
     pub(crate) all: Slab<Connection<'a>>,
-    /// Who has something to do: those that were just reported, and those not done the last time.
+    /// Those that were just reported, and those that are not done.
     pub(crate) ready: Vec<usize>,
 }
 
@@ -32,12 +32,12 @@ impl<'a> Clients<'a> {
         EpollEvent::new(flags, key as u64)
     }
 
-    /// Puts a client on the list. ENOSPC: there are too many in the whole system, epoll(7).
-    pub(crate) fn welcome(&mut self, mut client: Connection<'a>) {
+    /// Adds a client to the list. ENOSPC: the list of the whole system is full, epoll(7).
+    pub(crate) fn add(&mut self, mut client: Connection<'a>) {
         let key = self.all.vacant_key();
         let interest = Self::interest(key, &client);
         let add = || self.epoll.add(&client, interest).attempt("epoll_ctl");
-        match client.set_up().and_then(|()| add()) {
+        match client.set_options().and_then(|()| add()) {
             Ok(()) => drop(self.all.insert(client)),
             Err(why) => {
                 self.limits.leave(client.peer());
@@ -46,29 +46,29 @@ impl<'a> Clients<'a> {
         }
     }
 
-    /// Everybody who is ready has a turn. Who is closed is off the kernel's list too.
-    pub(crate) fn go_on(&mut self, buffer: &mut [u8], now: Instant) {
+    /// Serves every client that is ready.
+    pub(crate) fn serve_ready(&mut self, buffer: &mut [u8], now: Instant) {
         let mut ready = std::mem::take(&mut self.ready);
-        // Who was not done may have been reported as well.
+        // A client that was not done may have been reported too.
         ready.sort_unstable();
         ready.dedup();
         for key in ready.drain(..) {
-            self.turn(key, |client, site| client.resume(site, buffer, now));
+            self.serve(key, |client, site| client.resume(site, buffer, now));
         }
     }
 
-    /// Ends those that kept us waiting for too long.
+    /// Ends the clients that are idle.
     pub(crate) fn end_idle(&mut self, timeout: Timeout, now: Instant) {
         for key in self.keys() {
-            self.turn(key, |client, site| client.wait(timeout, site, now));
+            self.serve(key, |client, site| client.end_if_idle(timeout, site, now));
         }
     }
 
-    /// From now on each answer is the last of its connection.
+    /// The server stops: from now on each response is the last of its connection.
     pub(crate) fn stop(&mut self, buffer: &mut [u8], now: Instant) {
         self.site.is_stopping = true;
         for key in self.keys() {
-            self.turn(key, |client, site| client.stop(site, buffer, now));
+            self.serve(key, |client, site| client.stop(site, buffer, now));
         }
     }
 
@@ -76,23 +76,22 @@ impl<'a> Clients<'a> {
         self.all.iter().map(|(key, _)| key).collect()
     }
 
-    /// One client's turn, and what follows from it.
-    fn turn(&mut self, key: usize, resume: impl FnOnce(&mut Connection, &mut Site) -> Progress) {
+    /// Does one step for a client, and changes the list as its result says.
+    fn serve(&mut self, key: usize, step: impl FnOnce(&mut Connection, &mut Site) -> Progress) {
         let Some(client) = self.all.get_mut(key) else { return };
         let was_sending = client.is_sending();
-        let progress = resume(client, &mut self.site);
-        let mut over = progress == Progress::Done;
-        // It has to be sent to where it was received from, or the other way round.
-        if !over && client.is_sending() != was_sending {
+        let progress = step(client, &mut self.site);
+        let mut ended = progress == Progress::Done;
+        if !ended && client.is_sending() != was_sending {
             let mut interest = Self::interest(key, client);
             if let Err(why) = self.epoll.modify(&*client, &mut interest) {
                 client.end(&format!("epoll_ctl: {}", errno(why)));
-                over = true;
+                ended = true;
             }
         }
-        if over {
+        if ended {
             self.limits.leave(client.peer());
-            self.all.remove(key);
+            self.all.remove(key); // the drop closes it, and a closed socket leaves the list
         } else if progress == Progress::Ready {
             self.ready.push(key);
         }

@@ -1,4 +1,4 @@
-//! One client's connection: a request is received, answered, and the next one received.
+//! One client's connection: receives a request, sends the response, receives the next request.
 
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -12,25 +12,25 @@ use netcore::error::{Attempt, Error, errno};
 use netcore::log::Record;
 use netcore::time::Timeout;
 
-use crate::answer::Site;
 use crate::request::{HEAD, parse};
+use crate::response::Site;
 use crate::sending::Sending;
 use crate::status::Status;
 
-/// How long, until we next look around, and for how many bytes a peer may go on sending once its
-/// last answer is under way. It is no fault of the peer's to have much on its way before it can hear
-/// the answer: as much as the buffers of both ends hold (tcp_wmem and tcp_rmem, 4 and 32 MiB).
+/// How long, at the least, and for how many bytes a peer may continue to send after its last response
+/// was sent. A peer may have sent much before it receives the response: as much as the buffers of both
+/// ends hold (tcp_wmem and tcp_rmem, 4 and 32 MiB).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 << 20;
 
-/// What one call of the kernel came to.
+/// The result of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// There may be more to do at once.
+    /// There may be more to do now.
     Ready,
-    /// The kernel has nothing for us, or no room.
+    /// The kernel has nothing to receive, or no room to send.
     Blocked,
-    /// It is over: an answer is sent, or a connection has ended and its last line is in the log.
+    /// The response is sent; or the connection has ended, and its last line is in the log.
     Done,
 }
 
@@ -39,16 +39,16 @@ pub(crate) struct Connection<'a> {
     peer: SocketAddr,
     /// `None` once it has ended.
     record: Option<Record<'a>>,
-    /// Of the head of a request, and of what follows it. Never more than a head may have.
+    /// The head of a request and what follows it, never more than the longest head.
     received: Vec<u8>,
-    /// Whether there may be a whole request in it: nothing will come to tell us of that.
+    /// Whether there may be a whole request in it, which the kernel does not report.
     is_pipelined: bool,
-    /// Bytes of a body that are still to be passed over.
+    /// Bytes of a body that are still to be skipped.
     body: usize,
     /// What is being sent.
-    answer: Option<Sending>,
-    /// After the last answer: how many bytes are still taken.
-    leaving: Option<usize>,
+    response: Option<Sending>,
+    /// After the last response: how many bytes may still be received.
+    draining: Option<usize>,
     /// When the request began; before it, and while it is answered, when bytes last went.
     since: Instant,
 }
@@ -63,65 +63,65 @@ impl<'a> Connection<'a> {
             received: Vec::new(),
             is_pipelined: false,
             body: 0,
-            answer: None,
-            leaving: None,
+            response: None,
+            draining: None,
             since: now,
         }
     }
 
-    /// Whose it is.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
     /// Whether it waits for room to send, and not for bytes to receive.
     pub(crate) fn is_sending(&self) -> bool {
-        self.answer.is_some()
+        self.response.is_some()
     }
 
-    /// Sets what the answers need. `sendfile` has no flags to say MSG_DONTWAIT with. And without
-    /// TCP_NODELAY the last segment of an answer waits for the peer's word on those before it
-    /// (Nagle), which the peer delays (tcp(7)): 40 ms for nothing.
-    pub(crate) fn set_up(&self) -> Result<(), Error> {
+    /// Sets what the responses need. `sendfile` has no flags, and so no MSG_DONTWAIT. Without
+    /// TCP_NODELAY the last segment of a response waits until the peer acknowledges those before it
+    /// (Nagle), which the peer delays (tcp(7)) by 40 ms.
+    pub(crate) fn set_options(&self) -> Result<(), Error> {
         self.stream.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
         self.stream.set_tcp_nodelay(true).attempt("setsockopt TCP_NODELAY")
     }
 
-    /// Goes on as far as one call of the kernel's leads; `buffer` is lent by the server.
+    /// Continues where the connection is, as far as one receive or one send goes.
     pub(crate) fn resume(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Progress {
-        if self.answer.is_some() {
-            self.send(site, now)
-        } else if self.leaving.is_some() {
+        if self.response.is_some() {
+            self.send_some(site, now)
+        } else if self.draining.is_some() {
             self.drain(buffer)
         } else if std::mem::take(&mut self.is_pipelined) {
-            self.next(site, now)
+            self.respond(site, now)
         } else {
             self.receive(site, buffer, now)
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it got")]
     fn receive(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Progress {
         let room = HEAD.saturating_sub(self.received.len()).min(buffer.len());
         let room = buffer.get_mut(..room).unwrap_or_default();
         match recv(self.stream.as_raw_fd(), room, MsgFlags::empty()) {
-            // The end of the stream is told again and again: whoever does not close spins.
-            Ok(0) if self.is_inside() => self.over(Err("end of stream inside a request".into())),
-            Ok(0) => self.over(Ok(())),
+            // FIN. It is reported until the server closes: one that does not close spins.
+            Ok(0) if self.is_inside() => self.close(Err("end of stream inside a request".into())),
+            Ok(0) => self.close(Ok(())),
             Ok(count) => {
-                let bytes = room.get(..count).unwrap_or_default();
+                let bytes = &room[..count];
                 if let Some(record) = &mut self.record {
                     record.received(bytes);
                 }
-                // Bytes that drip do not move the end of the time that a request has.
+                // More bytes of the same request do not move its deadline.
                 if !self.is_inside() {
                     self.since = now;
                 }
                 self.received.extend_from_slice(bytes);
-                self.next(site, now)
+                self.respond(site, now)
             }
             Err(Errno::EAGAIN) => Progress::Blocked,
             Err(Errno::EINTR) => Progress::Ready,
-            Err(why) => self.over(Err(format!("recv: {}", errno(why)))),
+            Err(why) => self.close(Err(format!("recv: {}", errno(why)))),
         }
     }
 
@@ -130,38 +130,38 @@ impl<'a> Connection<'a> {
         !self.received.is_empty() || self.body > 0
     }
 
-    /// Begins to answer the next request, if it is complete.
-    fn next(&mut self, site: &mut Site, now: Instant) -> Progress {
-        let passed = self.body.min(self.received.len());
-        self.received.drain(..passed);
-        self.body -= passed;
-        if passed > 0 && self.body == 0 {
+    /// Begins to respond to the next request, if it is complete.
+    fn respond(&mut self, site: &mut Site, now: Instant) -> Progress {
+        let skipped = self.body.min(self.received.len());
+        self.received.drain(..skipped);
+        self.body -= skipped;
+        if skipped > 0 && self.body == 0 {
             self.since = now;
         }
         if self.received.is_empty() {
             return Progress::Blocked;
         }
-        let (answer, length, line) = match parse(&self.received) {
+        let (response, length, line) = match parse(&self.received) {
             Ok(None) => return Progress::Blocked,
             Ok(Some((request, length))) => {
                 self.body = request.body;
                 let line = [request.method, request.target].map(str::to_owned);
-                (site.answer(&request), length, line)
+                (site.respond(&request), length, line)
             }
             Err(status) => (site.refuse(status), self.received.len(), Default::default()),
         };
         self.received.drain(..length);
         self.since = now;
-        self.answer = Some(Sending::new(answer, line, Instant::now()));
-        self.send(site, now)
+        self.response = Some(Sending::new(response, line, Instant::now()));
+        self.send_some(site, now)
     }
 
-    /// Sends what the kernel takes, and is ready for the next request when that was all.
-    fn send(&mut self, site: &Site, now: Instant) -> Progress {
-        let Some(sending) = &mut self.answer else { return Progress::Blocked };
-        let before = sending.went();
-        let progress = sending.go_on(&self.stream);
-        let sent = sending.went() - before;
+    /// Sends what the kernel has room for, and is ready for the next request when that was all.
+    fn send_some(&mut self, site: &Site, now: Instant) -> Progress {
+        let Some(sending) = &mut self.response else { return Progress::Blocked };
+        let before = sending.sent();
+        let progress = sending.send_some(&self.stream);
+        let sent = sending.sent() - before;
         if sent > 0 {
             self.since = now;
             if let Some(record) = &mut self.record {
@@ -169,96 +169,101 @@ impl<'a> Connection<'a> {
             }
         }
         match progress {
-            Ok(Progress::Done) => self.answered(site),
+            Ok(Progress::Done) => self.responded(site),
             Ok(progress) => progress,
-            Err(why) => self.cut(site, &why),
+            Err(why) => self.abort(site, &why),
         }
     }
 
-    /// An answer is sent, as far as the kernel is concerned.
-    fn answered(&mut self, site: &Site) -> Progress {
-        let Some(sending) = self.answer.take() else { return Progress::Blocked };
+    /// The kernel has the whole response.
+    fn responded(&mut self, site: &Site) -> Progress {
+        let Some(sending) = self.response.take() else { return Progress::Blocked };
         sending.log(site.log, self.peer);
         if sending.keep() {
             self.is_pipelined = !self.received.is_empty();
             if self.is_pipelined {
                 return Progress::Ready;
             }
-            // It may have been promised before we were asked to stop.
+            // The response may have said keep-alive before the server was asked to stop.
             if !site.is_stopping {
                 return Progress::Blocked;
             }
         }
-        // To close while bytes of the peer's lie unread, or still come, is to reset the connection,
-        // and that would overtake the answer: its end is sent, and the peer closes first.
-        self.leaving = Some(LINGER_BYTES);
+        // A close with bytes of the peer unread, or still to come, resets the connection, and the reset
+        // may overtake the response: so FIN is sent, and the peer closes first.
+        self.draining = Some(LINGER_BYTES);
         match self.stream.shutdown(Shutdown::Write) {
             Ok(()) => Progress::Ready,
-            Err(_) => self.over(Ok(())),
+            Err(_) => self.close(Ok(())),
         }
     }
 
-    /// Takes what the peer still sends, and forgets it.
+    /// Receives what the peer still sends, and drops it.
     fn drain(&mut self, buffer: &mut [u8]) -> Progress {
-        let left = self.leaving.unwrap_or(0);
+        let left = self.draining.unwrap_or(0);
         match recv(self.stream.as_raw_fd(), buffer, MsgFlags::empty()) {
             Ok(count) if count > 0 && count < left => {
-                self.leaving = Some(left - count);
+                self.draining = Some(left - count);
                 Progress::Ready
             }
             Err(Errno::EAGAIN) => Progress::Blocked,
             Err(Errno::EINTR) => Progress::Ready,
-            _ => self.over(Ok(())),
+            _ => self.close(Ok(())),
         }
     }
 
-    /// Ends it if it has waited for too long; a peer inside a request is told so.
-    pub(crate) fn wait(&mut self, timeout: Timeout, site: &mut Site, now: Instant) -> Progress {
+    /// Ends the connection if it is idle for too long; a peer inside a request is sent 408.
+    pub(crate) fn end_if_idle(
+        &mut self,
+        timeout: Timeout,
+        site: &mut Site,
+        now: Instant,
+    ) -> Progress {
         let Some(longest) = timeout.duration() else { return Progress::Blocked };
-        let longest = if self.leaving.is_some() { longest.min(LINGER) } else { longest };
+        let longest = if self.draining.is_some() { longest.min(LINGER) } else { longest };
         if now.saturating_duration_since(self.since) < longest {
             return Progress::Blocked;
         }
-        if self.answer.is_some() {
-            self.cut(site, &format!("send timed out after {timeout}"))
-        } else if self.leaving.is_some() {
-            self.over(Ok(()))
+        if self.response.is_some() {
+            self.abort(site, &format!("send timed out after {timeout}"))
+        } else if self.draining.is_some() {
+            self.close(Ok(()))
         } else if self.received.is_empty() {
-            self.over(Err(format!("timed out after {timeout}")))
+            self.close(Err(format!("timed out after {timeout}")))
         } else {
             self.received.clear();
-            let answer = site.refuse(Status::TOO_SLOW);
-            self.answer = Some(Sending::new(answer, Default::default(), self.since));
-            self.send(site, now)
+            let response = site.refuse(Status::TOO_SLOW);
+            self.response = Some(Sending::new(response, Default::default(), self.since));
+            self.send_some(site, now)
         }
     }
 
-    /// The server stops: a connection on which nothing is asked ends, after a last look.
+    /// The server stops: a connection without a request ends, after one more receive.
     pub(crate) fn stop(&mut self, site: &mut Site, buffer: &mut [u8], now: Instant) -> Progress {
         match self.resume(site, buffer, now) {
             Progress::Blocked
-                if !self.is_inside() && !self.is_sending() && self.leaving.is_none() =>
+                if !self.is_inside() && !self.is_sending() && self.draining.is_none() =>
             {
-                self.over(Err("the server stops".to_owned()))
+                self.close(Err("the server stops".to_owned()))
             }
             progress => progress,
         }
     }
 
-    /// Ends it for a reason of the server's; the socket is closed when it is dropped.
+    /// Ends the connection for a reason of the server; the drop of the socket closes it.
     pub(crate) fn end(&mut self, why: &str) {
-        self.over(Err(why.to_owned()));
+        self.close(Err(why.to_owned()));
     }
 
-    /// The answer is not sent whole.
-    fn cut(&mut self, site: &Site, why: &str) -> Progress {
-        if let Some(sending) = self.answer.take() {
+    /// The rest of the response is not sent.
+    fn abort(&mut self, site: &Site, why: &str) -> Progress {
+        if let Some(sending) = self.response.take() {
             sending.log(site.log, self.peer);
         }
-        self.over(Err(why.to_owned()))
+        self.close(Err(why.to_owned()))
     }
 
-    fn over(&mut self, why: Result<(), String>) -> Progress {
+    fn close(&mut self, why: Result<(), String>) -> Progress {
         if let Some(record) = self.record.take() {
             record.close(why);
         }

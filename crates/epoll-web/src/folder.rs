@@ -1,4 +1,4 @@
-//! The folder that is served. No path leads out of it: the kernel sees to that, `openat2`.
+//! The folder that is served. `openat2` makes the kernel refuse every path that leads out of it.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use netcore::text::escape;
 
 use crate::status::Status;
 
-/// What a browser is told of a file, by the end of its name. Of all others: bytes.
+/// The media type of a file, by the end of its name; of all others it is application/octet-stream.
 const TYPES: [(&str, &str); 20] = [
     ("html", "text/html; charset=utf-8"),
     ("htm", "text/html; charset=utf-8"),
@@ -49,11 +49,11 @@ pub(crate) struct Document {
 }
 
 impl Folder {
-    /// Opens the folder, and finds out whether this kernel has openat2(2): before Linux 5.6 there is
-    /// none, and checks of our own, between which a link may be changed, are no substitute.
+    /// Opens the folder, and tries whether this kernel has openat2(2), which came with Linux 5.6. Checks
+    /// of our own would not replace it: a link may change between the check and the open.
     ///
     /// # Errors
-    /// [`Error::File`] where there is no such folder, ENOSYS.
+    /// [`Error::File`] where there is no such folder; ENOSYS.
     pub(crate) fn open(path: &str) -> Result<Self, Error> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let shown = escape(path.as_bytes());
@@ -63,11 +63,11 @@ impl Folder {
         Ok(Self(folder))
     }
 
-    /// Opens the file of a path; the page of a folder is its index.html.
+    /// Opens the file of a path; for a folder that is its index.html.
     ///
     /// # Errors
-    /// [`Status::MOVED`] for a folder whose path does not end in `/`: from there all links of the
-    /// page would lead to its neighbours. 404 for all that is no regular file.
+    /// [`Status::MOVED`] for a folder whose path does not end in `/`: relative links of its page would
+    /// lead to the folder above. 404 for all that is no regular file.
     pub(crate) fn find(&self, path: &str) -> Result<Document, Status> {
         let index;
         let name = if path.is_empty() || path.ends_with('/') {
@@ -76,7 +76,7 @@ impl Folder {
         } else {
             path
         };
-        // O_NONBLOCK: to open a FIFO would wait for its writer, and all clients with us.
+        // O_NONBLOCK: without it the open of a FIFO would wait for a writer, and all clients with it.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = match openat2(&self.0, name, beneath(flags)) {
             Ok(file) => File::from(file),
@@ -96,19 +96,19 @@ impl Folder {
     }
 }
 
-/// The whole path has to stay beneath the folder, and so has each symbolic link on the way: one that
-/// stays inside is followed, one that is absolute or climbs out fails with EXDEV. The links of /proc
-/// are not paths at all, and lead anywhere.
+/// The whole path has to stay beneath the folder, each symbolic link on it too: one that stays inside
+/// is followed, one that is absolute or leads out fails with EXDEV. The links of /proc are not paths,
+/// and may lead anywhere.
 fn beneath(flags: OFlag) -> OpenHow {
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve)
 }
 
-/// What the peer is told when a file does not open. Why there is none is not its business.
+/// The status when a file does not open. The peer is not told the reason.
 fn refusal(why: Errno) -> Status {
     match why {
         Errno::EACCES | Errno::EPERM => Status::FORBIDDEN,
-        // No descriptor left, or (EAGAIN) a folder on the way was renamed in this very moment.
+        // No descriptor is left, or (EAGAIN) a folder of the path was renamed during the call.
         Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN | Errno::EINTR => {
             Status::UNAVAILABLE
         }

@@ -1,15 +1,20 @@
 //! Serve the files of a folder over HTTP, all connections in one thread, with `sendfile`.
 //!
 //! # What it shows
-//! `epoll-echo` with another conversation: a request is received byte by byte, as the peer pleases,
-//! and answered with a file, which `sendfile` moves inside the kernel. The head goes before it with
-//! MSG_MORE, so that a small file needs one segment and not two. `openat2` opens the file, and takes
-//! care that no path and no link leads out of the folder: not we, by looking at dots.
+//! `epoll-echo` with another protocol: a request is received byte by byte, at the speed of the peer,
+//! and the response is a file, which `sendfile` copies inside the kernel. The head is sent before it
+//! with MSG_MORE, so that a small file needs one segment and not two. `openat2` opens the file: the
+//! kernel, and not a search for dots, refuses a path or a link that leads out of the folder.
 //!
 //! # System calls
-//! `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen` → `epoll_create` → `epoll_ctl` →
-//! (`epoll_wait` → `accept` → `fcntl(O_NONBLOCK)` → `setsockopt(TCP_NODELAY)` → `epoll_ctl`)* →
-//! (`epoll_wait` → `recv` → `openat2(RESOLVE_BENEATH)` → `send(MSG_MORE)` → `sendfile`)* → `close`
+//! In `netcore::listener::listen`: `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen`
+//! `epoll_create` → `epoll_ctl` → (`epoll_wait` → `accept`)*
+//! In `connection.rs`: `fcntl(O_NONBLOCK)` → `setsockopt(TCP_NODELAY)`
+//! In `clients.rs`: `epoll_ctl`
+//! In `connection.rs`: `recv`
+//! In `folder.rs`: `openat2(RESOLVE_BENEATH)`
+//! In `sending.rs`: `send(MSG_MORE)` → `sendfile`
+//! In `connection.rs`: `close`, with a shutdown before it where a response was the last
 //!
 //! # Try it
 //! ```console
@@ -27,16 +32,17 @@
 //! ```
 //!
 //! # What can go wrong
-//! - `recv` returns 0 inside a request: that is no request, but the end. The book's server asks again,
-//!   is told the same, and takes a whole core.
-//! - A peer that sends a byte a minute is never silent: the time is for the whole head, then 408.
+//! - `recv` returns 0 inside a request: the peer has ended, and no request follows. The book's server
+//!   calls it again, receives 0 again, and takes a whole core.
+//! - A peer that sends a byte a minute is never silent: the timeout is for the whole head, then 408.
 //! - `sendfile` returns fewer bytes than it was asked for, as `send` does; and 0 where the file has
 //!   become shorter: the length was promised, so the connection is closed, never kept.
-//! - EPIPE comes with SIGPIPE, which ends whoever does not ignore it: `sendfile` has no MSG_NOSIGNAL.
-//! - To close with bytes unread resets the connection, and the peer may lose the answer (413) that was
-//!   on its way: first `shutdown`, then what still comes is read and forgotten.
-//! - O_NONBLOCK does not hold for files: a disk that is slow to read keeps all clients waiting.
-//! - EMFILE in `openat2`: 503, and the connection is closed, for descriptors are what is short.
+//! - EPIPE comes with SIGPIPE, which ends a process that does not ignore it: `sendfile` has no
+//!   MSG_NOSIGNAL.
+//! - A close with bytes unread resets the connection, and the peer may lose the response (413): first
+//!   `shutdown`, then the server receives and drops what the peer still sends.
+//! - O_NONBLOCK has no effect on files: while the disk is slow, all clients wait.
+//! - EMFILE in `openat2`: 503, and the connection is closed, since it holds a descriptor.
 //!
 //! # Next
 //! `epoll-echo` is the loop alone; `socket-errors` is a client of HTTP.
@@ -45,12 +51,12 @@
 //! sendfile(2), openat2(2), tcp(7), epoll(7); RFC 9110, RFC 9112; TLPI §61.4; the Python cookbook's
 //! recipe 2.4, select.epoll.
 
-mod answer;
 mod args;
 mod clients;
 mod connection;
 mod folder;
 mod request;
+mod response;
 mod sending;
 mod status;
 
@@ -69,17 +75,18 @@ use netcore::log::{self, Log};
 use netcore::output::Output;
 use netcore::poll::timeout_until;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals};
+use netcore::signal::Signal::{SIGINT, SIGTERM};
+use netcore::signal::Signals;
 use netcore::stop::Stop;
 use netcore::{cli, recipe};
 
-use answer::{Clock, Site};
 use args::Args;
 use clients::Clients;
 use connection::Connection;
 use folder::Folder;
+use response::{Clock, Site};
 
-/// What an event says of whom it is about: a client's place in the list, or one of these.
+/// The number that comes back with an event: a client's key in the slab, or one of these.
 const SIGNALS: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
 
@@ -94,16 +101,17 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let folder = Folder::open(&args.dir)?;
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
-    // A client may have a file as well.
+    let signals = Signals::catch(&[SIGINT, SIGTERM])?;
+    // Each client may have a file too.
     raise_rlimit_nofile(args.max_clients.saturating_mul(2));
 
+    // echo-server writes these calls out.
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
     log::ready(listener.local()?, args.json, "", out)?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
-    epoll.add(&signals, report(SIGNALS, true)).attempt("epoll_ctl")?;
-    epoll.add(&listener, report(LISTENER, true)).attempt("epoll_ctl")?;
+    epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).attempt("epoll_ctl")?;
+    epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).attempt("epoll_ctl")?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut idle = Idle::new(args.idle_timeout);
@@ -113,10 +121,9 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut events = vec![EpollEvent::empty(); EVENTS];
     let mut buffer = vec![0; BUFFER];
     while stop.listener.is_some() || !clients.all.is_empty() {
-        let timeout = match clients.ready.is_empty() {
-            true => timeout_until(stop.deadline(idle.next)),
-            false => EpollTimeout::ZERO,
-        };
+        let deadline = stop.deadline(idle.next);
+        let busy = !clients.ready.is_empty();
+        let timeout = if busy { EpollTimeout::ZERO } else { timeout_until(deadline) };
         let count = match clients.epoll.wait(&mut events, timeout) {
             Err(Errno::EINTR) => continue,
             waited => waited.attempt("epoll_wait")?,
@@ -126,26 +133,24 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             match event.data() {
                 SIGNALS => signal = true,
                 LISTENER => connection = true,
-                client => clients.ready.extend(usize::try_from(client)),
+                key => clients.ready.extend(usize::try_from(key)),
             }
         }
+
         let now = Instant::now();
-        clients.go_on(&mut buffer, now);
+        clients.serve_ready(&mut buffer, now);
         if idle.is_due(now) {
             clients.end_idle(args.idle_timeout, now);
         }
-        if let Some(listener) = &mut stop.listener {
-            if connection
-                && let Some((stream, peer)) = listener.accept(&log)?
-                && clients.limits.admit(peer)
-            {
-                clients.welcome(Connection::new(stream, peer, log.open(peer), now));
-            }
-            // A full server is not told of its listener: the next clients wait in its queue.
-            if clients.limits.is_full() != was_full {
-                let mut event = report(LISTENER, was_full);
-                clients.epoll.modify(listener, &mut event).attempt("epoll_ctl")?;
-            }
+        if connection
+            && let Some(listener) = &mut stop.listener
+            && let Some((stream, peer)) = listener.accept(&log)?
+            && clients.limits.admit(peer)
+        {
+            clients.add(Connection::new(stream, peer, log.open(peer), now));
+        }
+        if clients.limits.is_full() != was_full {
+            set_accepting(&clients, &stop)?;
         }
         if signal && stop.next_signal(now)?.is_some() {
             clients.stop(&mut buffer, now);
@@ -158,7 +163,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the kernel is to report of a descriptor that is only read, if anything.
-fn report(whom: u64, wanted: bool) -> EpollEvent {
-    EpollEvent::new(if wanted { EpollFlags::EPOLLIN } else { EpollFlags::empty() }, whom)
+/// A full server does not have its listener on the list: new clients wait in the kernel's queue.
+fn set_accepting(clients: &Clients, stop: &Stop) -> Result<(), Error> {
+    let Some(listener) = &stop.listener else { return Ok(()) };
+    let full = clients.limits.is_full();
+    let flags = if full { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+    clients.epoll.modify(listener, &mut EpollEvent::new(flags, LISTENER)).attempt("epoll_ctl")
 }

@@ -5,7 +5,7 @@ use crate::status::Status;
 /// The longest head of a request: its line and all its fields.
 pub(crate) const HEAD: usize = 8192;
 
-/// The longest body. None of them is read, but a short one is passed over and the connection kept.
+/// The longest body. A body is never used: a short one is skipped and the connection kept.
 const BODY: u64 = 64 * 1024;
 
 /// The most fields of a head.
@@ -16,13 +16,13 @@ const FIELDS: usize = 64;
 pub(crate) struct Request<'b> {
     pub(crate) method: &'b str,
     pub(crate) target: &'b str,
-    /// Version 1.0, where a connection that is kept is the exception.
+    /// Version 1.0, in which a connection is not kept unless the request asks for it.
     pub(crate) is_old: bool,
-    /// Whether the connection is kept after the answer.
+    /// Whether the connection is kept after the response.
     pub(crate) keep: bool,
     /// How many bytes of a body follow.
     pub(crate) body: usize,
-    /// More follow than are passed over.
+    /// The body is longer than the longest.
     pub(crate) is_too_large: bool,
     pub(crate) range: Option<&'b [u8]>,
     pub(crate) if_range: Option<&'b [u8]>,
@@ -30,7 +30,7 @@ pub(crate) struct Request<'b> {
     pub(crate) if_none_match: Option<&'b [u8]>,
 }
 
-/// What the fields say of the message itself.
+/// What the fields say about the message itself.
 #[derive(Default)]
 struct Framing<'b> {
     hosts: usize,
@@ -41,11 +41,11 @@ struct Framing<'b> {
     expects: bool,
 }
 
-/// Reads the head of a request, and says how many bytes it was; `None` while it is not complete.
-/// It is begun anew with each byte that comes: that costs less than the `recv` before it.
+/// Parses the head of a request, and returns its length too; `None` while it is not complete. Each
+/// call parses it from the start: that costs less than the `recv` before it.
 ///
 /// # Errors
-/// Why there is no request. Where the next one would begin is then unknown too.
+/// The status for what is no request. Where the next one would begin is then unknown.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
     let mut head = httparse::Request::new(&mut fields);
@@ -69,14 +69,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Status
     let mut request = Request { method, target, is_old: version == 0, ..Request::default() };
     let mut framing = Framing::default();
     for field in head.headers.iter() {
-        take(field.name, field.value, &mut request, &mut framing)?;
+        read_field(field.name, field.value, &mut request, &mut framing)?;
     }
     frame(&mut request, &framing)?;
     Ok(Some((request, length)))
 }
 
-/// Takes what one field says, if it concerns us.
-fn take<'b>(
+/// Reads one field, if it is one that is used here.
+fn read_field<'b>(
     name: &str,
     value: &'b [u8],
     request: &mut Request<'b>,
@@ -87,7 +87,7 @@ fn take<'b>(
         framing.hosts += 1;
     } else if is("content-length") {
         let length = number(value).ok_or(Status::BAD_REQUEST)?;
-        // Two of them that differ: another server on the way would have believed the other one.
+        // Two that differ: a proxy on the way may have used the other one (request smuggling).
         if framing.length.replace(length).is_some_and(|first| first != length) {
             return Err(Status::BAD_REQUEST);
         }
@@ -118,7 +118,7 @@ fn frame(request: &mut Request, framing: &Framing) -> Result<(), Status> {
         return Err(Status::BAD_REQUEST);
     }
     match framing.coding {
-        // With a length as well, two servers in a row could see two different requests.
+        // With a length too, a proxy and this server could see different requests.
         Some(_) if framing.length.is_some() || request.is_old => return Err(Status::BAD_REQUEST),
         Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => {
             return Err(Status::LENGTH_REQUIRED);
@@ -129,13 +129,13 @@ fn frame(request: &mut Request, framing: &Framing) -> Result<(), Status> {
     let length = framing.length.unwrap_or(0);
     request.is_too_large = length > BODY;
     request.body = usize::try_from(length.min(BODY)).unwrap_or(0);
-    // Whoever asks whether to send its body is answered instead, and may send it or not.
+    // A peer that expects 100 gets the response instead, and may send its body or not.
     let is_unclear = request.is_too_large || framing.expects && length > 0;
     request.keep = !framing.close && !is_unclear && (framing.keep_alive || !request.is_old);
     Ok(())
 }
 
-/// A number of digits only: where `parse` would take a sign, another server might not.
+/// A number of digits only: `parse` accepts a sign, another server may not.
 pub(crate) fn number(digits: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(digits).ok()?;
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
@@ -144,8 +144,8 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
 /// The path below the folder that a target names, decoded; of a folder it is empty or ends in `/`.
 ///
 /// It is decoded once, segment by segment: `%252e` is a file that is named `%2e`, and `%2f` is a
-/// character of a name, which no file has. Nothing that begins with a dot is served, `..` first of
-/// all, and `.git` and `.env` after it.
+/// character of a name, which no file has. No segment that begins with a dot is served: not `..`, and
+/// not `.git` or `.env`.
 ///
 /// # Errors
 /// 400 for what is no path, 404 for one that no file here can have.
@@ -175,8 +175,8 @@ pub(crate) fn path(target: &str) -> Result<String, Status> {
     Ok(decoded)
 }
 
-/// Replaces `%41` by the byte that it stands for. `None`: a `%` without two digits, a NUL, which
-/// would end the name for the kernel, or what is not UTF-8.
+/// Replaces `%41` by the byte that it stands for. `None` for a `%` without two digits, for a NUL,
+/// which would end the name for the kernel, and for what is not UTF-8.
 fn decode(segment: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(segment.len());
     let mut bytes = segment.bytes();

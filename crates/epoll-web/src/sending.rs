@@ -1,4 +1,4 @@
-//! An answer on its way: its head, then the part of a file, as fast as the peer takes them.
+//! A response that is being sent: its head, then the part of a file, as fast as the peer receives.
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -15,17 +15,17 @@ use netcore::log::Log;
 use netcore::text::{Json, escape};
 use netcore::time::millis;
 
-use crate::answer::Answer;
 use crate::connection::Progress;
+use crate::response::Response;
 
-/// What one `sendfile` is asked for: a fast peer does not keep the others waiting for longer.
+/// Bytes of one `sendfile`: a fast peer does not make the others wait for longer.
 const CHUNK: u64 = 1 << 20;
 
 pub(crate) struct Sending {
-    answer: Answer,
-    /// Bytes of its head that went.
+    response: Response,
+    /// Bytes of its head that were sent.
     head: usize,
-    /// Bytes of the file that went.
+    /// Bytes of the file that were sent.
     file: usize,
     /// Method and target of the request; empty where there was none.
     line: [String; 2],
@@ -33,32 +33,32 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    /// An answer of which nothing has gone yet.
-    pub(crate) fn new(answer: Answer, line: [String; 2], begun: Instant) -> Self {
-        Self { answer, head: 0, file: 0, line, begun }
+    /// A response of which nothing was sent yet.
+    pub(crate) fn new(response: Response, line: [String; 2], begun: Instant) -> Self {
+        Self { response, head: 0, file: 0, line, begun }
     }
 
-    /// Whether another request may follow.
+    /// Whether the connection is kept for another request.
     pub(crate) fn keep(&self) -> bool {
-        self.answer.keep
+        self.response.keep
     }
 
-    /// How many bytes went.
-    pub(crate) fn went(&self) -> usize {
+    /// How many bytes were sent.
+    pub(crate) fn sent(&self) -> usize {
         self.head + self.file
     }
 
-    /// Sends the head, then a chunk of the file: at most one call for each. At the end of the answer
-    /// it says [`Progress::Done`].
+    /// Sends the head, then a chunk of the file, with one call for each. At the end of the response the
+    /// result is [`Progress::Done`].
     ///
     /// # Errors
-    /// Why the rest can't be sent.
-    pub(crate) fn go_on(&mut self, stream: &Socket) -> Result<Progress, String> {
-        let rest = self.answer.head.as_bytes().get(self.head..).unwrap_or_default();
+    /// Why the rest cannot be sent.
+    pub(crate) fn send_some(&mut self, stream: &Socket) -> Result<Progress, String> {
+        let rest = self.response.head.as_bytes().get(self.head..).unwrap_or_default();
         if !rest.is_empty() {
-            // With MSG_MORE the head waits for the file, and both leave in one segment. To read a small
-            // file and send it with its head would be a little faster still, and a second way.
-            let more = if self.answer.part.is_some() { MSG_MORE } else { 0 };
+            // With MSG_MORE the head waits for the file, and both are sent in one segment. To read a small
+            // file and send it with its head would be a little faster, but a second code path.
+            let more = if self.response.part.is_some() { MSG_MORE } else { 0 };
             let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(more);
             match send(stream.as_raw_fd(), rest, flags) {
                 Ok(sent) => self.head += sent,
@@ -66,16 +66,16 @@ impl Sending {
                 Err(Errno::EINTR) => return Ok(Progress::Ready),
                 Err(why) => return Err(format!("send: {}", errno(why))),
             }
-            if self.head < self.answer.head.len() {
+            if self.head < self.response.head.len() {
                 return Ok(Progress::Blocked);
             }
         }
-        let Some(part) = &mut self.answer.part else { return Ok(Progress::Done) };
+        let Some(part) = &mut self.response.part else { return Ok(Progress::Done) };
         let wanted = usize::try_from(part.left.min(CHUNK)).unwrap_or(usize::MAX);
-        // It raises SIGPIPE where the peer has gone, and there is no MSG_NOSIGNAL for it; Rust's
-        // start-up has that signal ignored.
+        // `sendfile` raises SIGPIPE where the peer has closed, and has no MSG_NOSIGNAL; Rust's start-up
+        // code ignores that signal.
         match sendfile(stream, &part.file, Some(&mut part.next), wanted) {
-            // The length that was promised can't be kept, and the peer must see that.
+            // The head has promised more bytes; the peer sees the close, and knows that they are missing.
             Ok(0) => Err("the file became shorter".to_owned()),
             Ok(sent) => {
                 self.file += sent;
@@ -92,10 +92,10 @@ impl Sending {
         }
     }
 
-    /// Its line in the log, once it is over.
+    /// Its line in the log.
     pub(crate) fn log(&self, log: &Log, peer: SocketAddr) {
         let took = self.begun.elapsed();
-        let (status, bytes) = (self.answer.status.0, self.file as u64);
+        let (status, bytes) = (self.response.status.0, self.file as u64);
         let escaped = || self.line.each_ref().map(|text| escape(text.as_bytes()));
         log.event(
             || {

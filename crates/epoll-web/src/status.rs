@@ -1,4 +1,4 @@
-//! The answers that there are, RFC 9110 §15.
+//! The status codes that are sent, RFC 9110 §15.
 
 /// A status code and its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,6 @@ const NOT_YET: &[&str] = &[
     "buffer-size",
     "byte-order",
     "echo-load",
-    "epoll-web",
     "host-info",
     "ipv4-convert",
     "ntp-responder",

@@ -1,4 +1,4 @@
-//! The answer to a request: its head, and the part of a file that follows it (RFC 9110).
+//! The response to a request: its head, and the part of a file that follows it (RFC 9110).
 
 use std::fmt::Write;
 use std::fs::File;
@@ -10,22 +10,22 @@ use crate::folder::{Document, Folder};
 use crate::request::{Request, number, path};
 use crate::status::Status;
 
-/// What all connections are served with.
+/// What all connections share.
 pub(crate) struct Site<'a> {
     pub(crate) folder: Folder,
     pub(crate) clock: Clock,
     pub(crate) log: &'a Log,
-    /// No connection is kept any more.
+    /// Each response is now the last of its connection.
     pub(crate) is_stopping: bool,
 }
 
 /// What is sent to a peer.
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: Status,
-    /// The head, and the body with it where that is not a file.
+    /// The head, and the body where that is not a file.
     pub(crate) head: String,
     pub(crate) part: Option<Part>,
-    /// Whether another request may follow.
+    /// Whether the connection is kept for another request.
     pub(crate) keep: bool,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Part {
     pub(crate) left: u64,
 }
 
-/// The current time as the field Date has it, made anew once a second.
+/// The current time as the field Date has it, formatted once a second.
 #[derive(Default)]
 pub(crate) struct Clock {
     second: u64,
@@ -55,8 +55,8 @@ impl Clock {
     }
 }
 
-/// An instant as HTTP has it, in whole seconds. `None` before 1970 and after 9999: files may say
-/// so, and there is no date for it.
+/// An instant as HTTP has it, in whole seconds. `None` before 1970 and after 9999: a file may have
+/// such a time, and there is no date for it.
 fn seconds(time: SystemTime) -> Option<u64> {
     const YEAR_10000: u64 = 253_402_300_800;
     let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -64,80 +64,80 @@ fn seconds(time: SystemTime) -> Option<u64> {
 }
 
 impl Site<'_> {
-    /// The answer to a request.
-    pub(crate) fn answer(&mut self, request: &Request) -> Answer {
+    /// The response to a request.
+    pub(crate) fn respond(&mut self, request: &Request) -> Response {
         if !["GET", "HEAD"].contains(&request.method) {
-            return self.say(Status::METHOD, "Allow: GET, HEAD\r\n", Some(request));
+            return self.status(Status::METHOD, "Allow: GET, HEAD\r\n", Some(request));
         }
         if request.is_too_large {
-            return self.say(Status::TOO_LARGE, "", Some(request));
+            return self.status(Status::TOO_LARGE, "", Some(request));
         }
         let path = match path(request.target) {
             Ok(path) => path,
-            Err(status) => return self.say(status, "", Some(request)),
+            Err(status) => return self.status(status, "", Some(request)),
         };
         match self.folder.find(&path) {
-            Ok(document) => self.send(document, request),
+            Ok(document) => self.file(document, request),
             Err(Status::MOVED) => {
                 let location = format!("Location: /{}/\r\n", encode(&path));
-                self.say(Status::MOVED, &location, Some(request))
+                self.status(Status::MOVED, &location, Some(request))
             }
-            Err(status) => self.say(status, "", Some(request)),
+            Err(status) => self.status(status, "", Some(request)),
         }
     }
 
-    /// The answer to what was no request: the last one on its connection.
-    pub(crate) fn refuse(&mut self, status: Status) -> Answer {
-        self.say(status, "", None)
+    /// The response to what is no request: the last one on its connection.
+    pub(crate) fn refuse(&mut self, status: Status) -> Response {
+        self.status(status, "", None)
     }
 
-    /// An answer whose body is its status in words.
-    fn say(&mut self, status: Status, field: &str, request: Option<&Request>) -> Answer {
-        let mut answer = self.begin(status, request);
+    /// A response whose body is its status in words.
+    fn status(&mut self, status: Status, field: &str, request: Option<&Request>) -> Response {
+        let mut response = self.begin(status, request);
         let body = format!("{} {}\n", status.0, status.1);
         let length = body.len();
         let _ = write!(
-            answer.head,
+            response.head,
             "{field}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\r\n"
         );
         if request.is_none_or(|request| request.method != "HEAD") {
-            answer.head.push_str(&body);
+            response.head.push_str(&body);
         }
-        answer
+        response
     }
 
-    /// The answer that is a file, a part of it, or that the peer has it already.
-    fn send(&mut self, document: Document, request: &Request) -> Answer {
+    /// A response with a file or a part of it, or the status that the peer's copy is current.
+    fn file(&mut self, document: Document, request: &Request) -> Response {
         let Document { file, size, modified, media_type } = document;
-        // A file of the future was changed at the latest now, says the RFC.
+        // A date in the future is replaced by the current one (RFC 9110 §8.8.2.1).
         let now = SystemTime::now();
         let modified = modified.map(|modified| modified.min(now)).and_then(seconds);
         let date = modified.map(|modified| UNIX_EPOCH + Duration::from_secs(modified));
         let date = date.map(httpdate::fmt_http_date).unwrap_or_default();
-        let wanted = match wanted(request, size, &date) {
+        let range = match range(request, size, &date) {
             _ if is_unchanged(request, modified) => None,
-            Wanted::Nothing => {
-                let range = format!("Content-Range: bytes */{size}\r\n");
-                return self.say(Status::RANGE, &range, Some(request));
+            Range::Unsatisfiable => {
+                let field = format!("Content-Range: bytes */{size}\r\n");
+                return self.status(Status::RANGE, &field, Some(request));
             }
-            wanted => Some(wanted),
+            range => Some(range),
         };
-        let status = match wanted {
+        let status = match range {
             None => Status::NOT_MODIFIED,
-            Some(Wanted::Part(..)) => Status::PARTIAL,
+            Some(Range::Part(..)) => Status::PARTIAL,
             Some(_) => Status::OK,
         };
-        let mut answer = self.begin(status, Some(request));
-        let head = &mut answer.head;
+        let mut response = self.begin(status, Some(request));
+        let head = &mut response.head;
         if !date.is_empty() {
             let _ = write!(head, "Last-Modified: {date}\r\n");
         }
-        let (first, length) = match wanted {
+        let (first, length) = match range {
             None => {
                 head.push_str("\r\n");
-                return answer;
+                return response;
             }
-            Some(Wanted::Part(first, length)) => {
+            Some(Range::Part(first, length)) => {
                 let last = first + length - 1;
                 let _ = write!(head, "Content-Range: bytes {first}-{last}/{size}\r\n");
                 (first, length)
@@ -150,15 +150,15 @@ impl Site<'_> {
         );
         if request.method == "GET" && length > 0 {
             let next = i64::try_from(first).unwrap_or(i64::MAX);
-            answer.part = Some(Part { file, next, left: length });
+            response.part = Some(Part { file, next, left: length });
         }
-        answer
+        response
     }
 
-    fn begin(&mut self, status: Status, request: Option<&Request>) -> Answer {
+    fn begin(&mut self, status: Status, request: Option<&Request>) -> Response {
         let keep = request.is_some_and(|request| request.keep)
             && !self.is_stopping
-            // It holds a descriptor, and those are what is short.
+            // The connection holds a descriptor, and there are too few.
             && status != Status::UNAVAILABLE;
         let is_old = request.is_some_and(|request| request.is_old);
         let connection = match (keep, is_old) {
@@ -169,31 +169,31 @@ impl Site<'_> {
         let mut head = String::with_capacity(512);
         let (Status(code, words), date) = (status, self.clock.now());
         let _ = write!(head, "HTTP/1.1 {code} {words}\r\nDate: {date}\r\n{connection}");
-        Answer { status, head, part: None, keep }
+        Response { status, head, part: None, keep }
     }
 }
 
-/// Which bytes of a file a request wants.
+/// Which bytes of a file a request asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum Range {
     All,
-    /// From where on, and how many.
+    /// The first, and how many.
     Part(u64, u64),
-    /// Those that the file has not.
-    Nothing,
+    /// None that the file has.
+    Unsatisfiable,
 }
 
-/// What Range says, RFC 9110 §14. What can't be understood, several ranges at once, and a range of a
-/// file that has changed since (If-Range) all mean the whole file.
-fn wanted(request: &Request, size: u64, date: &str) -> Wanted {
+/// The field Range, RFC 9110 §14. A range that cannot be parsed, several ranges at once, and a range
+/// of a file that has changed since (If-Range) all mean the whole file.
+fn range(request: &Request, size: u64, date: &str) -> Range {
     let is_same = request.if_range.is_none_or(|known| known == date.as_bytes());
-    // Of HEAD it has no meaning.
+    // It has no meaning for HEAD.
     let range = request.range.filter(|_| is_same && request.method == "GET");
-    range.and_then(|range| part(range, size)).unwrap_or(Wanted::All)
+    range.and_then(|range| part(range, size)).unwrap_or(Range::All)
 }
 
 /// `bytes=500-999`, `bytes=500-`, `bytes=-500`.
-fn part(range: &[u8], size: u64) -> Option<Wanted> {
+fn part(range: &[u8], size: u64) -> Option<Range> {
     let (unit, range) = range.split_at_checked(b"bytes=".len())?;
     if !unit.eq_ignore_ascii_case(b"bytes=") {
         return None;
@@ -211,11 +211,11 @@ fn part(range: &[u8], size: u64) -> Option<Wanted> {
             (first, last.saturating_add(1).min(size))
         }
     };
-    Some(if first < end { Wanted::Part(first, end - first) } else { Wanted::Nothing })
+    Some(if first < end { Range::Part(first, end - first) } else { Range::Unsatisfiable })
 }
 
-/// Whether the peer's copy is as good, RFC 9110 §13.1.2 and §13.1.3. We give no entity tags: one that
-/// is asked about is not ours, and the date beside it is then not to be looked at; `*` is any file.
+/// Whether the peer's copy is current, RFC 9110 §13.1.2 and §13.1.3. We send no entity tags: one in a
+/// request is not ours, and the date beside it is then ignored; `*` is any file.
 fn is_unchanged(request: &Request, modified: Option<u64>) -> bool {
     let known = || {
         let text = std::str::from_utf8(request.if_modified_since?).ok()?;
@@ -227,7 +227,7 @@ fn is_unchanged(request: &Request, modified: Option<u64>) -> bool {
     }
 }
 
-/// A path as it may stand in a field: all but the plainest characters as `%41`.
+/// A path as a field may have it: every character that is not unreserved as `%41`.
 fn encode(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len());
     for byte in path.bytes() {
@@ -241,5 +241,5 @@ fn encode(path: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "answer_tests.rs"]
+#[path = "response_tests.rs"]
 mod tests;

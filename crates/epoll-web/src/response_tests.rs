@@ -15,38 +15,38 @@ const GET: Request = Request {
 
 #[test]
 fn a_range_is_a_part_of_the_file_or_none_or_to_be_ignored() {
-    for (range, expected) in [
-        ("bytes=0-0", Wanted::Part(0, 1)),
-        ("bytes=2-4", Wanted::Part(2, 3)),
-        ("BYTES=9-", Wanted::Part(9, 1)),
-        ("bytes=5-99", Wanted::Part(5, 5)),
-        ("bytes=-3", Wanted::Part(7, 3)),
-        ("bytes=-99", Wanted::Part(0, 10)),
-        ("bytes=0-18446744073709551615", Wanted::Part(0, 10)),
-        ("bytes=10-", Wanted::Nothing),
-        ("bytes=10-11", Wanted::Nothing),
-        ("bytes=-0", Wanted::Nothing),
-        ("bytes=4-2", Wanted::All),
-        ("bytes=0-1,3-4", Wanted::All),
-        ("bytes=-", Wanted::All),
-        ("bytes=+1-2", Wanted::All),
-        ("bytes=1", Wanted::All),
-        ("lines=1-2", Wanted::All),
-        ("", Wanted::All),
+    for (field, expected) in [
+        ("bytes=0-0", Range::Part(0, 1)),
+        ("bytes=2-4", Range::Part(2, 3)),
+        ("BYTES=9-", Range::Part(9, 1)),
+        ("bytes=5-99", Range::Part(5, 5)),
+        ("bytes=-3", Range::Part(7, 3)),
+        ("bytes=-99", Range::Part(0, 10)),
+        ("bytes=0-18446744073709551615", Range::Part(0, 10)),
+        ("bytes=10-", Range::Unsatisfiable),
+        ("bytes=10-11", Range::Unsatisfiable),
+        ("bytes=-0", Range::Unsatisfiable),
+        ("bytes=4-2", Range::All),
+        ("bytes=0-1,3-4", Range::All),
+        ("bytes=-", Range::All),
+        ("bytes=+1-2", Range::All),
+        ("bytes=1", Range::All),
+        ("lines=1-2", Range::All),
+        ("", Range::All),
     ] {
-        let request = Request { range: Some(range.as_bytes()), ..GET };
-        assert_eq!(wanted(&request, 10, "now"), expected, "{range}");
-        assert_eq!(wanted(&Request { method: "HEAD", ..request }, 10, "now"), Wanted::All);
+        let request = Request { range: Some(field.as_bytes()), ..GET };
+        assert_eq!(range(&request, 10, "now"), expected, "{field}");
+        assert_eq!(range(&Request { method: "HEAD", ..request }, 10, "now"), Range::All);
     }
 }
 
 #[test]
 fn a_range_of_a_file_that_has_changed_is_the_whole_file() {
-    let range = Request { range: Some(b"bytes=0-0"), ..GET };
-    let of = |if_range| wanted(&Request { if_range: Some(if_range), ..range }, 10, "now");
+    let request = Request { range: Some(b"bytes=0-0"), ..GET };
+    let of = |if_range| range(&Request { if_range: Some(if_range), ..request }, 10, "now");
     assert_eq!(
         [of(b"now"), of(b"then"), of(b"\"tag\"")],
-        [Wanted::Part(0, 1), Wanted::All, Wanted::All]
+        [Range::Part(0, 1), Range::All, Range::All]
     );
 }
 
