@@ -1,4 +1,4 @@
-//! One connection: what it has sent, what has come back, and whether that is the same.
+//! One connection: what it has sent, what has come back, and whether they are the same.
 
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -9,34 +9,35 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::socket::{MsgFlags, recv, send, setsockopt, sockopt::IpBindAddressNoPort};
 use socket2::{Domain, Socket, Type};
 
-use netcore::error::{Attempt, Error};
+use netcore::error::{Attempt, Error, to_errno};
+use netcore::pattern::first_difference;
 
 use crate::bytes::Bytes;
 
-/// Addresses of this machine that connections to itself come from, each in turn: 127.0.1.1 and so on.
+/// Source addresses of connections to this machine itself, used in turn: 127.0.1.1 and so on.
 const SOURCES: u32 = 200;
 
 /// A connection to the server.
 pub(crate) struct Connection {
     socket: Socket,
     peer: SocketAddr,
-    /// It is this one of all that were opened, from 1 on.
+    /// Its number among all that were opened, from 1 on.
     number: u32,
-    /// Bytes that are to be sent in all, that were sent, and that have come back.
+    /// Bytes to send in all, bytes sent, and bytes that have come back.
     pub(crate) goal: u64,
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// When its message was to be sent, when that began, and when a byte last came.
+    /// When its message was due, when it was sent, and when a byte last came.
     pub(crate) due: Instant,
     pub(crate) begun: Instant,
     pub(crate) moved: Instant,
-    /// Nothing more is to come but the end of the stream.
-    ending: bool,
-    /// What epoll watches it for, 0 before it does.
-    watched: EpollFlags,
+    /// FIN was sent, and only the server's is to come.
+    shut_down: bool,
+    /// What epoll reports of it; nothing before it is on the list.
+    interest: EpollFlags,
 }
 
-/// What a recv brought.
+/// The result of a `recv`.
 pub(crate) enum Received {
     Nothing,
     Bytes(u64),
@@ -44,11 +45,11 @@ pub(crate) enum Received {
 }
 
 impl Connection {
-    /// A connection that has been made.
+    /// A connected socket.
     pub(crate) fn new(socket: Socket, peer: SocketAddr, number: u32) -> Connection {
-        let (now, watched) = (Instant::now(), EpollFlags::empty());
+        let (now, interest) = (Instant::now(), EpollFlags::empty());
         let (due, begun, moved) = (now, now, now);
-        let (goal, sent, received, ending) = (0, 0, 0, false);
+        let (goal, sent, received, shut_down) = (0, 0, 0, false);
         Connection {
             socket,
             peer,
@@ -59,13 +60,13 @@ impl Connection {
             due,
             begun,
             moved,
-            ending,
-            watched,
+            shut_down,
+            interest,
         }
     }
 
-    /// Begins to connect, and does not wait: a queue that is full for a while delays this one alone.
-    pub(crate) fn begin(peer: SocketAddr, number: u32) -> Result<Connection, Error> {
+    /// Sends a SYN, and does not wait for the answer: a queue that is full delays this connection only.
+    pub(crate) fn begin_to_connect(peer: SocketAddr, number: u32) -> Result<Connection, Error> {
         let kind = Type::STREAM.nonblocking();
         let socket = Socket::new(Domain::for_address(peer), kind, None).attempt("socket")?;
         let source = source(peer, number);
@@ -75,40 +76,38 @@ impl Connection {
                 .attempt("setsockopt IP_BIND_ADDRESS_NO_PORT")?;
             socket.bind(&source.into()).attempt(format_args!("bind {source}"))?;
         }
-        let connect = || format!("connect to {peer}");
-        match socket.connect(&peer.into()) {
-            Err(why) if why.raw_os_error() != Some(Errno::EINPROGRESS as i32) => {
-                return Err(why).attempt(connect());
-            }
-            _ => {}
+        let attempt = format_args!("connect to {peer}");
+        match socket.connect(&peer.into()).map_err(to_errno) {
+            Ok(()) | Err(Errno::EINPROGRESS) => {}
+            Err(why) => return Err(why).attempt(attempt),
         }
-        // A connection to oneself would be the fastest echo of all.
+        // A socket that is connected to itself would be the fastest echo of all.
         if source.is_none() && socket.local_addr().is_ok_and(|own| own.as_socket() == Some(peer)) {
-            return Err(Errno::ECONNREFUSED).attempt(connect());
+            return Err(Errno::ECONNREFUSED).attempt(attempt);
         }
         Ok(Connection::new(socket, peer, number))
     }
 
-    /// Sends each piece at once: the tail of a long message would wait for an ACK else (Nagle).
-    pub(crate) fn without_delay(self) -> Result<Connection, Error> {
+    /// Sends each piece at once: otherwise the tail of a long message waits for an ACK (Nagle).
+    pub(crate) fn with_nodelay(self) -> Result<Connection, Error> {
         self.socket.set_tcp_nodelay(true).attempt("setsockopt TCP_NODELAY")?;
         Ok(self)
     }
 
-    /// Something is on its way, or to be sent.
+    /// Whether bytes, or the server's FIN, are still to come.
     pub(crate) fn is_busy(&self) -> bool {
-        self.received < self.goal || self.ending
+        self.received < self.goal || self.shut_down
     }
 
-    /// Sends what the kernel takes in one go.
+    /// Sends what the kernel has room for.
     pub(crate) fn send_some(&mut self, bytes: &Bytes) -> Result<(), Error> {
-        let piece = bytes.of(self.number, self.sent, self.goal - self.sent);
+        let piece = bytes.slice(self.number, self.sent, self.goal - self.sent);
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         match send(self.socket.as_raw_fd(), piece, flags) {
             Ok(sent) => self.sent += sent as u64,
             // EAGAIN: not connected yet, or its buffer is full.
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // The server has closed. What it said before is still to be received, and tells more.
+            // The server has closed. What it sent before is still to be received, and says more.
             Err(Errno::EPIPE) => {}
             Err(why) => return Err(why).attempt(self.attempt("send to")),
         }
@@ -116,13 +115,14 @@ impl Connection {
     }
 
     /// Receives what has come and compares it with what was sent.
+    #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it got")]
     pub(crate) fn receive_some(
         &mut self,
         bytes: &Bytes,
         buffer: &mut [u8],
     ) -> Result<Received, Error> {
         let count = match recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
-            Ok(0) if self.ending && self.received == self.sent => return Ok(Received::End),
+            Ok(0) if self.shut_down && self.received == self.sent => return Ok(Received::End),
             Ok(0) => {
                 let (echoed, missing) = (self.received, self.sent - self.received);
                 let fault = format!("closed after {echoed} bytes, {missing} are missing");
@@ -133,14 +133,13 @@ impl Connection {
             Err(why) => return Err(why).attempt(self.attempt("receive from")),
         };
         let missing = self.sent - self.received;
-        let expected = bytes.of(self.number, self.received, count.min(missing));
-        let got = buffer.get(..expected.len()).unwrap_or_default();
-        if got != expected {
-            let mut places = expected.iter().zip(got).zip(self.received..);
-            let at = places.find(|((sent, got), _)| sent != got);
-            return Err(self.fault(&at.map_or_else(String::new, |((sent, got), at)| {
-                format!("byte {at} was sent as {sent:#04x} and came back as {got:#04x}")
-            })));
+        let expected = bytes.slice(self.number, self.received, count.min(missing));
+        let received = &buffer[..expected.len()];
+        // The comparison of slices is fast; only a difference is looked for byte by byte.
+        if received != expected
+            && let Some(difference) = first_difference(expected, received, self.received)
+        {
+            return Err(self.fault(&difference));
         }
         if count > missing {
             return Err(self.fault(&format!("{} bytes more than were sent", count - missing)));
@@ -149,33 +148,33 @@ impl Connection {
         Ok(Received::Bytes(count))
     }
 
-    /// Says that nothing more is to come; the server's own end is then waited for.
-    pub(crate) fn finish(&mut self) {
-        (self.goal, self.ending) = (self.sent, true);
-        // ENOTCONN: the server reset the connection meanwhile; recv has the reason.
+    /// Sends FIN; the server's is then waited for.
+    pub(crate) fn shut_down(&mut self) {
+        (self.goal, self.shut_down) = (self.sent, true);
+        // ENOTCONN: the server has reset the connection; `recv` has the reason.
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 
-    /// Has epoll watch for what it waits for, which costs no call as long as that stays the same: room
-    /// to send is asked for only when a send found too little of it.
-    pub(crate) fn watch(&mut self, epoll: &Epoll, slot: u64) -> Result<(), Error> {
-        let mut wanted = EpollFlags::EPOLLIN;
-        wanted.set(EpollFlags::EPOLLOUT, self.sent < self.goal);
-        if wanted == self.watched {
+    /// Has epoll report what the connection waits for, which makes no call while that stays the same:
+    /// room to send is waited for only when a `send` has found too little of it.
+    pub(crate) fn set_interest(&mut self, epoll: &Epoll, slot: u64) -> Result<(), Error> {
+        let mut interest = EpollFlags::EPOLLIN;
+        interest.set(EpollFlags::EPOLLOUT, self.sent < self.goal);
+        if interest == self.interest {
             return Ok(());
         }
-        let mut event = EpollEvent::new(wanted, slot);
-        let changed = match self.watched.is_empty() {
+        let mut event = EpollEvent::new(interest, slot);
+        let changed = match self.interest.is_empty() {
             true => epoll.add(&self.socket, event),
             false => epoll.modify(&self.socket, &mut event),
         };
-        self.watched = wanted;
+        self.interest = interest;
         changed.attempt("epoll_ctl")
     }
 
     /// What it waits for, in the words of an error.
     pub(crate) fn awaited(&self) -> String {
-        self.attempt(if self.ending { "end of the stream from" } else { "echo from" })
+        self.attempt(if self.shut_down { "end of the stream from" } else { "echo from" })
     }
 
     /// What was attempted, in the words of an error.
@@ -196,10 +195,10 @@ impl Connection {
 
 /// Where a connection to this machine itself comes from.
 ///
-/// The client closes first, as clients do, so TIME_WAIT is on its side: one source address would run
-/// out of its 28,000 ports within seconds, and connect(2) would get slower and slower at finding a
-/// free one long before. A reset (SO_LINGER 0) would avoid TIME_WAIT, but then the server meets an
-/// error in place of an end of file. Over a real network there is one address, and that limit.
+/// The client closes first, so TIME_WAIT is on its side: one source address would run out of its
+/// 28,000 ports within seconds, and long before that connect(2) would need longer and longer to find
+/// a free one. A reset (SO_LINGER 0) would avoid TIME_WAIT, but then the server has an error in place
+/// of an end of file. Over a real network there is one address, and that limit.
 fn source(peer: SocketAddr, number: u32) -> Option<SocketAddr> {
     let IpAddr::V4(ip) = peer.ip() else { return None };
     let [.., third, _] = ip.octets();

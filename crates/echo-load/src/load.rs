@@ -1,6 +1,6 @@
-//! The loop: one thread, one epoll, every connection in it.
+//! The load: one thread, and one epoll with every connection in it.
 
-mod turn;
+mod events;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,26 +13,27 @@ use socket2::Socket;
 use netcore::error::{Attempt, Error};
 use netcore::signal::{Signal, Signals};
 
+use crate::args::{Args, Mode};
 use crate::bytes::{Bytes, CHUNK};
 use crate::connection::Connection;
-use crate::plan::{Kind, Plan};
 use crate::tally::Tally;
 
-/// So many connections at once wait for their first echo while all are opened: as many as the shortest
-/// queue of a listener takes (5 is the backlog of `echo-server`). A connect that finds the queue full
-/// would be repeated by the kernel after 1 s, 3 s and 7 s.
+/// How many connections at once wait for their first echo while all are opened: as many as the shortest
+/// queue of a listener holds (5 is the backlog of `echo-server`). When the queue is full, the kernel
+/// sends the SYN again after 1 s, 3 s and 7 s.
 const OPENING: usize = 5;
 
 /// Events of one epoll_wait.
 const EVENTS: usize = 256;
 
-/// What an event is about, where it is not a connection.
+/// The number that comes back with an event, where it is not that of a connection.
 const SIGNAL: u64 = u64::MAX;
 const TICK: u64 = u64::MAX - 1;
 
-/// The load, and what has come of it.
+/// The load, and its results.
 pub(crate) struct Load<'a> {
-    plan: &'a Plan,
+    args: &'a Args,
+    mode: Mode,
     peer: SocketAddr,
     epoll: Epoll,
     pub(crate) signals: Signals,
@@ -42,15 +43,15 @@ pub(crate) struct Load<'a> {
     bytes: Bytes,
     buffer: Vec<u8>,
     events: Vec<EpollEvent>,
-    /// The clock, read once for each event.
+    /// The time, read once for each event.
     now: Instant,
-    /// The connections; a slot is empty before its next one with --churn.
+    /// The connections; with --churn a slot is empty between two.
     slots: Vec<Option<Connection>>,
-    /// Slots with nothing under way.
+    /// Slots without a message under way.
     free: VecDeque<usize>,
-    /// No deadline of a connection lies before this.
+    /// No deadline of a connection is earlier than this.
     earliest: Option<Instant>,
-    /// The measurement; before it begins, the connections are being opened.
+    /// The measurement; `None` while the connections are being opened.
     window: Option<Window>,
     pub(crate) tally: Tally,
 }
@@ -64,22 +65,28 @@ struct Window {
 }
 
 impl<'a> Load<'a> {
-    pub(crate) fn new(plan: &'a Plan, peer: SocketAddr, signals: Signals) -> Result<Self, Error> {
+    pub(crate) fn new(
+        args: &'a Args,
+        mode: Mode,
+        peer: SocketAddr,
+        signals: Signals,
+    ) -> Result<Self, Error> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).attempt("timerfd_create")?;
         let readable = |about| EpollEvent::new(EpollFlags::EPOLLIN, about);
         epoll.add(&signals, readable(SIGNAL)).attempt("epoll_ctl")?;
         epoll.add(&timer, readable(TICK)).attempt("epoll_ctl")?;
-        let count = plan.connections as usize;
+        let count = args.connections as usize;
         Ok(Load {
-            plan,
+            args,
+            mode,
             peer,
             epoll,
             signals,
             stopped: None,
             timer,
-            bytes: Bytes::new(plan.seed),
+            bytes: Bytes::new(args.seed),
             buffer: vec![0; CHUNK as usize],
             events: vec![EpollEvent::empty(); EVENTS],
             now: Instant::now(),
@@ -87,49 +94,49 @@ impl<'a> Load<'a> {
             free: VecDeque::with_capacity(count),
             earliest: None,
             window: None,
-            tally: Tally::new(plan.rate.is_some())?,
+            tally: Tally::new(args.rate.is_some())?,
         })
     }
 
-    /// Opens the connections, each with a first message there and back. A server that can't serve as
-    /// many at once is found out here, and what a first message costs it is not measured.
+    /// Opens the connections, each with a first message there and back, which is not measured. A server
+    /// that cannot serve so many at once is found here.
     pub(crate) fn open(&mut self, first: Socket) -> Result<(), Error> {
-        let first = Connection::new(first, self.peer, 1).without_delay()?;
+        let first = Connection::new(first, self.peer, 1).with_nodelay()?;
         self.tally.opened = 1;
         self.slots.push(Some(first));
         self.send_message(0, self.now)?;
-        // The others wait for it: so much is known of the server then that it echoes.
+        // The others wait for it, which shows that the server echoes.
         while self.free.is_empty() && self.stopped.is_none() {
-            self.turn(None)?;
+            self.wait_and_serve(None)?;
         }
-        if self.plan.kind == Kind::Churn {
+        if self.mode == Mode::Churn {
             self.slots.clear();
-            self.slots.resize_with(self.plan.connections as usize, || None);
+            self.slots.resize_with(self.args.connections as usize, || None);
             self.free = (0..self.slots.len()).collect();
             return Ok(());
         }
-        let all = self.plan.connections as usize;
+        let all = self.args.connections as usize;
         while self.free.len() < all && self.stopped.is_none() {
             if self.slots.len() < all && self.slots.len() - self.free.len() < OPENING {
                 let slot = self.slots.len();
                 self.slots.push(None);
-                self.connect(slot)?;
+                self.open_slot(slot)?;
                 self.send_message(slot, self.now)?;
             } else {
-                self.turn(None)?;
+                self.wait_and_serve(None)?;
             }
         }
         Ok(())
     }
 
-    /// Loads the server for its time and closes all connections, each after the end of its stream.
+    /// Loads the server for the duration, and closes all connections, each after the server's FIN.
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         let start = Instant::now();
-        let end = self.plan.duration.duration().and_then(|time| start.checked_add(time));
+        let end = self.args.duration.duration().and_then(|time| start.checked_add(time));
         self.now = start;
         self.window = Some(Window { start, end, begun: 0 });
         self.tally.start(start);
-        if let Some(rate) = self.plan.rate {
+        if let Some(rate) = self.args.rate {
             let tick = Duration::from_secs(1).checked_div(rate).unwrap_or_default();
             let expiration = Expiration::Interval(tick.max(Duration::from_micros(1)).into());
             let set = self.timer.set(expiration, TimerSetTimeFlags::empty());
@@ -137,10 +144,10 @@ impl<'a> Load<'a> {
         }
         let result = self.load(end);
         let now = Instant::now();
-        if self.plan.rate.is_some() {
+        if self.args.rate.is_some() {
             self.count_unsent(end.map_or(now, |end| end.min(now)));
         }
-        // It ends with its last message; cut short, with whatever cut it.
+        // It ends with its last message, or with the error or the signal.
         self.tally.failed = result.is_err();
         let complete = result.is_ok() && self.stopped.is_none();
         self.tally.stop(end.filter(|_| complete).unwrap_or(now));
@@ -148,7 +155,7 @@ impl<'a> Load<'a> {
     }
 
     fn load(&mut self, end: Option<Instant>) -> Result<(), Error> {
-        if self.plan.kind == Kind::Bulk {
+        if self.mode == Mode::Bulk {
             for slot in std::mem::take(&mut self.free) {
                 self.send_message(slot, self.now)?;
             }
@@ -157,54 +164,54 @@ impl<'a> Load<'a> {
         while self.stopped.is_none() {
             if end.is_none_or(|end| self.now < end) {
                 self.begin_due()?;
-                self.turn(end)?;
+                self.wait_and_serve(end)?;
                 continue;
             }
-            if !ending && self.plan.kind == Kind::Bulk {
+            if !ending && self.mode == Mode::Bulk {
                 self.free = (0..self.slots.len()).collect();
             }
             ending = true;
             while let Some(slot) = self.free.pop_front() {
-                self.finish(slot)?;
+                self.shut_down(slot)?;
             }
             if !self.slots.iter().flatten().any(Connection::is_busy) {
                 return Ok(());
             }
-            self.turn(None)?;
+            self.wait_and_serve(None)?;
         }
         Ok(())
     }
 
-    /// Begins what is due on the connections that are free: in a closed loop that is the next message
-    /// as soon as the last has come back; with a rate the clock decides, whatever the server does.
+    /// Begins the messages that are due, on the connections that are free. Without a rate the next one is
+    /// due as soon as the last has come back; with a rate the clock decides, however slow the server is.
     fn begin_due(&mut self) -> Result<(), Error> {
         let now = self.now;
-        if matches!(self.plan.kind, Kind::Bulk | Kind::Idle) {
+        if matches!(self.mode, Mode::Bulk | Mode::Idle) {
             return Ok(());
         }
         while !self.free.is_empty()
             && let Some(window) = &mut self.window
             && window.end.is_none_or(|end| now < end)
         {
-            let due = self.plan.rate.map_or(now, |rate| due(window.start, window.begun, rate));
+            let due = self.args.rate.map_or(now, |rate| due(window.start, window.begun, rate));
             if due > now {
                 break;
             }
             window.begun += 1;
             let Some(slot) = self.free.pop_front() else { break };
-            if self.plan.kind == Kind::Churn {
-                self.connect(slot)?;
+            if self.mode == Mode::Churn {
+                self.open_slot(slot)?;
             }
             self.send_message(slot, due)?;
         }
         Ok(())
     }
 
-    fn connect(&mut self, slot: usize) -> Result<(), Error> {
+    fn open_slot(&mut self, slot: usize) -> Result<(), Error> {
         self.tally.opened = self.tally.opened.wrapping_add(1);
-        let mut connection = Connection::begin(self.peer, self.tally.opened)?;
-        if self.plan.kind != Kind::Churn {
-            connection = connection.without_delay()?;
+        let mut connection = Connection::begin_to_connect(self.peer, self.tally.opened)?;
+        if self.mode != Mode::Churn {
+            connection = connection.with_nodelay()?;
         }
         if let Some(empty) = self.slots.get_mut(slot) {
             *empty = Some(connection);
@@ -216,29 +223,29 @@ impl<'a> Load<'a> {
         let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
             return Ok(());
         };
-        let endless = self.plan.kind == Kind::Bulk && self.window.is_some();
+        let endless = self.mode == Mode::Bulk && self.window.is_some();
         connection.goal =
-            if endless { u64::MAX } else { connection.sent + u64::from(self.plan.size) };
+            if endless { u64::MAX } else { connection.sent + u64::from(self.args.size) };
         connection.due = due;
         (connection.begun, connection.moved) = (self.now, self.now);
         connection.send_some(&self.bytes)?;
-        connection.watch(&self.epoll, slot as u64)
+        connection.set_interest(&self.epoll, slot as u64)
     }
 
     /// Ends a connection, if there is one.
-    fn finish(&mut self, slot: usize) -> Result<(), Error> {
+    fn shut_down(&mut self, slot: usize) -> Result<(), Error> {
         let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
             return Ok(());
         };
         connection.moved = self.now;
-        connection.finish();
-        connection.watch(&self.epoll, slot as u64)
+        connection.shut_down();
+        connection.set_interest(&self.epoll, slot as u64)
     }
 
-    /// What was due and found no free connection has waited until now at least, and is counted so: else
-    /// the longest waits of all would be missing.
+    /// Counts the messages that were due and found no free connection with the time until now, which they
+    /// have waited at least: otherwise the longest waits of all would be missing.
     fn count_unsent(&mut self, over: Instant) {
-        let (Some(window), Some(rate)) = (&self.window, self.plan.rate) else { return };
+        let (Some(window), Some(rate)) = (&self.window, self.args.rate) else { return };
         for number in window.begun.. {
             let due = due(window.start, number, rate);
             if due >= over {
@@ -249,7 +256,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// When a message is due: so many a second, evenly.
+/// When a message is due: `rate` a second, evenly.
 fn due(start: Instant, number: u64, rate: u32) -> Instant {
     let (number, rate) = (u128::from(number), u128::from(rate));
     let nanos = u64::try_from(number * 1_000_000_000 / rate).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! What is said about a run.
+//! What is printed about a run.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,21 +8,28 @@ use hdrhistogram::Histogram;
 use netcore::text::Json;
 use netcore::time::millis;
 
-use crate::plan::{Kind, Plan};
+use crate::args::{Args, Mode};
 use crate::tally::Tally;
 
-/// All connections are open, and each had its first message back.
-pub(crate) fn opened(peer: SocketAddr, connections: u32, json: bool) -> String {
-    if json {
+/// All connections are open, and the first message of each has come back.
+pub(crate) fn opened(peer: SocketAddr, args: &Args) -> String {
+    let connections = args.connections;
+    if args.json {
         return Json::new("open").address(peer).number("connections", connections).to_string();
     }
-    format!("{} open", of(connections, "connection"))
+    format!("{} open", plural(connections, "connection"))
 }
 
 /// The figures as an object. It is complete when neither an error nor a signal ended it early.
-pub(crate) fn json(tally: &Tally, plan: &Plan, peer: SocketAddr, complete: bool) -> String {
-    let json = Json::new("load").text("mode", plan.kind.name()).address(peer);
-    let json = json.number("connections", plan.connections).number("size", plan.size);
+pub(crate) fn json(
+    tally: &Tally,
+    args: &Args,
+    mode: Mode,
+    peer: SocketAddr,
+    complete: bool,
+) -> String {
+    let json = Json::new("load").text("mode", mode.name()).address(peer);
+    let json = json.number("connections", args.connections).number("size", args.size);
     let mut json = json
         .nanos("duration_ns", tally.elapsed)
         .number("opened", tally.opened)
@@ -33,7 +40,7 @@ pub(crate) fn json(tally: &Tally, plan: &Plan, peer: SocketAddr, complete: bool)
         .number("errors", u8::from(tally.failed))
         .flag("complete", complete)
         .nanos("cpu_ns", tally.cpu);
-    if let Some(rate) = plan.rate {
+    if let Some(rate) = args.rate {
         json = json.number("rate", rate).number("unsent", tally.unsent);
     }
     json = percentiles(json, "", &tally.from_due);
@@ -43,7 +50,7 @@ pub(crate) fn json(tally: &Tally, plan: &Plan, peer: SocketAddr, complete: bool)
     json.to_string()
 }
 
-/// `p99_ns` and so on; none where nothing was timed.
+/// `p99_ns` and so on; no keys where nothing was timed.
 fn percentiles(mut json: Json, prefix: &str, times: &Histogram<u64>) -> Json {
     if times.is_empty() {
         return json;
@@ -63,25 +70,25 @@ fn percentiles(mut json: Json, prefix: &str, times: &Histogram<u64>) -> Json {
 }
 
 /// The same for a person.
-pub(crate) fn text(tally: &Tally, plan: &Plan) -> String {
+pub(crate) fn text(tally: &Tally, args: &Args, mode: Mode) -> String {
     let (seconds, took) = (tally.elapsed.as_secs_f64(), millis(tally.elapsed));
-    let (connections, size) = (of(plan.connections, "connection"), of(plan.size, "byte"));
+    let (connections, size) = (plural(args.connections, "connection"), plural(args.size, "byte"));
     let per_second = rate(tally.round_trips, tally.elapsed);
     let round_trips = tally.round_trips;
-    let mut text = match plan.kind {
-        Kind::PingPong => format!(
+    let mut text = match mode {
+        Mode::PingPong => format!(
             "{connections}, {size}: {round_trips} round trips in {took}, {per_second} a second"
         ),
-        Kind::Churn => format!(
+        Mode::Churn => format!(
             "{} in flight, {size}: {round_trips} connections in {took}, {per_second} a second",
-            plan.connections
+            args.connections
         ),
-        Kind::Bulk => format!(
+        Mode::Bulk => format!(
             "{connections}: {:.1} MB there and back in {took}, {:.1} MB a second",
             tally.bytes as f64 / 1e6,
             tally.bytes as f64 / 1e6 / seconds.max(1e-9),
         ),
-        Kind::Idle => format!("{connections} silent for {took}"),
+        Mode::Idle => format!("{connections} silent for {took}"),
     };
     if let Some(from_sent) = &tally.from_sent {
         text += &format!(", {} due and not sent", tally.unsent);
@@ -90,7 +97,7 @@ pub(crate) fn text(tally: &Tally, plan: &Plan) -> String {
     } else if !tally.from_due.is_empty() {
         text += &format!("\n{}", line(&tally.from_due));
     }
-    if plan.kind != Kind::Idle {
+    if mode != Mode::Idle {
         let share = 100.0 * tally.cpu.as_secs_f64() / seconds.max(1e-9);
         text += &format!("\nthe client itself took {share:.0} % of a CPU");
     }
@@ -104,7 +111,7 @@ fn line(times: &Histogram<u64>) -> String {
     format!("median {p50}, p90 {p90}, p99 {p99}, p99.9 {p999}, maximum {most}")
 }
 
-/// In milliseconds, with the microseconds that a round trip on one machine is made of.
+/// In milliseconds, with the microseconds that a round trip on one machine takes.
 fn shown(nanos: u64) -> String {
     match Duration::from_nanos(nanos) {
         short if short < Duration::from_millis(10) => format!("{:.3} ms", nanos as f64 / 1e6),
@@ -112,11 +119,11 @@ fn shown(nanos: u64) -> String {
     }
 }
 
-fn of(number: u32, what: &str) -> String {
+fn plural(number: u32, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// So many in this time: how many a second, to the nearest whole.
+/// How many a second, to the nearest whole number.
 fn rate(number: u64, elapsed: Duration) -> i128 {
     let nanos = elapsed.as_nanos().max(1);
     i128::try_from((u128::from(number) * 1_000_000_000 + nanos / 2) / nanos).unwrap_or(i128::MAX)

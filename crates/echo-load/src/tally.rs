@@ -9,10 +9,10 @@ use nix::sys::time::TimeValLike;
 
 use netcore::error::{Attempt, Error};
 
-/// The longest latency that is told apart, an hour in nanoseconds; longer ones count as this.
+/// The longest latency, an hour in nanoseconds; longer ones count as this.
 const LONGEST: u64 = 3_600_000_000_000;
 
-/// Digits of a latency that are kept: within 0.1 %.
+/// Significant digits of a latency: within 0.1 %.
 const DIGITS: u8 = 3;
 
 /// The figures of a run.
@@ -23,19 +23,19 @@ pub(crate) struct Tally {
     pub(crate) round_trips: u64,
     /// Bytes that did.
     pub(crate) bytes: u64,
-    /// Messages that were due and that no connection was free for.
+    /// Messages that were due when no connection was free.
     pub(crate) unsent: u64,
     /// An error ended it.
     pub(crate) failed: bool,
-    /// From when a message was due until it was back.
+    /// From when a message was due until it had come back.
     pub(crate) from_due: Histogram<u64>,
-    /// From when it was sent; with --rate that is something else.
+    /// From when it was sent; without --rate that is the same.
     pub(crate) from_sent: Option<Histogram<u64>>,
-    /// When the last message was back.
+    /// When the last message had come back.
     pub(crate) last: Instant,
     start: Instant,
     pub(crate) elapsed: Duration,
-    /// Processor time of this client, at the start and then in between.
+    /// Processor time of this client: at the start, and after `stop` since then.
     pub(crate) cpu: Duration,
 }
 
@@ -65,7 +65,7 @@ impl Tally {
         (self.start, self.last, self.cpu) = (now, now, cpu_time());
     }
 
-    /// The window is over; messages that were under way then count with the time that they took.
+    /// The measurement is over; a message that was still under way then makes it longer.
     pub(crate) fn stop(&mut self, over: Instant) {
         self.elapsed = self.last.max(over) - self.start;
         self.cpu = cpu_time().saturating_sub(self.cpu);

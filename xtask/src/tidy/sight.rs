@@ -20,7 +20,6 @@ const LINES_IN_NETCORE: usize = 2;
 const NOT_YET: &[&str] = &[
     "buffer-size",
     "byte-order",
-    "echo-load",
     "host-info",
     "ipv4-convert",
     "ntp-responder",

@@ -1,4 +1,4 @@
-//! One turn of the loop: what epoll reports, and who has waited for too long.
+//! What epoll reports, and which connection has waited for too long.
 
 use std::time::Instant;
 
@@ -9,12 +9,12 @@ use netcore::error::{Attempt, Error};
 use netcore::poll::timeout_until;
 
 use super::{Load, SIGNAL, TICK};
+use crate::args::Mode;
 use crate::connection::Received;
-use crate::plan::Kind;
 
 impl Load<'_> {
-    /// Waits until something happens, or the time is there, and does what is then to be done.
-    pub(super) fn turn(&mut self, until: Option<Instant>) -> Result<(), Error> {
+    /// Waits until something is ready or the time has come, and serves what is ready.
+    pub(super) fn wait_and_serve(&mut self, until: Option<Instant>) -> Result<(), Error> {
         let wake = [until, self.earliest].into_iter().flatten().min();
         let count = match self.epoll.wait(&mut self.events, timeout_until(wake)) {
             Ok(count) => count,
@@ -22,27 +22,25 @@ impl Load<'_> {
             Err(why) => return Err(why).attempt("epoll_wait"),
         };
         self.now = Instant::now();
-        // Lent out, since each event changes this value.
+        // Taken and put back, since each event changes `self`.
         let events = std::mem::take(&mut self.events);
         for event in events.iter().take(count) {
             match event.data() {
                 SIGNAL => self.stopped = self.signals.next()?,
                 TICK => {
-                    // Read, or it would stay readable until the end.
+                    // Read, or it stays readable.
                     self.timer.wait().attempt("read timerfd")?;
                     self.begin_due()?;
                 }
-                slot => {
-                    self.advance(usize::try_from(slot).unwrap_or(usize::MAX), event.events())?
-                }
+                slot => self.serve(usize::try_from(slot).unwrap_or(usize::MAX), event.events())?,
             }
         }
         self.events = events;
-        self.find_late()
+        self.check_timeout()
     }
 
-    /// One connection has something to read or room to send.
-    fn advance(&mut self, slot: usize, events: EpollFlags) -> Result<(), Error> {
+    /// One connection has bytes to receive or room to send.
+    fn serve(&mut self, slot: usize, events: EpollFlags) -> Result<(), Error> {
         let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
             return Ok(());
         };
@@ -55,7 +53,7 @@ impl Load<'_> {
                     if let Some(ended) = self.slots.get_mut(slot) {
                         *ended = None;
                     }
-                    if self.plan.kind == Kind::Bulk {
+                    if self.mode == Mode::Bulk {
                         self.tally.last = self.now;
                     }
                     return Ok(());
@@ -64,22 +62,22 @@ impl Load<'_> {
         }
         self.now = Instant::now();
         if received > 0 {
-            // Bytes that are only taken are no progress: a server that echoes nothing is late too.
+            // Only bytes that come back count: a server that receives and echoes nothing times out too.
             connection.moved = self.now;
         }
         if events.contains(EpollFlags::EPOLLOUT) && connection.sent < connection.goal {
             connection.send_some(&self.bytes)?;
         }
-        connection.watch(&self.epoll, slot as u64)?;
+        connection.set_interest(&self.epoll, slot as u64)?;
         if self.window.is_some() {
             self.tally.bytes += received;
         }
         let complete = received > 0 && !connection.is_busy();
-        if complete { self.replied(slot) } else { Ok(()) }
+        if complete { self.complete(slot) } else { Ok(()) }
     }
 
-    /// A message is back, every byte as it was sent.
-    fn replied(&mut self, slot: usize) -> Result<(), Error> {
+    /// A message has come back, every byte as it was sent.
+    fn complete(&mut self, slot: usize) -> Result<(), Error> {
         self.free.push_back(slot);
         if self.window.is_none() {
             return Ok(());
@@ -87,17 +85,17 @@ impl Load<'_> {
         let Some(place) = self.slots.get_mut(slot) else { return Ok(()) };
         let Some(connection) = place.as_ref() else { return Ok(()) };
         self.tally.count(self.now, connection.due, connection.begun);
-        if self.plan.kind == Kind::Churn {
-            // Closed before its successor connects.
+        if self.mode == Mode::Churn {
+            // Closed before the next one connects.
             *place = None;
         }
         self.begin_due()
     }
 
-    /// Finds a connection that has waited for too long. All of them are looked at only when the first of
-    /// their deadlines could have passed: later messages have later ones.
-    fn find_late(&mut self) -> Result<(), Error> {
-        let Some(after) = self.plan.timeout.duration() else { return Ok(()) };
+    /// Fails if a connection has waited for too long. It looks at all of them only when the first of
+    /// their deadlines may have passed: later messages have later ones.
+    fn check_timeout(&mut self) -> Result<(), Error> {
+        let Some(after) = self.args.timeout.duration() else { return Ok(()) };
         let now = self.now;
         if self.earliest.is_some_and(|earliest| now < earliest) {
             return Ok(());
