@@ -191,7 +191,8 @@ struct Echo {
 
 impl Echo {
     /// Sends the window and receives it again, both at the same time, until all of it has come back.
-    /// With an `input` that goes on until its end, and what comes back is written to `out`.
+    /// With an `input` that continues until its end, and what comes back is written to `out` (`str_cli`,
+    /// UNP §6.4).
     fn exchange(&mut self, mut input: Option<BorrowedFd>, out: &mut Output) -> Result<(), Error> {
         let is_copy = input.is_some();
         loop {
