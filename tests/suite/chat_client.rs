@@ -180,7 +180,7 @@ fn a_server_that_is_gone_is_69() -> Result<(), Skip> {
 
 fn a_word_that_no_server_says_is_65() -> Result<(), Skip> {
     let finished = client(says(&["shouted\tbob\t\u{1b}"]), &[]).finish();
-    fails(&finished, 65, r#"a frame of no known word: "shouted\tbob\t\u{1b}""#);
+    fails(&finished, 65, r#"a frame with an unknown word: "shouted\tbob\t\u{1b}""#);
     Ok(())
 }
 

@@ -153,7 +153,7 @@ fn a_stream_that_ends_inside_a_frame_is_refused() -> Result<(), Skip> {
     for cut in [1, 3, 4, 6] {
         let mut client = Chatter::join(server.address(), "bob").unwrap();
         client.stream.write_all(&framed("hello")[..cut]).unwrap();
-        let why = refused("the end of the stream inside a frame");
+        let why = refused("end of stream inside a frame");
         assert_eq!(client.leave().unwrap(), [why], "{cut} bytes");
         assert_eq!(observer.hear_until("left\tbob").unwrap(), ["joined\tbob", "left\tbob"]);
     }

@@ -58,5 +58,5 @@ pub(crate) fn said(name: &str, text: &str, json: bool) -> String {
 /// A frame that no server sends.
 pub(crate) fn unknown(text: &str) -> String {
     let beginning: String = text.chars().take(40).collect();
-    format!("a frame of no known word: \"{}\"", escape(beginning.as_bytes()))
+    format!("a frame with an unknown word: \"{}\"", escape(beginning.as_bytes()))
 }

@@ -8,7 +8,7 @@ use netcore::number::{at_least_one, whole};
 use netcore::port::ListenPort;
 use netcore::time::{Span, Timeout};
 
-/// Send what each client says to all, in one thread that waits for none of them.
+/// Send what each client says to all clients, in one thread that waits for none of them.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(example = "{command_name} --port 7777 --history 20")]
 #[argh(example = "{command_name} --port 0 --max-clients 8 --queue 50")]

@@ -1,4 +1,4 @@
-//! Send what each client says to all, in one thread that waits for none of them.
+//! Send what each client says to all clients, in one thread that waits for none of them.
 //!
 //! # What it shows
 //! TCP has no messages, so the program makes its own: a frame is a length and a text. And what one

@@ -123,7 +123,7 @@ impl<'a> Room<'a> {
                     None => return Ok(()),
                     Some([]) => {
                         client.fin_received = true;
-                        let inside = "the end of the stream inside a frame".to_owned();
+                        let inside = "end of stream inside a frame".to_owned();
                         return Err(match client.frames.is_inside() {
                             true => Reason::Refused(inside),
                             false => Reason::Left,

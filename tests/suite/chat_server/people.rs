@@ -124,7 +124,7 @@ fn a_client_without_a_name_in_time_is_closed() -> Result<(), Skip> {
     client.stream.set_read_timeout(Some(20 * SECOND)).unwrap();
     // Half a name is none.
     client.stream.write_all(&framed("bob")[..6]).unwrap();
-    assert_eq!(client.hear_all().unwrap(), ["closed\tno name for 10s"]);
+    assert_eq!(client.hear_all().unwrap(), ["closed\tno name within 10s"]);
     Ok(())
 }
 

@@ -89,7 +89,7 @@ impl Room<'_> {
         while self.deadline().is_some_and(|deadline| deadline <= now) {
             let Some((_, key)) = self.deadlines.pop_first() else { return };
             if self.all.get(key).is_some_and(|client| client.end.is_none()) {
-                let why = format!("no name for {}s", NAME_TIMEOUT.as_secs());
+                let why = format!("no name within {}s", NAME_TIMEOUT.as_secs());
                 self.end_and_announce(key, Reason::Closed(why), now);
             } else {
                 self.close(key);
