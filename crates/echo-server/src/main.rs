@@ -40,6 +40,7 @@
 
 mod args;
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -74,23 +75,12 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let local = first_address(&args.host, args.port.0)?;
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
 
-    let socket = Socket::new(Domain::for_address(local), Type::STREAM, None).attempt("socket")?;
-    // The side that closes first keeps the address in TIME_WAIT for a minute. Without this option
-    // a restart within that minute fails; with it only another listener prevents it.
-    socket.set_reuse_address(true).attempt("setsockopt SO_REUSEADDR")?;
-    if local.is_ipv6() {
-        // One socket for both families, whatever net.ipv6.bindv6only says.
-        socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
-    }
-    socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
-    socket.listen(args.backlog.into()).attempt(format_args!("listen on {local}"))?;
-    let listener = Listener::new(socket)?; // what to do about each error of accept
-
-    log::ready(listener.local()?, args.json, "", out)?;
-
-    let mut stop = Stop::new(signals, listener, args.grace.0);
+    let socket = listen(local, args.backlog.into())?;
+    let listener = Listener::new(socket)?; // it knows what each error of accept means
     let mut limits = Limits::new(log, 1, usize::MAX);
     let mut buffer = vec![0; BUFFER];
+    log::ready(listener.local()?, args.json, "", out)?;
+    let mut stop = Stop::new(signals, listener, args.grace.0);
     while let Some(listener) = &mut stop.listener {
         match stop.signals.wait(Some(listener.as_fd()), PollFlags::POLLIN, None)? {
             Woken::Signal(SIGUSR1) => limits.report(),
@@ -105,8 +95,8 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
                     stop.listener = None; // the drop of the listener closes it
                 }
                 let mut record = log.open(peer);
-                let end =
-                    echo(&stream, &mut buffer, args.idle_timeout, &mut stop, &limits, &mut record);
+                let idle = args.idle_timeout;
+                let end = echo(&stream, &mut buffer, idle, &mut stop, &limits, &mut record);
                 record.close(end);
                 limits.leave(peer);
                 drop(stream); // close: FIN, or RST if bytes of the peer were left unread
@@ -114,6 +104,21 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// `socket`, `setsockopt`, `bind`, `listen`. The other servers call the same function of netcore.
+fn listen(local: SocketAddr, backlog: i32) -> Result<Socket, Error> {
+    let socket = Socket::new(Domain::for_address(local), Type::STREAM, None).attempt("socket")?;
+    // The side that closes first keeps the address in TIME_WAIT for a minute. Without this option
+    // a restart within that minute fails; with it only another listener prevents it.
+    socket.set_reuse_address(true).attempt("setsockopt SO_REUSEADDR")?;
+    if local.is_ipv6() {
+        // One socket for both families, whatever net.ipv6.bindv6only says.
+        socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
+    }
+    socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
+    socket.listen(backlog).attempt(format_args!("listen on {local}"))?;
+    Ok(socket)
 }
 
 /// Sends back what the peer sends, until its FIN. The error is the reason to end before it.

@@ -87,11 +87,24 @@ const STEPS: usize = 16;
 /// The clients, and those of them that have something to do.
 struct Clients<'a> {
     epoll: Epoll,
+    /// On the list too: the next deadline.
+    timer: Timer,
     edge: bool,
     limits: Limits,
+    /// Whether the list asks for the listener.
+    accepting: bool,
+    events: Vec<EpollEvent>,
     all: Slab<Client<'a>>,
     /// Those that were just reported, and with --edge those that are not done.
     ready: VecDeque<usize>,
+}
+
+impl Clients<'_> {
+    fn new(epoll: Epoll, timer: Timer, edge: bool, limits: Limits) -> Self {
+        let events = vec![EpollEvent::empty(); EVENTS];
+        let (all, ready) = (Slab::new(), VecDeque::new());
+        Clients { epoll, timer, edge, limits, accepting: true, events, all, ready }
+    }
 }
 
 /// One client's connection.
@@ -126,45 +139,19 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
-    // echo-server writes these calls out.
-    let listener = Listener::new(listen(local, args.backlog.into())?)?;
-
-    let mut timer = Timer::new()?;
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
-    epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).attempt("epoll_ctl")?;
-    epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).attempt("epoll_ctl")?;
-    epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER)).attempt("epoll_ctl")?;
-
-    log::ready(listener.local()?, args.json, "", out)?;
-
-    let mut stop = Stop::new(signals, listener, args.grace.0);
+    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    let listener = Listener::new(socket)?;
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
-    let mut idle = Idle::new(args.idle_timeout);
-    let (all, ready) = (Slab::new(), VecDeque::new());
-    let mut clients = Clients { epoll, edge: args.edge, limits, all, ready };
-    let mut events = vec![EpollEvent::empty(); EVENTS];
+    let timer = Timer::new()?;
+    let epoll = new_list(&signals, &listener, &timer)?;
+    let mut clients = Clients::new(epoll, timer, args.edge, limits);
     let mut buffer = vec![0; BUFFER];
+    log::ready(listener.local()?, args.json, "", out)?;
+    let mut stop = Stop::new(signals, listener, args.grace.0);
+    let mut idle = Idle::new(args.idle_timeout);
     while stop.listener.is_some() || !clients.all.is_empty() {
-        timer.set(stop.deadline(idle.next))?;
-        // A client that is not done is served again after a look at the others.
-        let busy = !clients.ready.is_empty();
-        let timeout = if busy { EpollTimeout::ZERO } else { EpollTimeout::NONE };
-        let count = match clients.epoll.wait(&mut events, timeout) {
-            Err(Errno::EINTR) => continue,
-            waited => waited.attempt("epoll_wait")?,
-        };
-        let (mut signal, mut connection) = (false, false);
-        for event in events.iter().take(count) {
-            match event.data() {
-                SIGNALS => signal = true,
-                LISTENER => connection = true,
-                TIMER => {} // set again above
-                key => clients.ready.extend(usize::try_from(key)),
-            }
-        }
-
+        let (signal, connection) = wait(&mut clients, &stop, stop.deadline(idle.next))?;
         let now = Instant::now();
-        let was_full = clients.limits.is_full();
         serve_ready(&mut clients, &mut buffer, now);
         end_idle(&mut clients, &mut idle, now);
         if connection
@@ -172,51 +159,59 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             && let Some((stream, peer)) = listener.accept(&log)?
             && clients.limits.admit(peer)
         {
-            let record = log.open(peer);
-            add(&mut clients, Client { stream, peer, record, unsent: Vec::new(), last: now });
-        }
-        if clients.limits.is_full() != was_full {
-            set_accepting(&clients, &stop)?;
+            add(&mut clients, stream, peer, log.open(peer), now);
         }
         if signal && stop.next_signal(now)? == Some(SIGUSR1) {
             clients.limits.report();
         }
         if let Some(why) = stop.is_over(now) {
-            clients.all.iter().for_each(|(_, client)| client.record.close(Err(why.to_owned())));
-            break;
+            end_all(&mut clients, why);
         }
     }
     Ok(())
 }
 
-/// What the kernel is to report of a client. Edge-triggered, that never changes.
-fn interest(clients: &Clients, key: usize, sending: bool) -> EpollEvent {
-    let flags = match (clients.edge, sending) {
-        (true, _) => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET,
-        (false, true) => EpollFlags::EPOLLOUT,
-        (false, false) => EpollFlags::EPOLLIN,
-    };
-    EpollEvent::new(flags, key as u64)
+/// The kernel's list, with what is on it from the start to the end.
+fn new_list(signals: &Signals, listener: &Listener, timer: &Timer) -> Result<Epoll, Error> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
+    epoll.add(signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).attempt("epoll_ctl")?;
+    epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).attempt("epoll_ctl")?;
+    epoll.add(timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER)).attempt("epoll_ctl")?;
+    Ok(epoll)
 }
 
-/// Adds a client to the list. ENOSPC: the list of the whole system is full, epoll(7).
-fn add<'a>(clients: &mut Clients<'a>, client: Client<'a>) {
-    let event = interest(clients, clients.all.vacant_key(), false);
-    match clients.epoll.add(&client.stream, event) {
-        Ok(()) => drop(clients.all.insert(client)),
-        Err(why) => {
-            clients.limits.leave(client.peer);
-            client.record.close(Err(format!("epoll_ctl: {}", errno(why))));
+/// Waits until a descriptor on the list is ready. Returns whether there are a signal and a connection.
+fn wait(
+    clients: &mut Clients,
+    stop: &Stop,
+    deadline: Option<Instant>,
+) -> Result<(bool, bool), Error> {
+    // A full server does not ask for its listener: new clients wait in the kernel's queue.
+    let accepting = !clients.limits.is_full();
+    if let Some(listener) = stop.listener.as_ref().filter(|_| accepting != clients.accepting) {
+        let flags = if accepting { EpollFlags::EPOLLIN } else { EpollFlags::empty() };
+        let mut event = EpollEvent::new(flags, LISTENER);
+        clients.epoll.modify(listener, &mut event).attempt("epoll_ctl")?;
+        clients.accepting = accepting;
+    }
+    clients.timer.set(deadline)?;
+    // A client that is not done is served again after a look at the others.
+    let busy = !clients.ready.is_empty();
+    let timeout = if busy { EpollTimeout::ZERO } else { EpollTimeout::NONE };
+    let count = match clients.epoll.wait(&mut clients.events, timeout) {
+        Err(Errno::EINTR) => 0,
+        waited => waited.attempt("epoll_wait")?,
+    };
+    let (mut signal, mut connection) = (false, false);
+    for event in clients.events.iter().take(count) {
+        match event.data() {
+            SIGNALS => signal = true,
+            LISTENER => connection = true,
+            TIMER => {} // set again before the next wait
+            key => clients.ready.extend(usize::try_from(key)),
         }
     }
-}
-
-/// A full server does not have its listener on the list: new clients wait in the kernel's queue.
-fn set_accepting(clients: &Clients, stop: &Stop) -> Result<(), Error> {
-    let Some(listener) = &stop.listener else { return Ok(()) };
-    let full = clients.limits.is_full();
-    let flags = if full { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
-    clients.epoll.modify(listener, &mut EpollEvent::new(flags, LISTENER)).attempt("epoll_ctl")
+    Ok((signal, connection))
 }
 
 /// Serves every client that is ready: one step, or edge-triggered until there is no more to do.
@@ -293,6 +288,33 @@ fn echo(client: &mut Client, buffer: &mut [u8], now: Instant) -> Step {
     if client.unsent.is_empty() { Step::Again } else { Step::Blocked }
 }
 
+/// What the kernel is to report of a client. Edge-triggered, that never changes.
+fn interest(clients: &Clients, key: usize, sending: bool) -> EpollEvent {
+    let flags = match (clients.edge, sending) {
+        (true, _) => EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET,
+        (false, true) => EpollFlags::EPOLLOUT,
+        (false, false) => EpollFlags::EPOLLIN,
+    };
+    EpollEvent::new(flags, key as u64)
+}
+
+/// Adds a client to the list. ENOSPC: the list of the whole system is full, epoll(7).
+fn add<'a>(
+    clients: &mut Clients<'a>,
+    stream: Socket,
+    peer: SocketAddr,
+    record: Record<'a>,
+    now: Instant,
+) {
+    let event = interest(clients, clients.all.vacant_key(), false);
+    if let Err(why) = clients.epoll.add(&stream, event) {
+        clients.limits.leave(peer);
+        record.close(Err(format!("epoll_ctl: {}", errno(why))));
+        return;
+    }
+    clients.all.insert(Client { stream, peer, record, unsent: Vec::new(), last: now });
+}
+
 fn end_idle(clients: &mut Clients, idle: &mut Idle, now: Instant) {
     if !idle.is_due(now) {
         return;
@@ -302,6 +324,10 @@ fn end_idle(clients: &mut Clients, idle: &mut Idle, now: Instant) {
     for (key, why) in ended.collect::<Vec<_>>() {
         close(clients, key, Err(why));
     }
+}
+
+fn end_all(clients: &mut Clients, why: &str) {
+    clients.all.drain().for_each(|client| client.record.close(Err(why.to_owned())));
 }
 
 /// Drops a client, which closes its connection: that removes it from the kernel's list too.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use argh::{ArgsInfo, FromArgs};
+use nix::unistd::getpid;
 
 use netcore::addr::Host;
 use netcore::number::{at_least_one, whole};
@@ -50,6 +51,13 @@ pub(crate) struct Args {
     /// log what each peer sends, escaped
     #[argh(switch, short = 'v')]
     pub(crate) verbose: bool,
+}
+
+impl Args {
+    /// What follows the address in the readiness line.
+    pub(crate) fn shown_pid(&self) -> String {
+        if self.show_pid { format!(", pid {}", getpid()) } else { String::new() }
+    }
 }
 
 /// What becomes of a client when there are `--max-clients` already.

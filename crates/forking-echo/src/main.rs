@@ -56,7 +56,7 @@ use nix::poll::PollFlags;
 use nix::sys::signal::kill;
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork, getpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid};
 use socket2::Socket;
 
 use netcore::echo::Buffer;
@@ -84,71 +84,79 @@ fn main() -> ExitCode {
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    // Blocked before there is a child, so that SIGCHLD of the first is not lost.
+    // Blocked before there is a child, so that the SIGCHLD of the first is not lost.
     let signals = Signals::catch(&[SIGCHLD, SIGINT, SIGTERM, SIGUSR1])?;
     sigaction_for_children()?;
 
     let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
-    // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
-    socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
-    // A send that took some bytes before its time ended returns their number, and the next one waits
-    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
-    let part = args.idle_timeout.duration().map(|time| in_micros(time / 8));
-    socket.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")?;
+    set_timeouts(&socket, args.idle_timeout)?;
     let mut listener = Listener::new(socket)?;
-    let mut children = Children::new(log, args.max_clients, args.max_per_source);
+    let mut clients = Children::new(log, args.max_clients, args.max_per_source);
     // The parent never writes to these pages, so fork copies none; a child touches what it fills.
     let mut buffer = Buffer::untouched().attempt("allocate the buffer")?;
-    let parent = getpid();
-    let pid = if args.show_pid { format!(", pid {parent}") } else { String::new() };
-    log::ready(listener.local()?, args.json, &pid, out)?;
-
+    log::ready(listener.local()?, args.json, &args.shown_pid(), out)?;
     loop {
         // A full server waits for signals only: new clients wait in the kernel's queue.
-        let accepting = args.when_full == WhenFull::Refuse || !children.limits.is_full();
+        let accepting = args.when_full == WhenFull::Refuse || !clients.limits.is_full();
         match signals.wait(accepting.then(|| listener.as_fd()), PollFlags::POLLIN, None)? {
-            Woken::Signal(SIGCHLD) => reap(&mut children)?,
-            Woken::Signal(SIGUSR1) => children.report(),
+            Woken::Signal(SIGCHLD) => reap(&mut clients)?,
+            Woken::Signal(SIGUSR1) => clients.report(),
             Woken::Signal(_) => break,
             Woken::Deadline => {}
             Woken::Ready => {
                 let Some((stream, peer)) = listener.accept(&log)? else { continue };
-                if !children.limits.admit(peer) {
+                if !clients.limits.admit(peer) {
                     continue; // the drop of `stream` closes it
                 }
-                let mut record = log.open(peer);
+                let record = log.open(peer);
+                let parent = getpid();
                 // SAFETY: this process has one thread, so no other holds a lock, and nothing is
                 // buffered that both would write: the child may do all that the parent may.
                 #[expect(unsafe_code, reason = "fork is what this recipe shows")]
                 match unsafe { fork() } {
                     Ok(ForkResult::Child) => {
-                        // Otherwise the address stays taken while this child lives.
-                        drop(listener);
-                        if let Err(why) = signals.unblock_with_pdeathsig(parent) {
-                            record.close(Err(format!("prctl: {}", errno(why))));
-                            _exit(1);
-                        }
-                        let prefix =
-                            if args.show_pid { format!("{}: ", getpid()) } else { String::new() };
-                        let end =
-                            echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record);
-                        record.close(end);
-                        // Not `exit`: it would flush what the parent had buffered.
-                        _exit(0)
+                        drop(listener); // close: otherwise the address stays taken by this child
+                        serve_client(&stream, record, &mut buffer, parent, &signals, args)
                     }
                     Ok(ForkResult::Parent { child }) => {
-                        children.forked(child, peer);
-                        // Otherwise the client never sees the end of the stream: the connection
-                        // is closed when its last descriptor is.
-                        drop(stream);
+                        clients.forked(child, peer);
+                        drop(stream); // close: otherwise the client never sees the end of the stream
                     }
-                    Err(why) => children.fork_failed(record, peer, why),
+                    Err(why) => clients.fork_failed(record, peer, why),
                 }
             }
         }
     }
     drop(listener); // from here on the kernel refuses new clients
-    drain(&signals, &mut children, args.grace.0)
+    drain(&signals, &mut clients, args.grace.0)
+}
+
+/// The sockets that `accept` returns inherit both timeouts, which end `recv` and `send` with EAGAIN.
+fn set_timeouts(listener: &Socket, idle: Timeout) -> Result<(), Error> {
+    listener.set_read_timeout(idle.duration()).attempt("setsockopt SO_RCVTIMEO")?;
+    // A send that took some bytes before its time ended returns their number, and the next one waits
+    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
+    let part = idle.duration().map(|time| in_micros(time / 8));
+    listener.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")
+}
+
+/// What a child does: it serves one client and ends.
+fn serve_client(
+    stream: &Socket,
+    mut record: Record,
+    buffer: &mut Buffer,
+    parent: Pid,
+    signals: &Signals,
+    args: &Args,
+) -> ! {
+    if let Err(why) = signals.unblock_with_pdeathsig(parent) {
+        record.close(Err(format!("prctl: {}", errno(why))));
+        _exit(1);
+    }
+    let prefix = if args.show_pid { format!("{}: ", getpid()) } else { String::new() };
+    let end = echo(stream, buffer, &prefix, args.idle_timeout, &mut record);
+    record.close(end);
+    _exit(0) // not `exit`, which would flush what the parent had buffered
 }
 
 /// Sends back what the peer sends, until its FIN. The error is the reason to end before it.

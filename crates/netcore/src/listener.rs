@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use socket2::{Domain, Socket, Type};
 
 use crate::addr::unmap_ipv4;
@@ -67,7 +68,7 @@ pub struct Listener {
     /// listener ready: the server would spin. Closing this one makes room to accept the
     /// connection and close it, which informs the client and removes the connection from the queue. `None`
     /// while another thread has taken the descriptor.
-    reserve: Option<Socket>,
+    reserve: Option<EventFd>,
     /// Connections that were closed unserved so far.
     shed: u64,
     /// Errors of single connections, one after the other.
@@ -82,7 +83,7 @@ impl Listener {
     /// for the next one, without looking at signals.
     ///
     /// # Errors
-    /// The error of fcntl(2), for O_NONBLOCK or for the reserve.
+    /// The error of fcntl(2), or of eventfd(2) for the reserve.
     pub fn new(socket: Socket) -> Result<Listener, Error> {
         socket.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
         Listener::blocking(socket)
@@ -91,10 +92,9 @@ impl Listener {
     /// Takes over a listening socket for a process that does nothing but wait in accept.
     ///
     /// # Errors
-    /// That of fcntl(2) for the reserve.
+    /// That of eventfd(2) for the reserve.
     pub fn blocking(socket: Socket) -> Result<Listener, Error> {
-        // Any descriptor will do, and this one needs no file.
-        let reserve = socket.try_clone().attempt("fcntl F_DUPFD_CLOEXEC")?;
+        let reserve = open_reserve().attempt("eventfd")?;
         Ok(Listener { socket, reserve: Some(reserve), shed: 0, failed: 0, logged: None })
     }
 
@@ -115,7 +115,7 @@ impl Listener {
         // Another thread may have opened a file between its close and its open, or libc in a thread
         // (malloc reads how many processors there are). It is taken back before a client gets it.
         if self.reserve.is_none() {
-            self.reserve = self.socket.try_clone().ok();
+            self.reserve = open_reserve().ok();
         }
         let error = match self.socket.accept() {
             Ok((stream, peer)) => {
@@ -170,7 +170,7 @@ impl Listener {
                 drop(stream);
                 true
             });
-        self.reserve = self.socket.try_clone().ok();
+        self.reserve = open_reserve().ok();
         self.shed += u64::from(refused);
         let (why, shed) = (errno(why), self.shed);
         self.log_each_second(
@@ -189,6 +189,11 @@ impl Listener {
             self.logged = Some(Instant::now());
         }
     }
+}
+
+/// Any descriptor will do; this one needs no file.
+fn open_reserve() -> nix::Result<EventFd> {
+    EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC)
 }
 
 impl AsFd for Listener {

@@ -65,6 +65,13 @@ use netcore::{cli, recipe};
 
 use args::Args;
 
+/// The clients, and which of them are ready.
+struct Clients<'a> {
+    limits: Limits,
+    all: Vec<Client<'a>>,
+    ready: Vec<bool>,
+}
+
 /// One client's connection.
 struct Client<'a> {
     stream: Socket,
@@ -97,65 +104,76 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
-    // echo-server writes these calls out.
-    let listener = Listener::new(listen(local, args.backlog.into())?)?;
-
-    log::ready(listener.local()?, args.json, "", out)?;
-
-    let mut stop = Stop::new(signals, listener, args.grace.0);
-    let mut limits = Limits::new(log, args.max_clients, args.max_per_source);
-    let mut idle = Idle::new(args.idle_timeout);
-    let mut clients: Vec<Client> = Vec::new();
+    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    let listener = Listener::new(socket)?;
+    let limits = Limits::new(log, args.max_clients, args.max_per_source);
+    let mut clients = Clients { limits, all: Vec::new(), ready: Vec::new() };
     let mut buffer = vec![0; BUFFER];
-    while stop.listener.is_some() || !clients.is_empty() {
-        let mut fds = vec![PollFd::new(stop.signals.as_fd(), PollFlags::POLLIN)];
-        // A full server does not poll its listener: new clients wait in the kernel's queue.
-        let open = stop.listener.as_ref().filter(|_| !limits.is_full());
-        fds.extend(open.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
-        let others = fds.len();
-        fds.extend(clients.iter().map(|client| {
-            let sending = !client.unsent.is_empty();
-            let events = if sending { PollFlags::POLLOUT } else { PollFlags::POLLIN };
-            PollFd::new(client.stream.as_fd(), events)
-        }));
-        match poll(&mut fds, timeout_until(stop.deadline(idle.next))) {
-            Err(Errno::EINTR) => continue,
-            polled => polled.attempt("poll")?,
-        };
-        let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
-        let (others, ready) = ready.split_at(others);
-
+    log::ready(listener.local()?, args.json, "", out)?;
+    let mut stop = Stop::new(signals, listener, args.grace.0);
+    let mut idle = Idle::new(args.idle_timeout);
+    while stop.listener.is_some() || !clients.all.is_empty() {
+        let (signal, connection) = wait(&mut clients, &stop, stop.deadline(idle.next))?;
         let now = Instant::now();
-        let look = idle.is_due(now);
-        let mut ready = ready.iter();
-        clients.retain_mut(|client| {
-            let step = match ready.next() {
-                Some(true) => echo(client, &mut buffer, now),
-                _ if look => end_if_idle(client, &idle, now),
-                _ => Step::Blocked,
-            };
-            let Step::Ended(end) = step else { return true };
-            client.record.close(end);
-            limits.leave(client.peer);
-            false // a client that is not retained is dropped: close
-        });
-        if others.get(1) == Some(&true)
+        serve_ready(&mut clients, &mut buffer, now);
+        end_idle(&mut clients, &mut idle, now);
+        if connection
             && let Some(listener) = &mut stop.listener
             && let Some((stream, peer)) = listener.accept(&log)?
-            && limits.admit(peer)
+            && clients.limits.admit(peer)
         {
-            let record = log.open(peer);
-            clients.push(Client { stream, peer, record, unsent: Vec::new(), last: now });
+            add(&mut clients, stream, peer, log.open(peer), now);
         }
-        if others.first() == Some(&true) && stop.next_signal(now)? == Some(SIGUSR1) {
-            limits.report();
+        if signal && stop.next_signal(now)? == Some(SIGUSR1) {
+            clients.limits.report();
         }
         if let Some(why) = stop.is_over(now) {
-            clients.iter().for_each(|client| client.record.close(Err(why.to_owned())));
-            break;
+            end_all(&mut clients, why);
         }
     }
     Ok(())
+}
+
+/// Passes the list of all descriptors to the kernel, and waits until one is ready. Returns whether
+/// there are a signal and a connection.
+fn wait(
+    clients: &mut Clients,
+    stop: &Stop,
+    deadline: Option<Instant>,
+) -> Result<(bool, bool), Error> {
+    let mut fds = vec![PollFd::new(stop.signals.as_fd(), PollFlags::POLLIN)];
+    fds.extend(clients.all.iter().map(|client| {
+        let sending = !client.unsent.is_empty();
+        let events = if sending { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+        PollFd::new(client.stream.as_fd(), events)
+    }));
+    // A full server does not poll its listener: new clients wait in the kernel's queue.
+    let open = stop.listener.as_ref().filter(|_| !clients.limits.is_full());
+    fds.extend(open.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
+    match poll(&mut fds, timeout_until(deadline)) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => fds.clear(), // as if none was ready
+        Err(why) => return Err(why).attempt("poll"),
+    }
+    let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+    let signal = ready.next() == Some(true);
+    clients.ready.clear();
+    clients.ready.extend(ready.by_ref().take(clients.all.len()));
+    Ok((signal, ready.next() == Some(true)))
+}
+
+/// Serves every client that is ready. A client that is not retained is dropped: close.
+fn serve_ready(clients: &mut Clients, buffer: &mut [u8], now: Instant) {
+    let Clients { limits, all, ready } = clients;
+    let mut ready = ready.drain(..);
+    all.retain_mut(|client| {
+        let step =
+            if ready.next() == Some(true) { echo(client, buffer, now) } else { Step::Blocked };
+        let Step::Ended(end) = step else { return true };
+        client.record.close(end);
+        limits.leave(client.peer);
+        false
+    });
 }
 
 /// Receives once and sends that back, or sends what was left; it never waits.
@@ -201,7 +219,31 @@ fn echo(client: &mut Client, buffer: &mut [u8], now: Instant) -> Step {
     if client.unsent.is_empty() { Step::Again } else { Step::Blocked }
 }
 
-fn end_if_idle(client: &Client, idle: &Idle, now: Instant) -> Step {
-    let why = idle.expired(client.last, !client.unsent.is_empty(), now);
-    why.map_or(Step::Blocked, |why| Step::Ended(Err(why)))
+fn end_idle(clients: &mut Clients, idle: &mut Idle, now: Instant) {
+    if !idle.is_due(now) {
+        return;
+    }
+    let Clients { limits, all, .. } = clients;
+    all.retain(|client| {
+        let Some(why) = idle.expired(client.last, !client.unsent.is_empty(), now) else {
+            return true;
+        };
+        client.record.close(Err(why));
+        limits.leave(client.peer);
+        false
+    });
+}
+
+fn add<'a>(
+    clients: &mut Clients<'a>,
+    stream: Socket,
+    peer: SocketAddr,
+    record: Record<'a>,
+    now: Instant,
+) {
+    clients.all.push(Client { stream, peer, record, unsent: Vec::new(), last: now });
+}
+
+fn end_all(clients: &mut Clients, why: &str) {
+    clients.all.drain(..).for_each(|client| client.record.close(Err(why.to_owned())));
 }

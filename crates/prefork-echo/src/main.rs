@@ -55,7 +55,7 @@ use nix::poll::PollFlags;
 use nix::sys::signal::kill;
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork, getpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid};
 use socket2::Socket;
 
 use netcore::echo::Buffer;
@@ -83,32 +83,22 @@ fn main() -> ExitCode {
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    // Blocked before there is a child, so that SIGCHLD of the first is not lost.
+    // Blocked before there is a child, so that the SIGCHLD of the first is not lost.
     let signals = Signals::catch(&[SIGCHLD, SIGINT, SIGTERM, SIGUSR1])?;
     sigaction_for_children()?;
 
-    let first = open_listener(local, args)?;
-    // Port 0 has become a real one, which the others share.
-    let local = local_address(&first)?;
-    let others = if args.reuse_port { 1..args.workers } else { 0..0 };
-    let others = others.map(|_| open_listener(local, args));
-    let listeners = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>, _>>()?;
+    let (local, listeners) = open_listeners(local, args)?;
     let mut children = Children::new(log, args.workers);
-    let parent = getpid();
-    let pid = if args.show_pid { format!(", pid {parent}") } else { String::new() };
-    log::ready(local, args.json, &pid, out)?;
-
+    log::ready(local, args.json, &args.shown_pid(), out)?;
     loop {
         while let Some(place) = children.wanted() {
+            let parent = getpid();
             // SAFETY: this process has one thread, so no other holds a lock, and nothing is
             // buffered that both would write: the child may do all that the parent may.
             #[expect(unsafe_code, reason = "fork is what this recipe shows")]
             match unsafe { fork() } {
                 Ok(ForkResult::Child) => {
-                    if signals.unblock_with_pdeathsig(parent).is_err() {
-                        _exit(1);
-                    }
-                    work(listeners, place, log, args)
+                    serve_clients(listeners, place, log, parent, &signals, args)
                 }
                 Ok(ForkResult::Parent { child }) => children.forked(child, place),
                 Err(why) => children.fork_failed(place, why),
@@ -118,7 +108,8 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             Woken::Signal(SIGCHLD) => reap(&mut children)?,
             Woken::Signal(SIGUSR1) => children.report(),
             Woken::Signal(_) => break,
-            Woken::Ready | Woken::Deadline => {}
+            Woken::Deadline => {}
+            Woken::Ready => {}
         }
     }
     children.ending = true;
@@ -130,36 +121,58 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     drain(&signals, &mut children, args.grace.0)
 }
 
-fn open_listener(local: SocketAddr, args: &Args) -> Result<Socket, Error> {
-    let socket = listen_with(local, args.backlog.into(), |socket| {
-        // Every one of them needs it, the first too, and before bind.
-        socket.set_reuse_port(args.reuse_port).attempt("setsockopt SO_REUSEPORT")
-    })?;
-    // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
-    socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
-    // A send that took some bytes before its time ended returns their number, and the next one waits
-    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
-    let part = args.idle_timeout.duration().map(|time| in_micros(time / 8));
-    socket.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")?;
-    Ok(socket)
+/// One listener for all workers, or with --reuse-port one for each; and where they are bound.
+fn open_listeners(local: SocketAddr, args: &Args) -> Result<(SocketAddr, Vec<Socket>), Error> {
+    let open = |local| {
+        let socket = listen_with(local, args.backlog.into(), |socket| {
+            // Every one of them needs it, the first too, and before bind.
+            socket.set_reuse_port(args.reuse_port).attempt("setsockopt SO_REUSEPORT")
+        })?;
+        set_timeouts(&socket, args.idle_timeout)?;
+        Ok(socket)
+    };
+    let first = open(local)?;
+    // Port 0 has become a real one, which the others share.
+    let local = local_address(&first)?;
+    let others = if args.reuse_port { 1..args.workers } else { 0..0 };
+    let all = std::iter::once(Ok(first)).chain(others.map(|_| open(local)));
+    Ok((local, all.collect::<Result<_, _>>()?))
 }
 
-/// Serves one client after the other, until the listener is shut down.
-fn work(mut listeners: Vec<Socket>, place: u16, log: Log, args: &Args) -> ! {
+/// The sockets that `accept` returns inherit both timeouts, which end `recv` and `send` with EAGAIN.
+fn set_timeouts(listener: &Socket, idle: Timeout) -> Result<(), Error> {
+    listener.set_read_timeout(idle.duration()).attempt("setsockopt SO_RCVTIMEO")?;
+    // A send that took some bytes before its time ended returns their number, and the next one waits
+    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
+    let part = idle.duration().map(|time| in_micros(time / 8));
+    listener.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")
+}
+
+/// What a worker does: it serves one client after the other, until the listener is shut down.
+fn serve_clients(
+    mut listeners: Vec<Socket>,
+    place: u16,
+    log: Log,
+    parent: Pid,
+    signals: &Signals,
+    args: &Args,
+) -> ! {
     // The listener of this worker, or the common one; those of the others are closed here.
     let own = usize::from(place) % listeners.len().max(1);
-    let listener = listeners.swap_remove(own);
+    let listener = Listener::blocking(listeners.swap_remove(own));
     drop(listeners);
-    let Ok(mut listener) = Listener::blocking(listener) else { _exit(1) };
-    let Ok(mut buffer) = Buffer::untouched() else { _exit(1) };
+    let (Ok(mut listener), Ok(mut buffer), Ok(())) =
+        (listener, Buffer::untouched(), signals.unblock_with_pdeathsig(parent))
+    else {
+        _exit(1) // the parent logs it
+    };
     let prefix = if args.show_pid { format!("{}: ", getpid()) } else { String::new() };
     loop {
         let (stream, peer) = match listener.accept(&log) {
             Ok(Some(connection)) => connection,
             Ok(None) => continue,
             // EINVAL: the parent has shut it down. Any other error the parent will see as well.
-            // Not `exit`: it would flush what the parent had buffered.
-            Err(_) => _exit(0),
+            Err(_) => _exit(0), // not `exit`, which would flush what the parent had buffered
         };
         let mut record = log.open(peer);
         let end = echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record);

@@ -1,6 +1,7 @@
 //! The command line.
 
 use argh::{ArgsInfo, FromArgs};
+use nix::unistd::getpid;
 
 use netcore::addr::Host;
 use netcore::number::{at_least_one, whole};
@@ -45,4 +46,11 @@ pub(crate) struct Args {
     /// log what each peer sends, escaped
     #[argh(switch, short = 'v')]
     pub(crate) verbose: bool,
+}
+
+impl Args {
+    /// What follows the address in the readiness line.
+    pub(crate) fn shown_pid(&self) -> String {
+        if self.show_tid { format!(", pid {}", getpid()) } else { String::new() }
+    }
 }

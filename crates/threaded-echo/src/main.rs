@@ -45,7 +45,7 @@ mod report;
 
 use std::io::{Read, Write};
 use std::mem::take;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, send};
-use nix::unistd::{getpid, gettid};
+use nix::unistd::gettid;
 use socket2::Socket;
 
 use netcore::echo::Buffer;
@@ -72,7 +72,7 @@ use netcore::time::{Timeout, in_micros};
 use netcore::{cli, recipe};
 
 use args::Args;
-use report::{Ends, Threads};
+use report::{Client, Threads};
 
 /// Bytes of a thread's stack. Only the pages that it touches take memory.
 const STACK: usize = 128 * 1024;
@@ -89,71 +89,61 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     raise_rlimit_nofile(args.max_clients);
 
     let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
-    // The sockets that `accept` returns inherit both; they end `recv` and `send` with EAGAIN.
-    socket.set_read_timeout(args.idle_timeout.duration()).attempt("setsockopt SO_RCVTIMEO")?;
-    // A send that took some bytes before its time ended returns their number, and the next one waits
-    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
-    let part = args.idle_timeout.duration().map(|time| in_micros(time / 8));
-    socket.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")?;
+    set_timeouts(&socket, args.idle_timeout)?;
     let mut listener = Listener::new(socket)?;
-    let ends = Ends::new()?;
-    let pid = if args.show_tid { format!(", pid {}", getpid()) } else { String::new() };
-    log::ready(listener.local()?, args.json, &pid, out)?;
-
-    // Threads may borrow what lives outside of the scope: it ends when all of them have ended.
-    thread::scope(|scope| {
-        let mut threads = Threads::new(log, &ends, args.max_clients, args.max_per_source);
-        loop {
-            // A full server waits for a thread to end: new clients wait in the kernel's queue.
-            let full = threads.limits.is_full();
-            let fd = if full { ends.as_fd() } else { listener.as_fd() };
-            match signals.wait(Some(fd), PollFlags::POLLIN, None)? {
-                Woken::Signal(SIGUSR1) => threads.limits.report(),
-                Woken::Signal(_) => break,
-                Woken::Deadline => {}
-                Woken::Ready => {
-                    join_ended(&mut threads);
-                    let Some((stream, peer)) = listener.accept(&log)? else { continue };
-                    if !threads.limits.admit(peer) {
-                        continue; // the drop of `stream` closes it
-                    }
-                    let (stream, ends, number) = (Arc::new(stream), &ends, threads.next_number());
-                    let weak = Arc::downgrade(&stream);
-                    let thread = thread::Builder::new().stack_size(STACK); // pthread_create
-                    let thread = thread.spawn_scoped(scope, move || {
-                        serve_client(stream, peer, number, log, ends, args);
-                    });
-                    match thread.attempt("pthread_create") {
-                        Ok(handle) => threads.started(number, peer, weak, handle),
-                        Err(error) => threads.start_failed(peer, &error),
-                    }
+    let mut clients = Threads::new(log, args.max_clients, args.max_per_source)?;
+    log::ready(listener.local()?, args.json, &args.shown_pid(), out)?;
+    loop {
+        // A full server waits for a thread to end: new clients wait in the kernel's queue.
+        let full = clients.limits.is_full();
+        let fd = if full { clients.ends.as_fd() } else { listener.as_fd() };
+        match signals.wait(Some(fd), PollFlags::POLLIN, None)? {
+            Woken::Signal(SIGUSR1) => clients.report(),
+            Woken::Signal(_) => break,
+            Woken::Deadline => {}
+            Woken::Ready => {
+                join_ended(&mut clients);
+                let Some((stream, peer)) = listener.accept(&log)? else { continue };
+                if !clients.limits.admit(peer) {
+                    continue; // the drop of `stream` closes it
+                }
+                let (stream, number) = (Arc::new(stream), clients.next_number());
+                let weak = Arc::downgrade(&stream);
+                let client = Client::new(stream, peer, number, &clients, log, args);
+                let thread = thread::Builder::new().stack_size(STACK);
+                match thread.spawn(move || serve_client(client)).attempt("pthread_create") {
+                    Ok(handle) => clients.started(number, peer, weak, handle),
+                    Err(error) => clients.start_failed(peer, &error),
                 }
             }
         }
-        drop(listener); // from here on the kernel refuses new clients
-        drain(&signals, &mut threads, args.grace.0)
-    })
+    }
+    drop(listener); // from here on the kernel refuses new clients
+    drain(&signals, &mut clients, args.grace.0)
 }
 
-/// What a thread does: it serves one client, and says that it ends.
-fn serve_client(
-    stream: Arc<Socket>,
-    peer: SocketAddr,
-    number: u64,
-    log: Log,
-    ends: &Ends,
-    args: &Args,
-) {
+/// The sockets that `accept` returns inherit both timeouts, which end `recv` and `send` with EAGAIN.
+fn set_timeouts(listener: &Socket, idle: Timeout) -> Result<(), Error> {
+    listener.set_read_timeout(idle.duration()).attempt("setsockopt SO_RCVTIMEO")?;
+    // A send that took some bytes before its time ended returns their number, and the next one waits
+    // anew: with an eighth of the time for each, a peer that does not read is closed in time.
+    let part = idle.duration().map(|time| in_micros(time / 8));
+    listener.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")
+}
+
+/// What a thread does: it serves one client, and writes that it ends.
+fn serve_client(client: Client) {
+    let Client { stream, peer, number, ends, log, idle, show_tid } = client;
     let mut record = log.open(peer);
-    let prefix = if args.show_tid { format!("{}: ", gettid()) } else { String::new() };
+    let prefix = if show_tid { format!("{}: ", gettid()) } else { String::new() };
     let end = match Buffer::untouched() {
-        Ok(mut buffer) => echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record),
+        Ok(mut buffer) => echo(&stream, &mut buffer, &prefix, idle, &mut record),
         Err(why) => Err(format!("no buffer: {}", errno(why))),
     };
-    // A shutdown of ours looks like the peer's end of the stream.
+    // A shutdown by `drop` looks like the peer's end of the stream.
     let cut = ends.cut.load(Ordering::Relaxed);
     record.close(if cut { Err("grace period expired".to_owned()) } else { end });
-    drop(stream); // close: the one descriptor of the connection, so no other has to be closed
+    drop(stream); // close: the one descriptor of the connection, so nothing else has to close it
     // Eight bytes are written whole, or not at all (pipe(7)).
     let _ = (&ends.write).write_all(&number.to_ne_bytes());
 }
@@ -210,26 +200,29 @@ fn join_ended(threads: &mut Threads) {
     }
 }
 
-/// Lets the clients finish, until the grace period expires or a second signal comes.
+/// Lets the clients finish, until the grace period expires or a second signal arrives.
 fn drain(signals: &Signals, threads: &mut Threads, grace: Duration) -> Result<(), Error> {
     let deadline = Instant::now().checked_add(grace);
     while !threads.is_empty() {
         match signals.wait(Some(threads.ends.as_fd()), PollFlags::POLLIN, deadline)? {
             Woken::Ready => join_ended(threads),
-            Woken::Signal(SIGUSR1) => threads.limits.report(),
+            Woken::Signal(SIGUSR1) => threads.report(),
             Woken::Signal(_) | Woken::Deadline => break,
         }
     }
     Ok(())
 }
 
-/// Whatever ends the server, it leaves no thread behind, and the scope does not wait for a peer.
-impl Drop for Threads<'_> {
+/// Whatever ends the server, it leaves no thread behind.
+impl Drop for Threads {
     fn drop(&mut self) {
         self.ends.cut.store(true, Ordering::Relaxed);
         for stream in self.open_streams() {
             // Its `recv` returns 0 now, and its `send` fails with EPIPE.
             let _ = stream.shutdown(Shutdown::Both);
+        }
+        for handle in self.take_all() {
+            let _ = handle.join();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::thread::ScopedJoinHandle;
+use std::thread::JoinHandle;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
@@ -15,6 +15,9 @@ use socket2::Socket;
 use netcore::error::{Attempt, Error};
 use netcore::limits::Limits;
 use netcore::log::Log;
+use netcore::time::Timeout;
+
+use crate::args::Args;
 
 /// How the threads say that they end: each writes its number to a pipe. SIGCHLD merges and names no
 /// child; a pipe keeps each number.
@@ -39,26 +42,52 @@ impl AsFd for Ends {
     }
 }
 
-struct Thread<'scope> {
+/// What a thread is given.
+pub(crate) struct Client {
+    pub(crate) stream: Arc<Socket>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) number: u64,
+    pub(crate) ends: Arc<Ends>,
+    pub(crate) log: Log,
+    pub(crate) idle: Timeout,
+    pub(crate) show_tid: bool,
+}
+
+impl Client {
+    pub(crate) fn new(
+        stream: Arc<Socket>,
+        peer: SocketAddr,
+        number: u64,
+        threads: &Threads,
+        log: Log,
+        args: &Args,
+    ) -> Client {
+        let (ends, idle) = (Arc::clone(&threads.ends), args.idle_timeout);
+        Client { stream, peer, number, ends, log, idle, show_tid: args.show_tid }
+    }
+}
+
+struct Thread {
     peer: SocketAddr,
     /// The connection as long as its thread has it: once that has closed it, no other connection
     /// that got the same descriptor is shut down.
     stream: Weak<Socket>,
-    handle: ScopedJoinHandle<'scope, ()>,
+    handle: JoinHandle<()>,
 }
 
-pub(crate) struct Threads<'scope> {
+pub(crate) struct Threads {
     log: Log,
-    pub(crate) ends: &'scope Ends,
+    pub(crate) ends: Arc<Ends>,
     pub(crate) limits: Limits,
-    running: BTreeMap<u64, Thread<'scope>>,
+    running: BTreeMap<u64, Thread>,
     next: u64,
 }
 
-impl<'scope> Threads<'scope> {
-    pub(crate) fn new(log: Log, ends: &'scope Ends, most: usize, most_per_source: usize) -> Self {
+impl Threads {
+    pub(crate) fn new(log: Log, most: usize, most_per_source: usize) -> Result<Threads, Error> {
+        let ends = Arc::new(Ends::new()?);
         let limits = Limits::new(log, most, most_per_source);
-        Threads { log, ends, limits, running: BTreeMap::new(), next: 0 }
+        Ok(Threads { log, ends, limits, running: BTreeMap::new(), next: 0 })
     }
 
     /// The number of the next thread.
@@ -72,7 +101,7 @@ impl<'scope> Threads<'scope> {
         number: u64,
         peer: SocketAddr,
         stream: Weak<Socket>,
-        handle: ScopedJoinHandle<'scope, ()>,
+        handle: JoinHandle<()>,
     ) {
         self.running.insert(number, Thread { peer, stream, handle });
     }
@@ -85,11 +114,13 @@ impl<'scope> Threads<'scope> {
     }
 
     /// A thread that has written its number, to be joined.
-    pub(crate) fn ended(
-        &mut self,
-        number: u64,
-    ) -> Option<(SocketAddr, ScopedJoinHandle<'scope, ()>)> {
+    pub(crate) fn ended(&mut self, number: u64) -> Option<(SocketAddr, JoinHandle<()>)> {
         self.running.remove(&number).map(|thread| (thread.peer, thread.handle))
+    }
+
+    /// The counts, on SIGUSR1.
+    pub(crate) fn report(&self) {
+        self.limits.report();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -99,5 +130,9 @@ impl<'scope> Threads<'scope> {
     /// The connections that their threads have not closed.
     pub(crate) fn open_streams(&self) -> impl Iterator<Item = Arc<Socket>> {
         self.running.values().filter_map(|thread| thread.stream.upgrade())
+    }
+
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = JoinHandle<()>> {
+        std::mem::take(&mut self.running).into_values().map(|thread| thread.handle)
     }
 }

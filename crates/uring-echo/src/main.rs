@@ -44,7 +44,8 @@ mod args;
 mod report;
 
 use std::io;
-use std::net::Shutdown;
+use std::mem::take;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -54,12 +55,13 @@ use io_uring::{IoUring, opcode, squeue};
 use nix::errno::Errno;
 use nix::poll::{PollFlags, poll};
 use nix::sys::socket::MsgFlags;
+use socket2::Socket;
 
 use netcore::error::{Attempt, Error, errno};
 use netcore::idle::Idle;
 use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
-use netcore::log::{self, Log};
+use netcore::log::{self, Log, Record};
 use netcore::output::Output;
 use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
@@ -91,58 +93,31 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
-    // Before there is a listener: a kernel without io_uring refuses at once.
-    let mut ring = new_ring().attempt("io_uring_setup")?;
-    // echo-server writes these calls out.
-    let listener = Listener::new(listen(local, args.backlog.into())?)?;
-
-    log::ready(listener.local()?, args.json, "", out)?;
-
-    let mut stop = Stop::new(signals, listener, args.grace.0);
+    let ring = new_ring().attempt("io_uring_setup")?; // first: a kernel without it refuses at once
+    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    let listener = Listener::new(socket)?;
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
+    let mut clients = Clients::new(ring, limits);
+    log::ready(listener.local()?, args.json, "", out)?;
+    let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut idle = Idle::new(args.idle_timeout);
-    let mut clients = Clients::new(limits);
-    // Whether a request of theirs is under way.
-    let (mut signal_requested, mut listener_requested) = (false, false);
     while stop.listener.is_some() || !clients.all.is_empty() {
-        if !signal_requested {
-            submit(&mut ring, readable(&stop.signals, SIGNALS))?;
-            signal_requested = true;
-        }
-        // A full server makes no request: new clients wait in the kernel's queue. There is a request
-        // for accept too, but what to do about its errors needs more than a number.
-        let open = stop.listener.as_ref().filter(|_| !clients.limits.is_full());
-        if let Some(listener) = open.filter(|_| !listener_requested) {
-            submit(&mut ring, readable(listener, LISTENER))?;
-            listener_requested = true;
-        }
-        enter(&mut ring, stop.deadline(idle.next))?;
-
-        let (mut signal, mut connection, now) = (false, false, Instant::now());
-        let results = ring.completion().map(|entry| (entry.user_data(), entry.result()));
-        for (number, result) in results.collect::<Vec<_>>() {
-            match number {
-                SIGNALS => (signal, signal_requested) = (true, false),
-                LISTENER => (connection, listener_requested) = (true, false),
-                key => completed(&mut ring, &mut clients, key, result, now)?,
-            }
-        }
-        if idle.is_due(now) {
-            end_all(&mut clients, |client| idle.expired(client.last, client.is_sending(), now));
-        }
+        let (signal, connection) = wait(&mut clients, &stop, stop.deadline(idle.next))?;
+        let now = Instant::now();
+        serve_ready(&mut clients, now)?;
+        end_idle(&mut clients, &mut idle, now);
         if connection
             && let Some(listener) = &mut stop.listener
             && let Some((stream, peer)) = listener.accept(&log)?
             && clients.limits.admit(peer)
         {
-            let key = clients.add(stream, peer, log.open(peer), now);
-            submit_next(&mut ring, &mut clients, key)?;
+            add(&mut clients, stream, peer, log.open(peer), now)?;
         }
         if signal && stop.next_signal(now)? == Some(SIGUSR1) {
             clients.limits.report();
         }
         if let Some(why) = stop.is_over(now) {
-            end_all(&mut clients, |_| Some(why.to_owned()));
+            end_all(&mut clients, why);
         }
     }
     Ok(())
@@ -159,41 +134,36 @@ fn new_ring() -> io::Result<IoUring> {
         .or_else(|_| IoUring::builder().setup_cqsize(RESULTS).build(REQUESTS))
 }
 
-/// A request that completes when there is something to read, or to accept: `poll`.
-fn readable(fd: &impl AsFd, number: u64) -> squeue::Entry {
-    let events = u32::try_from(PollFlags::POLLIN.bits()).unwrap_or_default();
-    opcode::PollAdd::new(Fd(fd.as_fd().as_raw_fd()), events).build().user_data(number)
-}
-
-/// Submits the one request of a client: to send what is left, or to receive more.
-#[expect(clippy::indexing_slicing, reason = "a result is at most the length that was submitted")]
-fn submit_next(ring: &mut IoUring, clients: &mut Clients, key: usize) -> Result<(), Error> {
-    let Some(client) = clients.all.get_mut(key) else { return Ok(()) };
-    let fd = Fd(client.stream.as_raw_fd());
-    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let entry = if client.is_sending() {
-        let rest = &client.buffer[client.sent..client.received];
-        // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
-        let flags = MsgFlags::MSG_NOSIGNAL.bits();
-        opcode::Send::new(fd, rest.as_ptr(), length(rest)).flags(flags).build()
-    } else {
-        let buffer = &mut client.buffer;
-        opcode::Recv::new(fd, buffer.as_mut_ptr(), length(buffer)).build()
-    };
-    submit(ring, entry.user_data(key as u64))
-}
-
-/// Puts a request into the submission queue; `enter` submits what is in it.
-fn submit(ring: &mut IoUring, entry: squeue::Entry) -> Result<(), Error> {
-    // SAFETY: what a request points to is a client's buffer. It stays where it is as long as the
-    // client, which has one request at a time, and only `completed` removes it, with the result of
-    // that request. Until then the server neither reads nor writes the buffer.
-    #[expect(unsafe_code, reason = "requests are what this recipe shows")]
-    while unsafe { ring.submission().push(&entry) }.is_err() {
-        // The queue is full: the kernel takes all that is in it.
-        ring.submit().attempt("io_uring_enter")?;
+/// Submits all new requests, and waits for a result. Returns whether there are a signal and a
+/// connection.
+fn wait(
+    clients: &mut Clients,
+    stop: &Stop,
+    deadline: Option<Instant>,
+) -> Result<(bool, bool), Error> {
+    if !clients.signal_requested {
+        submit(&mut clients.ring, readable(&stop.signals, SIGNALS))?;
+        clients.signal_requested = true;
     }
-    Ok(())
+    // A full server makes no request: new clients wait in the kernel's queue. There is a request for
+    // accept too, but what to do about its errors needs more than a number.
+    let open = stop.listener.as_ref().filter(|_| !clients.limits.is_full());
+    if let Some(listener) = open.filter(|_| !clients.listener_requested) {
+        submit(&mut clients.ring, readable(listener, LISTENER))?;
+        clients.listener_requested = true;
+    }
+    enter(&mut clients.ring, deadline)?;
+    let (mut signal, mut connection) = (false, false);
+    for entry in clients.ring.completion() {
+        match entry.user_data() {
+            SIGNALS => signal = true,
+            LISTENER => connection = true,
+            key => clients.ready.extend(usize::try_from(key).map(|key| (key, entry.result()))),
+        }
+    }
+    clients.signal_requested &= !signal;
+    clients.listener_requested &= !connection;
+    Ok((signal, connection))
 }
 
 /// Submits what is new and waits for a result, or for the deadline.
@@ -217,56 +187,120 @@ fn enter(ring: &mut IoUring, deadline: Option<Instant>) -> Result<(), Error> {
     }
 }
 
+/// A request that completes when there is something to read, or to accept: `poll`.
+fn readable(fd: &impl AsFd, number: u64) -> squeue::Entry {
+    let events = u32::try_from(PollFlags::POLLIN.bits()).unwrap_or_default();
+    opcode::PollAdd::new(Fd(fd.as_fd().as_raw_fd()), events).build().user_data(number)
+}
+
+/// Serves every client whose request has completed.
+fn serve_ready(clients: &mut Clients, now: Instant) -> Result<(), Error> {
+    let mut ready = take(&mut clients.ready);
+    for (key, result) in ready.drain(..) {
+        match completed(clients, key, result, now) {
+            Some(end) => clients.close(key, end),
+            None => submit_next(clients, key)?,
+        }
+    }
+    clients.ready = ready; // its memory is used again
+    Ok(())
+}
+
 /// The request of a client has completed. Its result is what the call would have returned, or the
-/// errno as a negative number.
+/// errno as a negative number. Returns how the client ends, if it does.
 #[expect(clippy::indexing_slicing, reason = "a result is at most the length that was submitted")]
 fn completed(
-    ring: &mut IoUring,
     clients: &mut Clients,
-    number: u64,
+    key: usize,
     result: i32,
     now: Instant,
-) -> Result<(), Error> {
-    let key = usize::try_from(number).unwrap_or(usize::MAX);
-    let Some(client) = clients.all.get_mut(key) else { return Ok(()) };
+) -> Option<Result<(), String>> {
+    let client = clients.all.get_mut(key)?;
     let sending = client.is_sending();
-    let end = match (client.over.take(), usize::try_from(result)) {
-        (Some(why), _) => Some(Err(why)),
-        (None, Ok(0)) if !sending => Some(Ok(())), // FIN: the peer has sent all that it wanted to
+    match (client.over.take(), usize::try_from(result)) {
+        (Some(why), _) => return Some(Err(why)),
+        (None, Ok(0)) if !sending => return Some(Ok(())), // FIN: the peer has sent all
         (None, Ok(sent)) if sending => {
             client.record.sent(sent);
             client.sent += sent;
             client.last = now;
             clients.grow(key);
-            None
         }
         (None, Ok(received)) => {
             client.record.received(&client.buffer[..received]);
             (client.received, client.sent) = (received, 0);
             client.last = now;
-            None
         }
         (None, Err(_)) => match Errno::from_raw(-result) {
-            Errno::EINTR | Errno::EAGAIN => None,
-            why => Some(Err(format!("{}: {}", if sending { "send" } else { "recv" }, errno(why)))),
+            Errno::EINTR | Errno::EAGAIN => {}
+            why => {
+                let call = if sending { "send" } else { "recv" };
+                return Some(Err(format!("{call}: {}", errno(why))));
+            }
         },
+    }
+    None
+}
+
+/// Submits the one request of a client: to send what is left, or to receive more.
+#[expect(clippy::indexing_slicing, reason = "a result is at most the length that was submitted")]
+fn submit_next(clients: &mut Clients, key: usize) -> Result<(), Error> {
+    let Some(client) = clients.all.get_mut(key) else { return Ok(()) };
+    let fd = Fd(client.stream.as_raw_fd());
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let entry = if client.is_sending() {
+        let rest = &client.buffer[client.sent..client.received];
+        // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
+        let flags = MsgFlags::MSG_NOSIGNAL.bits();
+        opcode::Send::new(fd, rest.as_ptr(), length(rest)).flags(flags).build()
+    } else {
+        let buffer = &mut client.buffer;
+        opcode::Recv::new(fd, buffer.as_mut_ptr(), length(buffer)).build()
     };
-    match end {
-        Some(end) => clients.close(key, end),
-        None => submit_next(ring, clients, key)?,
+    submit(&mut clients.ring, entry.user_data(key as u64))
+}
+
+/// Puts a request into the submission queue; `enter` submits what is in it.
+fn submit(ring: &mut IoUring, entry: squeue::Entry) -> Result<(), Error> {
+    // SAFETY: what a request points to is a client's buffer. It stays where it is as long as the
+    // client, which has one request at a time, and only `serve_ready` removes it, with the result of
+    // that request. Until then the server neither reads nor writes the buffer.
+    #[expect(unsafe_code, reason = "requests are what this recipe shows")]
+    while unsafe { ring.submission().push(&entry) }.is_err() {
+        // The queue is full: the kernel takes all that is in it.
+        ring.submit().attempt("io_uring_enter")?;
     }
     Ok(())
 }
 
-/// Shuts down the connections for which there is a reason. The request of such a client completes
-/// then, and that closes it.
-fn end_all(clients: &mut Clients, why: impl Fn(&Client) -> Option<String>) {
-    for (_, client) in &mut clients.all {
-        if client.over.is_none()
-            && let Some(why) = why(client)
-        {
-            client.over = Some(why);
-            let _ = client.stream.shutdown(Shutdown::Both);
+fn add<'a>(
+    clients: &mut Clients<'a>,
+    stream: Socket,
+    peer: SocketAddr,
+    record: Record<'a>,
+    now: Instant,
+) -> Result<(), Error> {
+    let key = clients.insert(stream, peer, record, now);
+    submit_next(clients, key)
+}
+
+fn end_idle(clients: &mut Clients, idle: &mut Idle, now: Instant) {
+    if idle.is_due(now) {
+        for (_, client) in &mut clients.all {
+            end(client, idle.expired(client.last, client.is_sending(), now));
         }
+    }
+}
+
+fn end_all(clients: &mut Clients, why: &str) {
+    clients.all.iter_mut().for_each(|(_, client)| end(client, Some(why.to_owned())));
+}
+
+/// Shuts the connection down if there is a reason. The request of the client completes then, and that
+/// closes it.
+fn end(client: &mut Client, why: Option<String>) {
+    if client.over.is_none() && why.is_some() {
+        client.over = why;
+        let _ = client.stream.shutdown(Shutdown::Both);
     }
 }

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use io_uring::IoUring;
 use slab::Slab;
 use socket2::Socket;
 
@@ -41,18 +42,26 @@ impl Client<'_> {
 }
 
 pub(crate) struct Clients<'a> {
+    pub(crate) ring: IoUring,
+    /// Whether a request for a signal is under way, and one for a connection.
+    pub(crate) signal_requested: bool,
+    pub(crate) listener_requested: bool,
     pub(crate) limits: Limits,
     pub(crate) all: Slab<Client<'a>>,
+    /// Those whose request has completed, with its result.
+    pub(crate) ready: Vec<(usize, i32)>,
     spare: Vec<Box<[u8]>>,
 }
 
 impl<'a> Clients<'a> {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Clients { limits, all: Slab::new(), spare: Vec::new() }
+    pub(crate) fn new(ring: IoUring, limits: Limits) -> Self {
+        let (signal_requested, listener_requested) = (false, false);
+        let (all, ready, spare) = (Slab::new(), Vec::new(), Vec::new());
+        Clients { ring, signal_requested, listener_requested, limits, all, ready, spare }
     }
 
     /// A connection that was accepted; its key.
-    pub(crate) fn add(
+    pub(crate) fn insert(
         &mut self,
         stream: Socket,
         peer: SocketAddr,
