@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use netcheck::{Scenario, ScenarioRun, Server, Signal, Stopped, peer};
+use netcheck::{Scenario, ScenarioRun, Server, Signal, Stopped, evidence, peer};
 
 mod chatter;
 pub mod chronyd;
@@ -68,6 +68,12 @@ fn served_by(said: &str) -> BTreeSet<i32> {
     said.lines()
         .filter_map(|line| line.split("pid ").nth(1)?.split_whitespace().next()?.parse().ok())
         .collect()
+}
+
+/// How many sockets a server has. Its listener has a second descriptor in reserve.
+fn sockets(server: &Server) -> usize {
+    let open = evidence::descriptors(server.pid());
+    open.values().filter(|link| link.starts_with("socket:")).collect::<BTreeSet<_>>().len()
 }
 
 /// The last statement about a server: SIGTERM ends it with 0. Not checked where the server is to be kept.

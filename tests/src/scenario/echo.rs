@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use netcheck::{Run, Scenario, ScenarioRun, Stopped, evidence, peer};
+use netcheck::{Run, Scenario, ScenarioRun, Stopped, peer};
 
-use crate::{ends, served};
+use crate::{ends, served, sockets};
 
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "echo", summary: "one connection at a time, every byte echoed", run };
@@ -34,8 +34,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         evidence,
     )?;
     // That it is not served can't be shown by waiting; the kernel shows that it was not accepted.
-    let descriptors = evidence::descriptors(server.pid());
-    let sockets = descriptors.values().filter(|link| link.starts_with("socket:")).count();
+    let sockets = sockets(&server);
     let evidence = format!("{sockets} sockets in /proc/{}/fd", server.pid());
     scenario.check_eq(
         "one",

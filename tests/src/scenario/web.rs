@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use netcheck::{Call, Need, Run, Scenario, ScenarioRun, Server, Stopped, evidence, need, peer};
 
-use crate::ends;
+use crate::{ends, sockets};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "web",
@@ -69,8 +69,8 @@ fn crowd(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     }
     let threads = evidence::threads(pid).len();
     // The clients before these may still be leaving.
-    evidence::wait_until(SOON, || (open(pid).0 <= 1 + CLIENTS).then_some(()));
-    let (sockets, files) = open(pid);
+    evidence::wait_until(SOON, || (open(server).0 <= 1 + CLIENTS).then_some(()));
+    let (sockets, files) = open(server);
     scenario.check_eq(
         "one-thread",
         "100 clients that do not read: one thread, one socket and one file each",
@@ -103,17 +103,16 @@ fn crowd(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
         evidence,
     )?;
     drop(slow);
-    let none = || (open(pid) == (1, 0)).then_some(());
+    let none = || (open(server) == (1, 0)).then_some(());
     let left = evidence::wait_until(SOON, none).is_none();
     let evidence = format!("the listener is the only socket (/proc/{pid}/fd)");
     scenario.check("descriptors", "their sockets and files are closed", !left, evidence)
 }
 
 /// How many sockets a server has, and how many files of the folder.
-fn open(pid: i32) -> (usize, usize) {
-    let open = evidence::descriptors(pid);
-    let sockets = open.values().filter(|link| link.starts_with("socket:")).count();
-    (sockets, open.values().filter(|link| link.ends_with("/big.bin")).count())
+fn open(server: &Server) -> (usize, usize) {
+    let open = evidence::descriptors(server.pid());
+    (sockets(server), open.values().filter(|link| link.ends_with("/big.bin")).count())
 }
 
 fn get(name: &str) -> Vec<u8> {
