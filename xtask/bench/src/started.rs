@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use netcheck::{Process, Run, evidence};
+use netcheck::{Process, Run, descriptors, evidence};
 use nix::sched::CpuSet;
 
 use crate::rivals::{C_PREFORK, PORT, Rival};
@@ -31,7 +31,9 @@ impl Rival {
         let port = if needs_port { free_port().map_err(|why| why.to_string())? } else { 0 };
         let args =
             self.args.iter().map(|arg| arg.to_string_lossy().replace(PORT, &port.to_string()));
-        let mut process = Run::program(&self.program).args(args).cpus(cpu).start();
+        // Ours raise their soft limit themselves; not all of the others do.
+        let run = Run::program(&self.program).args(args).limit_nofile(descriptors::raise());
+        let mut process = run.cpus(cpu).start();
         let address = if needs_port {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
             let listens = || evidence::is_listening(address).then_some(address);
