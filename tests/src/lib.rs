@@ -45,6 +45,7 @@ scenarios! {
     errors,
     buffers,
     modes,
+    connect,
     reuse,
     names,
     sntp,

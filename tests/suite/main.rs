@@ -51,6 +51,7 @@ suite! {
     socket_errors,
     buffer_size,
     socket_modes,
+    connect_nonblocking,
     reuse_addr,
     host_info,
     remote_ip,

@@ -75,7 +75,7 @@ pub(crate) fn shared_counter() -> &'static AtomicU64 {
 ///
 /// # Errors
 /// Those of pipe2(2) and fork(2).
-pub fn fork_to_answer(
+pub(crate) fn fork_to_answer(
     answer: impl FnOnce() -> Vec<u8>,
 ) -> nix::Result<(Pid, std::os::fd::OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;

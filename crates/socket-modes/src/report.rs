@@ -1,30 +1,111 @@
-//! The rows, as lines for a person or for a program, and what is not as it should be.
+//! The rows, as lines for a person or for a program, and where the kernel differs from its manual.
 
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
-use netcore::signal::Signal;
+use nix::errno::Errno;
+
+use netcore::error::Error;
+use netcore::output::Output;
 use netcore::text::Json;
 use netcore::time::millis;
 
-use crate::connect::Outcome;
-use crate::flag::Case;
-use crate::matrix::{Mode, Row};
+/// How a call is made.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode {
+    /// It waits, until the named option ends the wait.
+    Blocking(&'static str),
+    /// With a flag of this one call.
+    DontWait,
+    /// With a flag of the socket.
+    NonBlocking,
+}
 
-/// The heading of the matrix.
-pub(crate) fn heading(json: bool) -> &'static str {
-    if json { "" } else { "call           mode          errno        time\n" }
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Mode::Blocking(_) => "blocking",
+            Mode::DontWait => "MSG_DONTWAIT",
+            Mode::NonBlocking => "O_NONBLOCK",
+        }
+    }
+}
+
+/// A call in a mode.
+pub(crate) struct Row {
+    pub(crate) call: &'static str,
+    pub(crate) mode: Mode,
+    /// The errno by its man page.
+    pub(crate) documented: &'static str,
+    /// How it ended, or why it was not made.
+    pub(crate) ended: Result<Ended, &'static str>,
+}
+
+/// How a call ended.
+pub(crate) struct Ended {
+    pub(crate) errno: String,
+    pub(crate) after: Duration,
+    /// How many bytes the calls before it had sent.
+    pub(crate) bytes: Option<u64>,
+}
+
+/// A second name of a socket, or a second socket, and whether it has the flag of the first.
+pub(crate) struct Case {
+    pub(crate) by: &'static str,
+    /// Where O_NONBLOCK was set, and where it was looked for.
+    pub(crate) set_on: String,
+    pub(crate) seen_on: &'static str,
+    pub(crate) is_set: bool,
+    pub(crate) documented: bool,
+}
+
+/// `EAGAIN`: Rust's name for it, WouldBlock, stands in no man page.
+pub(crate) fn errno(why: &io::Error) -> String {
+    format!("{:?}", Errno::from_raw(why.raw_os_error().unwrap_or_default()))
+}
+
+/// Prints each line as soon as there is one.
+pub(crate) struct Report<'a> {
+    pub(crate) out: &'a mut Output,
+    pub(crate) json: bool,
+}
+
+impl Report<'_> {
+    pub(crate) fn heading(&mut self) -> Result<(), Error> {
+        self.text("call           mode          errno        time")
+    }
+
+    /// A line for a person only.
+    pub(crate) fn text(&mut self, line: &str) -> Result<(), Error> {
+        if self.json { Ok(()) } else { self.out.line(line) }
+    }
+
+    pub(crate) fn rows(&mut self, rows: [Row; 3]) -> Result<(), Error> {
+        for row in rows {
+            self.out.line(if self.json { row.json() } else { row.text() })?;
+            self.differs(row.difference());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn case(&mut self, case: &Case) -> Result<(), Error> {
+        self.out.line(if self.json { case.json() } else { case.text() })?;
+        self.differs(case.difference());
+        Ok(())
+    }
+
+    fn differs(&mut self, difference: Option<String>) {
+        if let Some(difference) = difference {
+            self.out.report(&Error::No(difference));
+        }
+    }
 }
 
 impl Row {
-    pub(crate) fn text(&self, json: bool) -> String {
-        if json {
-            return self.json();
-        }
-        let mode = self.mode.name();
-        let begin = format!("{:<15}{mode:<14}", self.call);
+    fn text(&self) -> String {
+        let begin = format!("{:<15}{:<14}", self.call, self.mode.name());
         let ended = match &self.ended {
-            Err(why) => return format!("{begin}{why}\n"),
+            Err(why) => return begin + why,
             Ok(ended) => ended,
         };
         let mut text = format!("{begin}{:<13}{}", ended.errno, time(ended.after));
@@ -34,7 +115,7 @@ impl Row {
         if let Some(bytes) = ended.bytes {
             text += &format!(", after {bytes} bytes");
         }
-        text + "\n"
+        text
     }
 
     fn json(&self) -> String {
@@ -51,10 +132,10 @@ impl Row {
                 }
             }
         }
-        format!("{json}\n")
+        json.to_string()
     }
 
-    pub(crate) fn difference(&self) -> Option<String> {
+    fn difference(&self) -> Option<String> {
         let ended = self.ended.as_ref().ok()?;
         let (call, mode, errno) = (self.call, self.mode.name(), &ended.errno);
         let differs = ended.errno != self.documented;
@@ -62,65 +143,26 @@ impl Row {
     }
 }
 
-impl Outcome {
-    pub(crate) fn text(&self, json: bool) -> String {
-        let events: Vec<&str> = self.events.iter_names().map(|(name, _)| name).collect();
-        let events = events.join("|");
-        let Outcome { to, begun, error, again, .. } = self;
-        if json {
-            let json = Json::new("connect").text("to", to).text("errno", begun);
-            let json = json.text("poll", &events).nanos("measured_ns", self.after);
-            return format!("{}\n", json.text("so_error", error).text("so_error_again", again));
-        }
-        format!(
-            "connect to {to}:\n  {begun}, poll says {events} after {}, SO_ERROR {error}, then {again}\n",
-            time(self.after)
-        )
-    }
-
-    pub(crate) fn difference(&self) -> Option<String> {
-        let Outcome { to, error, documented, .. } = self;
-        let differs = error != documented;
-        differs.then(|| format!("connect to {to}: SO_ERROR is {error}, not {documented}"))
-    }
-}
-
 impl Case {
-    pub(crate) fn text(&self, json: bool) -> String {
+    fn text(&self) -> String {
         let Case { by, set_on, seen_on, is_set, .. } = self;
-        if json {
-            let json = Json::new("flag").text("by", by).text("set_on", set_on);
-            return format!("{}\n", json.text("seen_on", seen_on).flag("is_set", *is_set));
-        }
-        let has = if *is_set { "has it" } else { "has it not" };
-        format!("{by:<14}set on {set_on}: {seen_on} {has}\n")
+        let has = if *is_set { "has it" } else { "does not have it" };
+        format!("{by:<14}set on {set_on}: {seen_on} {has}")
     }
 
-    pub(crate) fn difference(&self) -> Option<String> {
+    fn json(&self) -> String {
+        let json = Json::new("flag").text("by", self.by).text("set_on", &self.set_on);
+        json.text("seen_on", self.seen_on).flag("is_set", self.is_set).to_string()
+    }
+
+    fn difference(&self) -> Option<String> {
         let Case { by, seen_on, is_set, documented, .. } = self;
         let differs = is_set != documented;
         differs.then(|| format!("{by}: O_NONBLOCK of {seen_on} is {is_set}, not {documented}"))
     }
 }
 
-/// A connect that somebody may call off.
-pub(crate) fn connecting(peer: SocketAddr, errno: &str, json: bool) -> String {
-    if json {
-        return format!("{}\n", Json::new("connecting").address(peer).text("errno", errno));
-    }
-    format!("connecting to {peer}: {errno}; poll waits, Ctrl-C cancels\n")
-}
-
-/// A connect that somebody called off.
-pub(crate) fn cancelled(signal: Signal, after: Duration, json: bool) -> String {
-    if json {
-        let json = Json::new("cancelled").text("signal", signal.as_str());
-        return format!("{}\n", json.nanos("after_ns", after));
-    }
-    format!("cancelled by {signal} after {}\n", millis(after))
-}
-
-/// A call that does not wait takes so little that two decimals show none of it.
+/// A call that does not wait is so short that two decimals would show 0.
 fn time(duration: Duration) -> String {
     if duration < Duration::from_micros(100) {
         return format!("{:.4} ms", duration.as_secs_f64() * 1e3);

@@ -28,6 +28,7 @@ const TIMEOUTS: &[&str] = &[
     "nothing says when a datagram is lost: retries are included",
     "one of several servers may be dead",
     "the wait itself is what is shown",
+    "how long TCP waits by itself is shown",
     "between two messages of a chat there is no limit",
 ];
 
