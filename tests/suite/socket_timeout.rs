@@ -154,7 +154,7 @@ fn none_reads_back_as_none_and_nothing_is_waited_for() -> Result<(), Skip> {
     }
     let text = run("none").finish().stdout_text();
     assert!(
-        text.contains("SO_RCVTIMEO  not begun: for ever                none, none, -"),
+        text.contains("SO_RCVTIMEO  not made: it would wait forever    none, none, -"),
         "{text}"
     );
     assert!(text.contains("a timeval of 0"), "{text}");
@@ -166,7 +166,7 @@ fn zero_is_refused_with_what_it_would_mean() -> Result<(), Skip> {
         let finished = run(zero).finish();
         assert_eq!(finished.code(), Some(2), "{zero}");
         let said = finished.stderr_text();
-        let why = "0 is for ever to setsockopt and no time at all to poll: write none, or a time";
+        let why = "0 is no timeout to setsockopt and no wait to poll: write none, or a time";
         assert_eq!(said.lines().next(), Some(&*format!("socket-timeout: --timeout {zero}: {why}")));
     }
     Ok(())

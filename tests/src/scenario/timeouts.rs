@@ -49,9 +49,9 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     scenario.check("not-early", "none of them ends early", early == 0, last.join(", "))?;
 
     let line = |words: &str| said.lines().find(|line| line.starts_with(words)).unwrap_or_default();
-    let (timeout, deadline) = (line("SO_RCVTIMEO of "), line("one deadline in "));
+    let (timeout, deadline) = (line("SO_RCVTIMEO of "), line("one deadline of "));
     let lesson = "one byte every 100 ms: no timeout of recv expires, a deadline does";
-    let holds = timeout.contains("never ended it") && deadline.contains("ended it after");
+    let holds = timeout.contains("never expired") && deadline.contains("expired after");
     scenario.check("drip", lesson, holds, format_args!("{timeout}\n{deadline}"))?;
 
     let statement = "the option is set on the socket of the process";

@@ -28,7 +28,6 @@ const NOT_YET: &[&str] = &[
     "service-name",
     "sntp-client",
     "socket-errors",
-    "socket-timeout",
     "udp-echo",
 ];
 
