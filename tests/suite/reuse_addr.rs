@@ -19,8 +19,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             without_the_option_it_says_what_holds_the_port,
             what_a_server_without_the_option_left_behind_blocks_one_with_it,
             a_listener_that_holds_the_port_is_named,
-            a_connection_that_lives_on_is_named,
-            a_socket_that_is_bound_only_is_not_found,
+            an_open_connection_is_named,
+            a_socket_that_is_only_bound_is_not_found,
             who_connects_is_said,
             every_rule_is_as_documented,
             json_is_read_by_jq,
@@ -143,12 +143,12 @@ fn a_listener_of_another_user_is_not_looked_into() -> Result<(), Skip> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let said = refused(Run::new("reuse-addr").uid(NOBODY), port);
-    let held = "is held by a listener of a process of uid 0 that we may not look into";
+    let held = "is held by a listener of a process of uid 0, which this user may not inspect";
     assert!(said.contains(held), "{said}");
     Ok(())
 }
 
-fn a_connection_that_lives_on_is_named() -> Result<(), Skip> {
+fn an_open_connection_is_named() -> Result<(), Skip> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let local = listener.local_addr().unwrap();
     let _client = peer::connect(local).unwrap();
@@ -156,16 +156,16 @@ fn a_connection_that_lives_on_is_named() -> Result<(), Skip> {
     drop(listener);
     // std set SO_REUSEADDR on the listener, so only --no-reuse is refused.
     let said = refused(Run::new("reuse-addr").arg("--no-reuse"), local.port());
-    let held = format!("{local} is held by a connection that lives of pid {}", std::process::id());
+    let held = format!("{local} is held by an open connection of pid {}", std::process::id());
     assert!(said.contains(&held), "{said}");
     Server::start("reuse-addr", ["--port", &local.port().to_string()]);
     Ok(())
 }
 
-fn a_socket_that_is_bound_only_is_not_found() -> Result<(), Skip> {
+fn a_socket_that_is_only_bound_is_not_found() -> Result<(), Skip> {
     let bound = peer::refused_port();
     let said = refused(Run::new("reuse-addr").arg("--no-reuse"), bound.address().port());
-    assert!(said.contains("it does not list a socket that was bound only"), "{said}");
+    assert!(said.contains("it does not list a socket that is only bound"), "{said}");
     Ok(())
 }
 

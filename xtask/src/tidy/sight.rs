@@ -24,7 +24,6 @@ const NOT_YET: &[&str] = &[
     "ipv4-convert",
     "ntp-responder",
     "remote-ip",
-    "reuse-addr",
     "service-name",
     "sntp-client",
     "socket-errors",
