@@ -127,14 +127,14 @@ fn lines_that_are_no_entry_are_shown_with_their_number() -> Result<(), Skip> {
     let finished = with_services(folder.path(), &["--source", "file", "-v", "9/tcp"]);
     assert_eq!(finished.stdout_text(), "first                 9/tcp\n");
     let lines = [
-        "12: no entry: \"no-port\"",
-        "13: no entry: \"half 51\"",
-        "14: no entry: \"blank 53 /tcp\"",
-        "15: no entry: \"letters x/tcp\"",
-        "16: no entry: \"nul\\u{0} 55/tcp\"",
-        "18: no entry: \"octal 010/tcp\"",
-        "19: no entry: \"hex 0x50/tcp\"",
-        "20: no entry: \"huge 65537/tcp\"",
+        "12: not an entry: \"no-port\"",
+        "13: not an entry: \"half 51\"",
+        "14: not an entry: \"blank 53 /tcp\"",
+        "15: not an entry: \"letters x/tcp\"",
+        "16: not an entry: \"nul\\u{0} 55/tcp\"",
+        "18: not an entry: \"octal 010/tcp\"",
+        "19: not an entry: \"hex 0x50/tcp\"",
+        "20: not an entry: \"huge 65537/tcp\"",
     ];
     let lines = lines.map(|line| format!("service-name: /etc/services:{line}\n")).concat();
     assert_eq!((finished.code(), finished.stderr_text()), (Some(0), lines));

@@ -35,8 +35,8 @@ impl FromStr for ListenPort {
             return Ok(ListenPort(number));
         }
         // Some services, `ntp` among them, have no entry for TCP.
-        service::by_name(text, Protocol::Tcp)
-            .or_else(|| service::by_name(text, Protocol::Udp))
+        service::getservbyname(text, Protocol::Tcp)
+            .or_else(|| service::getservbyname(text, Protocol::Udp))
             .map(|service| ListenPort(service.port))
             .ok_or_else(|| "neither a port (1 to 65535) nor the name of a service".to_owned())
     }

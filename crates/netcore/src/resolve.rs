@@ -75,13 +75,13 @@ pub fn addresses(
     ask(host, port, family, 0, timeout, OnTimeout::AbandonThread).map(|found| found.addresses)
 }
 
-/// The same with the canonical name, and without the addresses of a family of which this machine
-/// has no address but loopback, unless that family is asked for (AI_ADDRCONFIG): what it could
-/// connect to, and what `getent ahosts` prints.
+/// getaddrinfo(3) with a deadline: the addresses and the canonical name, without the addresses of a
+/// family of which this machine has no address but loopback, unless that family is asked for
+/// (AI_ADDRCONFIG): what it could connect to, and what `getent ahosts` prints.
 ///
 /// # Errors
 /// As [`addresses`].
-pub fn look_up(
+pub fn getaddrinfo(
     host: &Host,
     port: u16,
     family: AddressFamily,
@@ -92,11 +92,11 @@ pub fn look_up(
     ask(host, port, family, libc::AI_CANONNAME | reachable, timeout, on_timeout)
 }
 
-/// The name of an address, escaped; `None` where it has none.
+/// getnameinfo(3) with a deadline: the name of an address, escaped; `None` where it has none.
 ///
 /// # Errors
 /// As [`addresses`].
-pub fn name_of(ip: IpAddr, timeout: Timeout) -> Result<Option<String>, Error> {
+pub fn getnameinfo(ip: IpAddr, timeout: Timeout) -> Result<Option<String>, Error> {
     let question = move || match sys::getnameinfo(ip) {
         Ok(name) => name.into_bytes(),
         Err((code, source)) => failure(code, source),

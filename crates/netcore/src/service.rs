@@ -75,18 +75,18 @@ impl From<Servent> for Service {
     }
 }
 
-/// The service of that name or alias (getservbyname(3)). Names are compared as they are: `HTTP` is
-/// not `http`.
+/// getservbyname(3): the service of that name or alias. Names are compared as they are: `HTTP` is not
+/// `http`.
 #[must_use]
-pub fn by_name(name: &str, protocol: Protocol) -> Option<Service> {
+pub fn getservbyname(name: &str, protocol: Protocol) -> Option<Service> {
     let name = CString::new(name).ok()?;
     let protocol = CString::new(protocol.name()).ok()?;
     sys::getservbyname(&name, &protocol).map(Service::from)
 }
 
-/// The service of that port (getservbyport(3)).
+/// getservbyport(3): the service of that port.
 #[must_use]
-pub fn by_port(port: u16, protocol: Protocol) -> Option<Service> {
+pub fn getservbyport(port: u16, protocol: Protocol) -> Option<Service> {
     let protocol = CString::new(protocol.name()).ok()?;
     sys::getservbyport(port, &protocol).map(Service::from)
 }
@@ -100,17 +100,17 @@ mod tests {
     fn eight_threads_never_cross_their_results() {
         // What one thread alone is told.
         let ports: Vec<u16> = (1..200).collect();
-        let alone: Vec<_> = ports.iter().map(|port| by_port(*port, Protocol::Tcp)).collect();
+        let alone: Vec<_> = ports.iter().map(|port| getservbyport(*port, Protocol::Tcp)).collect();
         thread::scope(|scope| {
             for first in 0..8 {
                 let (ports, alone) = (&ports, &alone);
                 scope.spawn(move || {
                     for turn in (first * 17..).take(10_000) {
                         let at = turn % ports.len();
-                        let found = by_port(ports[at], Protocol::Tcp);
+                        let found = getservbyport(ports[at], Protocol::Tcp);
                         assert_eq!(found, alone[at]);
                         if let Some(service) = found.filter(|_| turn % 2 == 0) {
-                            assert_eq!(by_name(&service.name, Protocol::Tcp), Some(service));
+                            assert_eq!(getservbyname(&service.name, Protocol::Tcp), Some(service));
                         }
                     }
                 });
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn what_cannot_be_a_name_is_unknown() {
         for name in ["", "a\0b", "no such service", "HTTP"] {
-            assert_eq!(by_name(name, Protocol::Tcp), None, "{name:?}");
+            assert_eq!(getservbyname(name, Protocol::Tcp), None, "{name:?}");
         }
         assert!("TCP".parse::<Protocol>().is_err());
     }

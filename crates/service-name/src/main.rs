@@ -2,12 +2,12 @@
 //!
 //! # What it shows
 //! A service has an official name, a port for each of its protocols, and aliases. The table is a
-//! file, /etc/services, unless nsswitch.conf says otherwise; nothing is asked of the network, and
-//! nothing is known of what really listens there: 80 is called http whoever serves it.
+//! file, /etc/services, unless nsswitch.conf says otherwise. No packet is sent, and the table does not
+//! say which program listens: port 80 is called http even if another service uses it.
 //!
 //! # System calls
 //! None is the lesson: getservbyname(3) and getservbyport(3) are functions of the C library, which
-//! opens the file, reads it from its beginning, and closes it, for every question.
+//! opens the file, reads it from the start, and closes it, for every question.
 //!
 //! # Try it
 //! ```console
@@ -20,15 +20,15 @@
 //! ```
 //!
 //! # What can go wrong
-//! - The port of a `servent` is in network order, and getservbyport wants it so: without `htons` the
-//!   question for 80 is one for 20480, which has another name, or none.
-//! - A port alone is half of a name: 123 is ntp over UDP, and nothing over TCP. The Python original
-//!   asks for two ports that every system knows, and ends in a traceback for any other.
-//! - Both functions answer in one static buffer: of two threads, one reads the other's answer.
+//! - The port of a `servent` is in network order, and so is the argument of getservbyport: without
+//!   `htons` the question for 80 is one for 20480, which has another name, or none.
+//! - A port has a name for each protocol: 123 is ntp over UDP, and has none over TCP. The Python
+//!   original asks for two ports that every system knows, and ends in a traceback for any other.
+//! - Both functions return a pointer to one static buffer: a second thread overwrites it.
 //! - getaddrinfo takes the service 70000 for port 4464: a port is checked before it is passed on. In
 //!   the file it is the same: a line with 65537/tcp is port 1 to glibc, and one with 010/tcp port 8.
 //!   `--source file -v` shows such lines.
-//! - Names are compared as they are: HTTP is unknown.
+//! - Names are case-sensitive: HTTP is unknown.
 //!
 //! # Next
 //! `byte-order` shows the two bytes of a port; `remote-ip --port http` uses these names.
@@ -37,65 +37,25 @@
 //! getservbyname(3), services(5), nsswitch.conf(5); RFC 6335; UNP §11.5, TLPI §61.9; the Python
 //! cookbook's recipe 1.4.
 
-mod file;
-mod question;
+mod args;
+mod report;
 
+use std::fs;
 use std::process::ExitCode;
-use std::str::FromStr;
 
-use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
 
 use netcore::error::Error;
 use netcore::input::each_word;
 use netcore::output::Output;
-use netcore::service::{Service, by_name, by_port};
-use netcore::text::{Json, escape};
+use netcore::service::{getservbyname, getservbyport};
+use netcore::text::{escape, shown};
 use netcore::{cli, recipe};
 
-use file::Services;
-use question::{Protocols, Question, What};
+use args::{Args, Question, Source, What};
+use report::{Services, as_json};
 
-/// Show the name of a port, and the port of a name.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} 80/tcp")]
-#[argh(example = "{command_name} --protocol udp 53 ntp 67-69")]
-struct Args {
-    /// tcp, udp, sctp, dccp or any, where a question names none (any)
-    #[argh(option, arg_name = "name", default = "Protocols::Any")]
-    protocol: Protocols,
-    /// who is asked: nss, the C library, or file, /etc/services as it is read here (nss)
-    #[argh(option, arg_name = "who", default = "Source::Nss")]
-    source: Source,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// with --source file: show the lines that are no entry
-    #[argh(switch, short = 'v')]
-    verbose: bool,
-    /// ports, names, ranges (20-25), each also with its protocol (80/tcp); - reads them from
-    /// standard input
-    #[argh(positional)]
-    service: Vec<String>,
-}
-
-/// Who is asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Nss,
-    File,
-}
-
-impl FromStr for Source {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Source, String> {
-        match text {
-            "nss" => Ok(Source::Nss),
-            "file" => Ok(Source::File),
-            _ => Err("write nss or file".to_owned()),
-        }
-    }
-}
+const SERVICES: &str = "/etc/services";
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 1 2 74), show)
@@ -107,15 +67,15 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     }
     // All are read before the first is looked up.
     for word in args.service.iter().filter(|word| *word != "-") {
-        read(word, args)?;
+        args.read(word)?;
     }
     let file = match args.source {
         Source::Nss => None,
-        Source::File => Some(Services::read(args.verbose, out)?),
+        Source::File => Some(read_services(args.verbose, out)?),
     };
     each_word(&args.service, |word| {
-        let known = match read(word, args) {
-            Ok(question) => answer(&question, file.as_ref(), args.json, out)?,
+        let known = match args.read(word) {
+            Ok(question) => look_up(&question, file.as_ref(), args.json, out)?,
             Err(error) => {
                 out.report(&error);
                 return Ok(());
@@ -128,9 +88,9 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     })
 }
 
-/// Shows each service as soon as it is found: a range of all ports is a quarter of a million questions.
-/// Returns whether there was one.
-fn answer(
+/// Prints each service as soon as it is found: a range of all ports is a quarter of a million
+/// questions. Returns whether there was one.
+fn look_up(
     question: &Question,
     file: Option<&Services>,
     json: bool,
@@ -139,8 +99,8 @@ fn answer(
     let mut known = false;
     for (what, protocol) in question.each() {
         let found = match (file, what) {
-            (None, What::Port(port)) => by_port(port, protocol),
-            (None, What::Name(name)) => by_name(name, protocol),
+            (None, What::Port(port)) => getservbyport(port, protocol),
+            (None, What::Name(name)) => getservbyname(name, protocol),
             (Some(file), what) => file.find(what, protocol),
         };
         let Some(service) = found else { continue };
@@ -150,12 +110,15 @@ fn answer(
     Ok(known)
 }
 
-fn read(word: &str, args: &Args) -> Result<Question, Error> {
-    let question = Question::read(word, args.protocol);
-    question.map_err(|why| Error::Usage(format!("{}: {why}", escape(word.as_bytes()))))
-}
-
-fn as_json(service: &Service) -> Json {
-    let json = Json::new("service").text("name", &service.name).number("port", service.port);
-    json.text("protocol", &service.protocol).texts("aliases", &service.aliases)
+/// Reads /etc/services; with `verbose` prints each line that is not an entry on standard error.
+fn read_services(verbose: bool, out: &mut Output) -> Result<Services, Error> {
+    let bytes = fs::read(SERVICES).map_err(|why| Error::File {
+        path: SERVICES.to_owned(),
+        source: Errno::from_raw(why.raw_os_error().unwrap_or(Errno::EIO as i32)),
+    })?;
+    let (services, bad) = Services::parse(&bytes);
+    for (number, line) in bad.iter().filter(|_| verbose) {
+        out.note(format_args!("{SERVICES}:{number}: not an entry: {}", shown(line)));
+    }
+    Ok(services)
 }

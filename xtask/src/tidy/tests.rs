@@ -179,6 +179,14 @@ fn what_only_looks_like_the_call_is_none() {
     }
 }
 
+#[test]
+fn a_function_of_the_c_library_is_called_too() {
+    let in_words = (MAIN, " → `waitpid`", "; waitpid(3) is a function of the C library");
+    assert_eq!(found(&[in_words]), [""; 0]);
+    let hidden = found(&[in_words, (MAIN, REAP, "")]).concat();
+    assert!(hidden.contains("README says that forking is about `waitpid`"), "{hidden}");
+}
+
 /// A file, a piece of it, what takes its place, and what is found then.
 type Case = (&'static str, &'static str, &'static str, &'static str);
 

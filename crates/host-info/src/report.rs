@@ -1,16 +1,77 @@
-//! The interfaces of this machine and their addresses, as getifaddrs(3) lists them.
+//! The name, what it resolves to, and the interfaces, as lines for a person or for a program.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use nix::ifaddrs::{InterfaceAddress, getifaddrs};
-use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::ifaddrs::InterfaceAddress;
+use nix::net::if_::{InterfaceFlags, if_indextoname, if_nametoindex};
 use nix::sys::socket::SockaddrStorage;
 
-use netcore::error::{Attempt, Error};
+use netcore::error::Error;
+use netcore::resolve::{Found, Reason};
 use netcore::text::{Json, escape};
 
-use crate::address::family_of;
+/// What the name of this machine resolves to.
+pub(crate) enum Resolved {
+    Found(Found),
+    /// It cannot be the name of a host, so the resolver was not asked.
+    NoHost(String),
+    Failed(Error),
+}
+
+impl Resolved {
+    pub(crate) fn lines(&self) -> String {
+        let found = match self {
+            Resolved::Found(found) => found,
+            Resolved::NoHost(why) => return format!("  nothing: {why}\n"),
+            Resolved::Failed(error) => return format!("  nothing: {error}\n"),
+        };
+        let mut text = String::new();
+        if let Some(canonical) = &found.canonical {
+            text += &format!("  canonical {canonical}\n");
+        }
+        for address in &found.addresses {
+            text += &format!("  {}\n", without_port(*address));
+        }
+        if only_loopback(&found.addresses) {
+            text += "  loopback only: other machines cannot reach this one by it\n";
+        }
+        text
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        let json = Json::new("resolved");
+        let found = match self {
+            Resolved::Found(found) => found,
+            Resolved::NoHost(why) => return json.texts("addresses", &[]).text("error", why),
+            Resolved::Failed(error) => {
+                return json.texts("addresses", &[]).text("error", &error.to_string());
+            }
+        };
+        let addresses: Vec<String> = found.addresses.iter().copied().map(without_port).collect();
+        let loopback_only = only_loopback(&found.addresses);
+        let json = json.texts("addresses", &addresses).flag("loopback_only", loopback_only);
+        match &found.canonical {
+            Some(canonical) => json.text("canonical", canonical),
+            None => json,
+        }
+    }
+
+    /// What `--strict` makes of it.
+    pub(crate) fn or_fail(self, name: &str) -> Result<(), Error> {
+        match self {
+            Resolved::Found(_) => Ok(()),
+            Resolved::NoHost(_) => {
+                Err(Error::Resolve { name: name.to_owned(), reason: Reason::NO_SUCH_HOST })
+            }
+            Resolved::Failed(error) => Err(error),
+        }
+    }
+}
+
+fn only_loopback(addresses: &[SocketAddr]) -> bool {
+    !addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback())
+}
 
 /// What netdevice(7) explains, but RUNNING.
 const FLAGS: [(InterfaceFlags, &str); 18] = [
@@ -49,11 +110,11 @@ struct Address {
 }
 
 impl Interface {
-    /// All of them, in the order of their indices.
-    pub(crate) fn all() -> Result<Vec<Interface>, Error> {
+    /// Collects the entries of getifaddrs(3), in the order of the indices of the interfaces.
+    pub(crate) fn collect(entries: impl Iterator<Item = InterfaceAddress>) -> Vec<Interface> {
         // The entries of the links come first, then one for each address.
         let mut interfaces: BTreeMap<u32, Interface> = BTreeMap::new();
-        for entry in getifaddrs().attempt("getifaddrs")? {
+        for entry in entries {
             let name = escape(entry.interface_name.as_bytes());
             let Some(ip) = entry.address.as_ref().and_then(ip_of) else {
                 if let Some(index) = index_of(&entry) {
@@ -63,14 +124,14 @@ impl Interface {
                 continue;
             };
             let prefix = entry.netmask.as_ref().and_then(ip_of).map(ones);
-            // An IPv4 address may have a label in place of the name of its interface: that name with
-            // something behind it, as a rule `eth0:1`.
+            // An IPv4 address may have a label in place of the name of its interface, which begins
+            // with that name: `eth0:1`.
             let labelled = interfaces.values_mut().filter(|one| name.starts_with(&one.name));
             if let Some(interface) = labelled.max_by_key(|one| one.name.len()) {
                 interface.addresses.push(Address { ip, prefix });
             }
         }
-        Ok(interfaces.into_values().collect())
+        interfaces.into_values().collect()
     }
 
     pub(crate) fn lines(&self) -> String {
@@ -102,7 +163,7 @@ impl Interface {
 }
 
 impl Address {
-    /// A link-local IPv6 address is one only together with its interface (RFC 4007).
+    /// A link-local IPv6 address is unique only together with its interface (RFC 4007).
     fn zoned(&self, interface: &str) -> String {
         match self.ip {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => format!("{v6}%{interface}"),
@@ -111,8 +172,8 @@ impl Address {
     }
 }
 
-/// The index of a link. One without a hardware address, such as a tunnel, has an entry without any
-/// address; if it is gone since then, it has no index any more.
+/// The index of a link. The entry of a link without a hardware address, such as a tunnel, has no
+/// address; if the link was removed since then, it has no index.
 fn index_of(link: &InterfaceAddress) -> Option<u32> {
     let listed = link.address.as_ref().and_then(SockaddrStorage::as_link_addr);
     match listed {
@@ -143,29 +204,25 @@ fn ones(mask: IpAddr) -> u32 {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
-    #[test]
-    fn flags_are_shown_as_by_ip() {
-        use InterfaceFlags as F;
-        let loopback = F::IFF_UP | F::IFF_LOOPBACK | F::IFF_RUNNING | F::IFF_LOWER_UP;
-        assert_eq!(names(loopback), ["LOOPBACK", "UP", "LOWER_UP"]);
-        let unplugged = F::IFF_UP | F::IFF_BROADCAST | F::IFF_MULTICAST;
-        assert_eq!(names(unplugged), ["NO-CARRIER", "BROADCAST", "MULTICAST", "UP"]);
-        assert!(names(F::empty()).is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn a_mask_is_as_long_as_its_prefix(v4 in 0_u32..=32, v6 in 0_u32..=128) {
-            let mask = u32::MAX.checked_shl(32 - v4).unwrap_or(0);
-            prop_assert_eq!(ones(Ipv4Addr::from(mask).into()), v4);
-            let mask = u128::MAX.checked_shl(128 - v6).unwrap_or(0);
-            prop_assert_eq!(ones(Ipv6Addr::from(mask).into()), v6);
+/// Without port and brackets; the zone by the name that ip(8) shows.
+pub(crate) fn without_port(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => {
+            let index = v6.scope_id();
+            // nix 0.32 takes the null pointer for success: an unknown index has an empty name.
+            let name = if_indextoname(index).ok().filter(|name| !name.is_empty());
+            let zone = name.map_or_else(|| index.to_string(), |name| escape(name.to_bytes()));
+            format!("{}%{zone}", v6.ip())
         }
+        _ => address.ip().to_string(),
     }
 }
+
+/// IPv4 or IPv6.
+pub(crate) fn family_of(ip: IpAddr) -> &'static str {
+    if ip.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

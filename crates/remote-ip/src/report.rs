@@ -1,12 +1,12 @@
-//! What was found out about a host, as lines for a person or for a program.
+//! The addresses of a host, as lines for a person or for a program.
 
 use std::net::SocketAddr;
 
 use netcore::text::Json;
 
-use crate::Args;
+use crate::args::Args;
 
-/// All that is known of a host.
+/// What the resolver answered about a host.
 pub(crate) struct Answer {
     pub(crate) canonical: Option<String>,
     pub(crate) addresses: Vec<(SocketAddr, Name)>,
@@ -16,7 +16,7 @@ pub(crate) struct Answer {
 pub(crate) enum Name {
     NotAsked,
     None,
-    /// The resolver could not say.
+    /// The resolver failed.
     Unknown,
     Is {
         name: String,
@@ -26,7 +26,8 @@ pub(crate) enum Name {
 }
 
 impl Answer {
-    pub(crate) fn text(&self, host: &str, block: bool, args: &Args) -> String {
+    pub(crate) fn text(&self, host: &str, args: &Args) -> String {
+        let block = args.several();
         if args.json {
             return self.json(host, args);
         }

@@ -1,12 +1,65 @@
-//! What is asked: a port, a range of ports or a name, and the protocols that it is asked of.
+//! The command line, and what is looked up: a port, a range of ports or a name, of which protocols.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use argh::{ArgsInfo, FromArgs};
+
+use netcore::error::Error;
 use netcore::port;
 use netcore::service::Protocol;
+use netcore::text::escape;
 
-/// The protocols of a question.
+/// Show the name of a port, and the port of a name.
+#[derive(FromArgs, ArgsInfo)]
+#[argh(example = "{command_name} 80/tcp")]
+#[argh(example = "{command_name} --protocol udp 53 ntp 67-69")]
+pub(crate) struct Args {
+    /// tcp, udp, sctp, dccp or any, if the argument names none (any)
+    #[argh(option, arg_name = "name", default = "Protocols::Any")]
+    pub(crate) protocol: Protocols,
+    /// where to look: nss, with the C library, or file, /etc/services as this program reads it (nss)
+    #[argh(option, arg_name = "where", default = "Source::Nss")]
+    pub(crate) source: Source,
+    /// JSON Lines on standard output
+    #[argh(switch)]
+    pub(crate) json: bool,
+    /// with --source file: show the lines that are not entries
+    #[argh(switch, short = 'v')]
+    pub(crate) verbose: bool,
+    /// ports, names, ranges (20-25), each also with its protocol (80/tcp); - reads them from
+    /// standard input
+    #[argh(positional)]
+    pub(crate) service: Vec<String>,
+}
+
+/// Where services are looked up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Nss,
+    File,
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Source, String> {
+        match text {
+            "nss" => Ok(Source::Nss),
+            "file" => Ok(Source::File),
+            _ => Err("write nss or file".to_owned()),
+        }
+    }
+}
+
+impl Args {
+    pub(crate) fn read(&self, word: &str) -> Result<Question, Error> {
+        let question = Question::read(word, self.protocol);
+        question.map_err(|why| Error::Usage(format!("{}: {why}", escape(word.as_bytes()))))
+    }
+}
+
+/// The protocols to look up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocols {
     Any,
@@ -52,12 +105,14 @@ impl Question {
             None => (text, default),
         };
         let subject = match subject.split_once('-') {
-            // A name may have a hyphen too. On both sides of a range stand numbers, and one that is
-            // mistyped makes it no name: 20-0x50 is refused, not looked up.
+            // A name may have a hyphen too. A range has a number on both sides, and a mistyped one
+            // does not make it a name: 20-0x50 is refused, not looked up.
             Some((first, last)) if is_number(first) && is_number(last) => {
                 let (first, last) = (at_least_1(first)?, at_least_1(last)?);
                 if first > last {
-                    return Err(format!("a range goes up: write {last}-{first}"));
+                    return Err(format!(
+                        "the first port of a range is the lower one: write {last}-{first}"
+                    ));
                 }
                 Subject::Ports(first..=last)
             }
@@ -90,10 +145,10 @@ impl Question {
 
 const NO_PORT_0: &str = "port 0 has no name: write 1 to 65535";
 
-/// RFC 6335 §5.1 wants a letter in each name, so that it is never taken for a port.
-const NO_NAME: &str = "neither a port, nor a range such as 20-25, nor a name, which has a letter";
+/// RFC 6335 §5.1 requires a letter in each name, so that it is never taken for a port.
+const NO_NAME: &str = "not a port, not a range such as 20-25, and not a name, which has a letter";
 
-/// Whether it is meant as a number, well or badly written.
+/// Whether it is a number, well or badly written.
 fn is_number(text: &str) -> bool {
     port::number(text) != Ok(None)
 }
@@ -103,75 +158,5 @@ fn at_least_1(text: &str) -> Result<u16, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn subject(text: &str) -> Result<Subject, String> {
-        Question::read(text, Protocols::Any).map(|question| question.subject)
-    }
-
-    #[test]
-    fn ports_ranges_and_names_are_told_apart() {
-        assert_eq!(subject("80"), Ok(Subject::Ports(80..=80)));
-        assert_eq!(subject("20-25/tcp"), Ok(Subject::Ports(20..=25)));
-        for name in ["http", "iso-tsap", "3com-tsmux", "x11-1", "80-http", "x-080"] {
-            assert_eq!(subject(name), Ok(Subject::Name(name.to_owned())), "{name}");
-        }
-        let udp = Question::read("80/udp", Protocols::Any).unwrap();
-        assert_eq!(udp.protocols, Protocols::One(Protocol::Udp));
-    }
-
-    #[test]
-    fn what_is_no_question_is_refused() {
-        for text in [
-            "",
-            "0",
-            "65536",
-            "-1",
-            "+1",
-            "0x50",
-            "080",
-            "25-20",
-            "0-5",
-            "1-65536",
-            "1-080",
-            "20-0x50",
-            "0x50-0x60",
-            "20--1",
-            "-1-5",
-            "20-",
-            "1-2-3",
-            "-",
-            "\u{fffd}",
-            "/tcp",
-            "80/",
-            "80/TCP",
-            "80/icmp",
-            "80/tcp/udp",
-        ] {
-            assert!(subject(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_port_of_a_range_is_asked_of_every_protocol_in_their_order() {
-        let question = Question::read("65534-65535", Protocols::Any).unwrap();
-        let all: Vec<_> = [65534, 65535]
-            .into_iter()
-            .flat_map(|port| Protocol::ALL.map(|protocol| (What::Port(port), protocol)))
-            .collect();
-        assert_eq!(question.each().collect::<Vec<_>>(), all);
-        let whole = Question::read("1-65535", Protocols::Any).unwrap();
-        assert_eq!(whole.each().count(), 4 * 65535);
-        let one = Question::read("http", Protocols::One(Protocol::Dccp)).unwrap();
-        assert_eq!(one.each().collect::<Vec<_>>(), [(What::Name("http"), Protocol::Dccp)]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text: String) {
-            let _ = subject(&text);
-        }
-    }
-}
+#[path = "args_tests.rs"]
+mod tests;
