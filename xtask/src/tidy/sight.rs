@@ -20,7 +20,6 @@ const LINES_IN_NETCORE: usize = 2;
 const NOT_YET: &[&str] = &[
     "buffer-size",
     "byte-order",
-    "ipv4-convert",
     "ntp-responder",
     "sntp-client",
     "socket-errors",
@@ -65,6 +64,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("pthread_join", "join"),
     ("write", "write_all"),
     ("sendfile", "sendfile64"),
+    ("inet_pton", "Ipv4Addr::from_str"),
 ];
 
 /// The functions and methods of netcore that make exactly the call whose name they bear.
@@ -79,6 +79,7 @@ const NETCORE: &[&str] = &[
     "getnameinfo",
     "getservbyname",
     "getservbyport",
+    "inet_aton",
 ];
 
 /// A reader follows a recipe from start to end without leaving `main.rs`: its calls are there, no
