@@ -1,16 +1,16 @@
 //! Show how a number lies in memory, and on the wire.
 //!
 //! # What it shows
-//! A number of several bytes has to begin with one of them. The network's headers begin with the most
-//! significant one, and so do big-endian hosts; most hosts of today begin with the least: 1234, which
-//! is 0x04d2, lies in their memory as `d2 04` and goes out as `04 d2`. `htons` turns one into the
-//! other. `ntohs` does the very same: to swap twice is to swap not at all, and which of the two
-//! names one writes only tells the reader the direction. A big-endian host swaps nothing: it shows
-//! `04 d2` twice, its `hton` is 1234 again, and a forgotten `htons` is never noticed there.
+//! A number of several bytes is stored with its most or with its least significant byte first. The
+//! headers of the network have the most significant byte first, and so have big-endian hosts; most
+//! hosts have the least significant byte first: 1234, which is 0x04d2, lies in their memory as `d2 04`
+//! and is sent as `04 d2`. `htons` turns one into the other. `ntohs` does the same, and its name only
+//! tells the reader the direction. A big-endian host swaps nothing: it shows `04 d2` twice, its `hton`
+//! is 1234 again, and a forgotten `htons` is never noticed there.
 //!
 //! # System calls
-//! None is made: htons(3), htonl(3) and their kin are instructions of the processor. They know 16 and
-//! 32 bits; a wider number takes htobe64(3), in Rust to_be.
+//! None is made: htons(3), ntohs(3), htonl(3) and ntohl(3) become an instruction of the processor. They
+//! are for 16 and 32 bits; for 64 there is htobe64(3). In Rust they are to_be and from_be, at each width.
 //!
 //! # Try it
 //! ```console
@@ -30,12 +30,12 @@
 //!
 //! # What can go wrong
 //! - A forgotten `htons` in `sin_port`: the server listens on port 53764 in place of 1234.
-//! - The Python original prints `ntohs` and `htons` of a number beside each other: two columns
-//!   that are always equal. It never shows a byte.
-//! - A number that is cut to its width without a word: 65536 in 16 bits is 0.
-//! - A number above 2^53 in JSON, which many readers round without a word: with `--json` the numbers
-//!   here are text, at every width, so that no reader has to tell two kinds apart.
-//! - To send a struct as it lies in memory: order, width and padding are then the host's.
+//! - The Python original prints `ntohs` and `htons` of a number side by side: two columns that are
+//!   always equal. It never shows a byte.
+//! - A number is cut to its width without a warning: 65536 in 16 bits is 0.
+//! - A number above 2^53 in JSON, which many readers round: with `--json` the numbers here are text,
+//!   at every width.
+//! - A struct is sent as it lies in memory: order, width and padding are then the host's.
 //!
 //! # Next
 //! `ipv4-convert` shows the four bytes of an address; `service-name` a port, which is two.
@@ -44,38 +44,19 @@
 //! byteorder(3), endian(3); RFC 1700 (data notation), IEN 137; UNP §3.4, TLPI §59.2; the Python
 //! cookbook's recipe 1.5.
 
-mod number;
+mod args;
+mod report;
 
 use std::process::ExitCode;
-
-use argh::{ArgsInfo, FromArgs};
 
 use netcore::error::Error;
 use netcore::input::each_word;
 use netcore::output::Output;
-use netcore::text::{Json, escape};
+use netcore::text::escape;
 use netcore::{cli, recipe};
 
-use number::{Bits, Number};
-
-/// Show how a number lies in memory, and on the wire.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} 1234")]
-#[argh(example = "{command_name} --bits 32 0x7f000001 -1")]
-struct Args {
-    /// width in bits: 16, 32, 64 or 128 (the smallest that fits)
-    #[argh(option, arg_name = "width")]
-    bits: Option<Bits>,
-    /// the values are bytes, as they came from the network: 04 d2
-    #[argh(switch)]
-    decode: bool,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// numbers: decimal, 0x, 0o or 0b, _ between digits, negative; - reads them from standard input
-    #[argh(positional)]
-    value: Vec<String>,
-}
+use args::{Args, Number};
+use report::{Decoded, Encoded};
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 74), show)
@@ -86,7 +67,11 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
         return Err(Error::Usage("VALUE: required".to_owned()));
     }
     each_word(&args.value, |word| {
-        let text = if args.decode { decoded(word, args) } else { encoded(word, args) };
+        let text = if args.decode {
+            Number::received(word, args.bits).map(|received| decode(received).text(args.json))
+        } else {
+            Number::read(word, args.bits).map(|number| encode(number).text(word, args.json))
+        };
         match text {
             Ok(text) => out.bytes(text.as_bytes()),
             Err(why) => {
@@ -97,50 +82,64 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     })
 }
 
-/// A number, as the bytes that it becomes.
-fn encoded(word: &str, args: &Args) -> Result<String, String> {
-    let number = Number::read(word, args.bits)?;
-    let (memory, network) = (hex(&number.in_memory()), hex(&number.on_network()));
-    let (hton, wrong) = (number.hton(), number.in_wrong_order());
-    if args.json {
-        let json = Json::new("number").text("given", word).text("value", &number.value.to_string());
-        let json = json
-            .number("bits", number.bits.count())
-            .text("hex", &number.hex())
-            .text("memory", &memory);
-        let json = json.text("network", &network).text("hton", &hton.to_string());
-        return Ok(format!("{}\n", json.text("wrong_order", &wrong.to_string())));
+/// A number of this host, as the bytes that are sent.
+fn encode(number: Number) -> Encoded {
+    let hton = hton(number);
+    Encoded {
+        number,
+        memory: in_memory(number),
+        network: in_memory(hton),
+        hton,
+        wrong: swap(number),
     }
-    let mut lines = format!("{word} in {} bits, {}\n", number.bits.count(), number.hex());
-    for (label, value) in [
-        ("in this host's memory", &memory),
-        ("on the network", &network),
-        ("host value of hton", &hton.to_string()),
-        ("read in wrong order", &wrong.to_string()),
-    ] {
-        lines += &format!("  {label:<21} {value}\n");
-    }
-    Ok(lines)
 }
 
-/// Bytes, as the number that they are.
-fn decoded(word: &str, args: &Args) -> Result<String, String> {
-    let number = Number::decode(word, args.bits)?;
-    let bytes = hex(&number.on_network());
-    let (value, wrong) = (number.value.to_string(), number.in_wrong_order().to_string());
-    if args.json {
-        let json = Json::new("bytes").text("bytes", &bytes).number("bits", number.bits.count());
-        return Ok(format!("{}\n", json.text("value", &value).text("wrong_order", &wrong)));
-    }
-    let bits = number.bits.count();
-    Ok(format!(
-        "{bytes} in {bits} bits\n  {:<21} {value}\n  {:<21} {wrong}\n",
-        "network order", "the other order"
-    ))
+/// Bytes that were received into memory, as a number of this host.
+fn decode(received: Number) -> Decoded {
+    let number = ntoh(received);
+    Decoded { bytes: in_memory(received), number, wrong: swap(number) }
 }
 
-/// `04 d2`, in the order of their addresses.
-fn hex(bytes: &[u8]) -> String {
-    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    bytes.join(" ")
+/// htons(3), htonl(3), htobe64(3): the number whose bytes in memory are those of the network.
+fn hton(number: Number) -> Number {
+    match number {
+        Number::B16(value) => Number::B16(value.to_be()),
+        Number::B32(value) => Number::B32(value.to_be()),
+        Number::B64(value) => Number::B64(value.to_be()),
+        Number::B128(value) => Number::B128(value.to_be()),
+    }
 }
+
+/// ntohs(3), ntohl(3), be64toh(3): the way back.
+fn ntoh(number: Number) -> Number {
+    match number {
+        Number::B16(value) => Number::B16(u16::from_be(value)),
+        Number::B32(value) => Number::B32(u32::from_be(value)),
+        Number::B64(value) => Number::B64(u64::from_be(value)),
+        Number::B128(value) => Number::B128(u128::from_be(value)),
+    }
+}
+
+/// What a reader gets that takes the bytes in the wrong order.
+fn swap(number: Number) -> Number {
+    match number {
+        Number::B16(value) => Number::B16(value.swap_bytes()),
+        Number::B32(value) => Number::B32(value.swap_bytes()),
+        Number::B64(value) => Number::B64(value.swap_bytes()),
+        Number::B128(value) => Number::B128(value.swap_bytes()),
+    }
+}
+
+/// The bytes in the order of their addresses.
+fn in_memory(number: Number) -> Vec<u8> {
+    match number {
+        Number::B16(value) => value.to_ne_bytes().into(),
+        Number::B32(value) => value.to_ne_bytes().into(),
+        Number::B64(value) => value.to_ne_bytes().into(),
+        Number::B128(value) => value.to_ne_bytes().into(),
+    }
+}
+
+#[cfg(test)]
+#[path = "main_tests.rs"]
+mod tests;
