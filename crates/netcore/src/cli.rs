@@ -126,7 +126,7 @@ fn normalise(recipe: &Recipe, flags: &[FlagInfo<'_>], argv: Vec<String>) -> Resu
             }
             let option = format!("--{name}");
             if let Some((_, program)) = recipe.moved.iter().find(|(moved, _)| *moved == option) {
-                return Err(format!("{option}: the program {program} has this option now"));
+                return Err(format!("{option}: use the program {program}"));
             }
             let alias = recipe.aliases.iter().find(|(alias, _)| *alias == option);
             let known = alias.map_or(option.as_str(), |(_, known)| known);

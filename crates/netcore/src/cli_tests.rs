@@ -118,7 +118,7 @@ fn a_former_name_is_an_alias_and_an_option_that_moved_names_its_program() {
         assert_eq!(args(&argv).name.as_deref(), Some("x"));
     }
     assert!(printed(&["--help"]).contains("a name [--title]\n"));
-    assert_eq!(refused(&["--split", "3"]), "--split: the program another has this option now");
+    assert_eq!(refused(&["--split", "3"]), "--split: use the program another");
 }
 
 #[test]
