@@ -44,6 +44,7 @@ scenarios! {
     timeouts,
     errors,
     buffers,
+    nagle,
     modes,
     connect,
     reuse,

@@ -25,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_limit_that_is_not_shown_is_found_out,
             force_without_the_right_is_77,
             force_of_nothing_is_a_usage_error,
+            an_option_that_has_moved_names_its_program,
             jq_reads_its_json,
         ],
     );
@@ -221,6 +222,14 @@ fn force_of_nothing_is_a_usage_error() -> Result<(), Skip> {
     let finished = run(&["--force"]);
     assert_eq!(finished.code(), Some(2), "{finished:?}");
     assert!(finished.stdout.is_empty() && finished.stderr_text().contains("--force: needs --send"));
+    Ok(())
+}
+
+fn an_option_that_has_moved_names_its_program() -> Result<(), Skip> {
+    let finished = run(&["--nagle"]);
+    let said = finished.stderr_text();
+    assert_eq!(finished.code(), Some(2), "{said}");
+    assert!(said.starts_with("buffer-size: --nagle: use the program nagle\n"), "{said}");
     Ok(())
 }
 

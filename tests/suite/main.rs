@@ -50,6 +50,7 @@ suite! {
     socket_timeout,
     socket_errors,
     buffer_size,
+    nagle,
     socket_modes,
     connect_nonblocking,
     reuse_addr,

@@ -34,10 +34,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         untouched,
         set,
         format_args!("{} bytes in both cases", shown(set)),
-    )?;
-
-    let nagle = scenario.run(Run::new("buffer-size").arg("--nagle"));
-    holds(scenario, "nagle", "two small writes wait for a delayed ACK, one write does not", &nagle)
+    )
 }
 
 fn doubled(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
