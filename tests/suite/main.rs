@@ -49,6 +49,7 @@ suite! {
     chat_client,
     socket_timeout,
     socket_errors,
+    make_errors,
     buffer_size,
     nagle,
     socket_modes,

@@ -4,7 +4,6 @@ mod bounds;
 mod bytes;
 mod ends;
 mod names;
-mod provoke;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,7 +36,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.extend(bytes::trials());
     trials.extend(ends::trials());
     trials.extend(names::trials());
-    trials.extend(provoke::trials());
     trials
 }
 
@@ -208,7 +206,7 @@ fn a_content_length_that_does_not_match_is_65() -> Result<(), Skip> {
     fails(&finished, 65, "receive", "at least 2 bytes more than Content-Length 3");
     assert_eq!(finished.stdout, b"abc");
     for (length, why) in
-        [("-1", "no number"), ("3, 3", "no number"), ("3\nContent-Length: 4", "two")]
+        [("-1", "not a number"), ("3, 3", "not a number"), ("3\nContent-Length: 4", "two")]
     {
         let reply = format!("HTTP/1.0 200 OK\nContent-Length: {length}\n\nabc");
         fails(&client(answers(reply), &[]).finish(), 65, "parse", why);

@@ -1,166 +1,133 @@
-//! Which stage of a request failed, and why: an HTTP/1.0 GET that says it.
+//! Show in which stage a request fails, and why: an HTTP/1.0 GET.
 //!
 //! # What it shows
-//! A request is a row of system calls, and each has errors of its own: a name that does not exist is
-//! no refused connection, and neither is a server that says half of it. So each stage (resolve,
-//! socket, connect, send, receive, parse) is told apart, with its errno, its time and what to do.
-//! `--provoke` makes twelve of these errors on this machine, without network or privilege.
+//! A request is a row of calls, and each has errors of its own: a name that does not exist is not a
+//! refused connection, and neither is a reply that ends too early. So each stage (resolve, socket,
+//! connect, send, receive, parse) is reported with its errno, its time and what to do about it. The
+//! first of them is getaddrinfo(3), a function of the C library with error codes of its own.
 //!
 //! # System calls
 //! `socket` → `connect` → `poll` → `getsockopt(SO_ERROR)` → `send` → `recv` → `close`
 //!
 //! # Try it
 //! ```console
+//! $ epoll-web --port 7777 --dir crates/epoll-web/site &
+//! listening on 127.0.0.1:7777
+//! $ socket-errors --port 7777
+//! <!DOCTYPE html>
+//! <title>One page</title>
+//! <p>Hello from a server of one thread.</p>
+//! ```
+//! A server that does not speak HTTP:
+//! ```console
 //! $ echo-server --port 7777 &
 //! listening on 127.0.0.1:7777
 //! $ socket-errors --port 7777 --file /index.html
-//! socket-errors: 127.0.0.1:7777: not HTTP: the answer begins with "GET /index.html HTTP/1.0"
-//! hint: is it a web server, and in clear? https has another port, as a rule 443
-//! stage parse, after 0.04 ms; the whole: 2.33 ms
-//! $ socket-errors --provoke reset
-//! reset                  ECONNRESET     Connection reset by peer
-//!   call   recv after the peer closed with 6 bytes of ours unread
-//!   means  the peer closed with bytes unread, or died: some may be lost
-//!   do     close; ask again only where asking twice does no harm
+//! socket-errors: 127.0.0.1:7777: not HTTP: the reply begins with "GET /index.html HTTP/1.0"
+//! hint: is it a web server, and without TLS? https has a port of its own, usually 443
+//! stage parse, after 0.04 ms; total 2.33 ms
 //! ```
 //!
 //! # What can go wrong
-//! - `resolve`: the name does not exist (exit 68), or its server is silent (75).
-//! - `socket`: `EMFILE`, or `EAFNOSUPPORT`, where the next address may do (71).
-//! - `connect`: `ECONNREFUSED`, `ENETUNREACH`, `EHOSTUNREACH` (69), nothing until the deadline or
-//!   `ETIMEDOUT` (75), `EACCES` (77). Writable is not connected: `SO_ERROR` has the answer.
-//! - `send` and `receive`: `EPIPE`, `ECONNRESET` (69), the deadline (75), a body that is cut short or
-//!   has another length than its header says (65): what came of it was written.
-//! - `parse`: no HTTP, or TLS (65). An answer that is not 2xx is a no (1).
+//! - `resolve`: the name does not exist (exit 68), or the name server does not answer (75).
+//! - `socket`: `EMFILE`, or `EAFNOSUPPORT`, where the next address may work (71).
+//! - `connect`: `ECONNREFUSED`, `ENETUNREACH`, `EHOSTUNREACH` (69), `ETIMEDOUT` or the deadline (75),
+//!   `EACCES` (77). A socket that is writable may have failed: `SO_ERROR` says whether it did.
+//! - `send` and `receive`: `EPIPE`, `ECONNRESET` (69), the deadline (75), a body that is shorter or
+//!   longer than its header says (65): the part that was received is written.
+//! - `parse`: not HTTP, or TLS (65). A status that is not 2xx is a negative result (1).
 //! - A path with a blank or a newline is a request of its own. The Python original sends it as it
-//!   is, and hands its port on as a string.
+//!   is, and passes its port on as a string.
 //!
 //! # Next
-//! `socket-timeout` is about waiting, `socket-modes` about not waiting.
+//! `make-errors` makes twelve of these errors on purpose; `socket-timeout` waits with a limit,
+//! `socket-modes` does not wait. `epoll-web` is a server of HTTP.
 //!
 //! # Source
 //! connect(2), send(2), recv(2), getsockopt(2), tcp(7), errno(3); RFC 1945, RFC 9112; UNP §5.11 to
 //! §5.15, TLPI §56.5; the Python cookbook's recipe 1.7.
 
-mod attempts;
-mod cases;
-mod http;
-mod provoke;
-mod reply;
-mod stages;
-mod stream;
+mod args;
+mod report;
 
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use argh::{ArgsInfo, FromArgs};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, SockaddrStorage};
+use nix::sys::socket::{connect, getsockname, getsockopt, recv, send, socket, sockopt};
 
 use netcore::addr::Host;
-use netcore::error::Error;
-use netcore::number::at_least_one;
+use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::port::Port;
-use netcore::resolve::{AddressFamily, addresses};
+use netcore::poll::poll_until;
+use netcore::resolve::{self, addresses};
 use netcore::text::escape;
-use netcore::time::Timeout;
 use netcore::{cli, recipe};
 
-use attempts::connect_to_one;
-use http::Path;
-use provoke::Provoke;
-use reply::Reply;
-use stages::{Stage, Stages};
-use stream::{Deadline, send_all};
+use args::{Args, Deadline, Path};
+use report::{Stage, Stages, end_of_header, parse};
 
-/// Which stage of a request failed, and why: an HTTP/1.0 GET that says it.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --provoke refused")]
-#[argh(example = "{command_name} --provoke all")]
-struct Args {
-    /// port to ask (80): a number or a service name
-    #[argh(option, short = 'p')]
-    port: Option<Port>,
-    /// address or name of the server (localhost)
-    #[argh(option)]
-    host: Option<Host>,
-    /// path to ask for (/)
-    #[argh(option, arg_name = "path")]
-    file: Option<Path>,
-    /// IPv4 only
-    #[argh(switch, short = '4')]
-    ipv4: bool,
-    /// IPv6 only
-    #[argh(switch, short = '6')]
-    ipv6: bool,
-    /// longest wait for the connection, and for the whole reply (5s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
-    timeout: Timeout,
-    /// most bytes of a body that are taken (10485760)
-    #[argh(option, arg_name = "bytes", default = "10 << 20", from_str_fn(at_least_one))]
-    max_bytes: u64,
-    /// make an error on this machine: a case, all of them, or list for their names
-    #[argh(option, arg_name = "case")]
-    provoke: Option<Provoke>,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// print each stage, each attempt and the header too
-    #[argh(switch, short = 'v')]
-    verbose: bool,
-}
+/// Bytes that one `recv` takes at most.
+const BUFFER: usize = 64 * 1024;
+
+/// How long a server may take to close after the last byte that it announced: HTTP/1.0 has no second
+/// reply on a connection, and bytes that come in place of the end are too many.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 1 2 65 68 69 71 74 75 77 130), ask)
+    let recipe = recipe!(0 1 2 65 68 69 71 74 75 77 130, moved "--provoke" = "make-errors");
+    cli::run(&recipe, ask)
 }
 
 fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let asked = args.host.is_some() || args.port.is_some() || args.file.is_some();
-    match &args.provoke {
-        Some(_) if asked => {
-            return Err(Error::Usage("--provoke: no --host, --port or --file with it".to_owned()));
-        }
-        Some(wanted) => return provoke::show(wanted, args.json, out),
-        None if asked => {}
-        None => return Err(Error::Usage("--host, --port, --file or --provoke: required".into())),
+    if args.host.is_none() && args.port.is_none() && args.file.is_none() {
+        return Err(Error::Usage("--host, --port or --file: required".to_owned()));
     }
-    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let mut stages = Stages::new(out, args.verbose, args.json);
-    match request(args, family, &mut stages) {
-        // Neither the command line nor standard output is a stage, and a no is an answer.
+    match request(args, &mut stages) {
+        // Neither the command line nor standard output is a stage, and a negative result is a reply.
         Err(error @ (Error::Usage(_) | Error::Output(_) | Error::No(_))) => Err(error),
         Err(error) => stages.failed(&error),
         Ok(()) => Ok(()),
     }
 }
 
-/// The request, stage by stage. Whatever returns early does so in the stage that was begun last.
-fn request(args: &Args, family: AddressFamily, stages: &mut Stages<'_>) -> Result<(), Error> {
+/// The request, stage by stage. An error belongs to the stage that was begun last.
+fn request(args: &Args, stages: &mut Stages<'_>) -> Result<(), Error> {
+    let family = resolve::AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let host = args.host.clone().unwrap_or_else(|| Host::Name("localhost".to_owned()));
     let port = args.port.map_or(80, |port| port.0);
     let path = args.file.clone().unwrap_or_else(|| Path("/".to_owned()));
-    let deadline = Deadline::of(args.timeout);
+    let deadline = Deadline::new(args.timeout);
 
     stages.begin(Stage::Resolve);
-    let found = addresses(&host, port, family, args.timeout)?;
+    let found = addresses(&host, port, family, args.timeout)?; // getaddrinfo, with a deadline
     stages.done(format_args!("{host}, addresses: {}", found.len()))?;
     let (fd, peer) = connect_to_one(&found, deadline, stages)?;
 
     stages.begin(Stage::Send);
-    let asked = http::request(&host, port, &path);
-    send_all(&fd, &asked, peer, deadline)?;
-    stages.done(format_args!("{} bytes", asked.len()))?;
+    let bytes = args::request(&host, port, &path);
+    send_all(&fd, &bytes, peer, deadline)?;
+    stages.done(format_args!("{} bytes", bytes.len()))?;
 
     stages.begin(Stage::Receive);
-    let mut reply = Reply::new(fd, peer, deadline);
-    let head = reply.receive_head()?;
+    let (head, rest) = receive_header(&fd, peer, deadline)?;
     stages.done(format_args!("{} bytes of the header", head.len()))?;
     stages.begin(Stage::Parse);
-    let head = reply.parse(&head)?;
+    let head = parse(&head).map_err(|fault| wrong(peer, fault))?;
     stages.done(escape(&head.line))?;
     for (name, value) in &head.fields {
         stages.field(name, value)?;
     }
     stages.begin(Stage::Receive);
-    let bytes = reply.receive_body(head.length, args.max_bytes, stages)?;
+    let limits = (head.length, args.max_bytes);
+    let bytes = receive_body(&fd, peer, rest, limits, deadline, stages)?;
+    drop(fd); // close
     stages.done(format_args!("{bytes} bytes of the body"))?;
     stages.reply(head.status, bytes)?;
     match head.status {
@@ -168,3 +135,198 @@ fn request(args: &Args, family: AddressFamily, stages: &mut Stages<'_>) -> Resul
         _ => Err(Error::No(format!("{peer}: {}", escape(&head.line)))),
     }
 }
+
+fn wrong(peer: SocketAddr, fault: String) -> Error {
+    Error::Protocol { peer: peer.to_string(), fault }
+}
+
+/// Connects to the first address that accepts, in the resolver's order: RFC 6724 puts IPv6 first
+/// where this machine has it. A program for people overlaps the attempts (RFC 8305); one after the
+/// other, each failure can be seen.
+fn connect_to_one(
+    found: &[SocketAddr],
+    deadline: Deadline,
+    stages: &mut Stages<'_>,
+) -> Result<(OwnedFd, SocketAddr), Error> {
+    let mut failed = Vec::new();
+    for (address, left) in found.iter().zip((1..=found.len()).rev()) {
+        let share = deadline.share(u32::try_from(left).unwrap_or(u32::MAX));
+        match connect_to(*address, share, stages) {
+            Ok(fd) => return Ok((fd, *address)),
+            Err(error) => {
+                stages.attempt_failed(&error)?;
+                failed.push(error);
+            }
+        }
+    }
+    Err(report::one_of_all(failed))
+}
+
+/// EMFILE from `socket`: this process has no descriptor left. EAFNOSUPPORT: this machine has no such
+/// address family.
+fn connect_to(
+    address: SocketAddr,
+    deadline: Deadline,
+    stages: &mut Stages<'_>,
+) -> Result<OwnedFd, Error> {
+    stages.begin(Stage::Socket);
+    let (family, name) = match address {
+        SocketAddr::V4(_) => (AddressFamily::Inet, "IPv4"),
+        SocketAddr::V6(_) => (AddressFamily::Inet6, "IPv6"),
+    };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(family, SockType::Stream, flags, None);
+    let fd = fd.attempt(format_args!("socket for {address}"))?;
+    stages.done(name)?;
+
+    stages.begin(Stage::Connect);
+    finish_connect(&fd, address, deadline)?;
+    stages.done(address)?;
+    Ok(fd)
+}
+
+/// On a socket that does not block, `EINPROGRESS` means that the handshake is under way.
+fn finish_connect(fd: &OwnedFd, address: SocketAddr, deadline: Deadline) -> Result<(), Error> {
+    let what = format!("connect to {address}");
+    match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => {}
+        Err(why) => return Err(why).attempt(what),
+    }
+    wait(fd, PollFlags::POLLOUT, &what, deadline)?;
+    // Writable means decided, not connected: a socket that was refused is writable too.
+    match getsockopt(fd, sockopt::SocketError).attempt("getsockopt SO_ERROR")? {
+        0 => {}
+        errno => return Err(Errno::from_raw(errno)).attempt(what),
+    }
+    // The kernel may choose the port that we connect to as our own: the socket is then connected to
+    // itself, and nobody listens there.
+    match getsockname(fd.as_raw_fd()) == Ok(SockaddrStorage::from(address)) {
+        true => Err(Errno::ECONNREFUSED).attempt(what),
+        false => Ok(()),
+    }
+}
+
+/// Waits until the socket is ready for these events, or has failed.
+fn wait(
+    fd: &OwnedFd,
+    events: PollFlags,
+    what: impl Display,
+    deadline: Deadline,
+) -> Result<(), Error> {
+    match poll_until(&mut [PollFd::new(fd.as_fd(), events)], deadline.at).attempt("poll")? {
+        0 => Err(deadline.missed(what)),
+        _ => Ok(()),
+    }
+}
+
+/// Sends all of it. If the server has closed, but replied before it did, the reply counts.
+#[expect(clippy::indexing_slicing, reason = "send returns at most the length that it was given")]
+fn send_all(fd: &OwnedFd, bytes: &[u8], peer: SocketAddr, deadline: Deadline) -> Result<(), Error> {
+    let what = format!("send to {peer}");
+    let mut sent = 0;
+    while sent < bytes.len() {
+        // Without MSG_NOSIGNAL a peer that has closed is SIGPIPE, which ends the program.
+        match send(fd.as_raw_fd(), &bytes[sent..], MsgFlags::MSG_NOSIGNAL) {
+            Ok(count) => sent += count,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => wait(fd, PollFlags::POLLOUT, &what, deadline)?,
+            Err(Errno::EPIPE | Errno::ECONNRESET)
+                if recv(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK)
+                    .is_ok_and(|seen| seen > 0) =>
+            {
+                return Ok(());
+            }
+            Err(why) => return Err(why).attempt(what),
+        }
+    }
+    Ok(())
+}
+
+/// Receives what is there, or waits for it; 0 is the end of the stream.
+fn receive(
+    fd: &OwnedFd,
+    buffer: &mut [u8],
+    what: impl Display,
+    deadline: Deadline,
+) -> Result<usize, Error> {
+    // A server that never stops sending must not outlast the deadline either.
+    while !deadline.is_over() {
+        match recv(fd.as_raw_fd(), buffer, MsgFlags::empty()) {
+            Ok(count) => return Ok(count),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => wait(fd, PollFlags::POLLIN, &what, deadline)?,
+            Err(why) => return Err(why).attempt(what),
+        }
+    }
+    Err(deadline.missed(what))
+}
+
+/// Receives the header, or bytes that can't become one; returns the bytes behind it too.
+#[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it was given")]
+fn receive_header(
+    fd: &OwnedFd,
+    peer: SocketAddr,
+    deadline: Deadline,
+) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    let (mut head, mut buffer) = (Vec::new(), vec![0; BUFFER]);
+    loop {
+        let looked_at = head.len();
+        let what = format!("receive from {peer} (the header, {looked_at} bytes so far)");
+        let count = receive(fd, &mut buffer, what, deadline)?;
+        head.extend_from_slice(&buffer[..count]);
+        if let Some(end) = end_of_header(&head, looked_at) {
+            let rest = head.split_off(end);
+            return Ok((head, rest));
+        }
+        if count == 0 {
+            let fault = format!("closed within the header, after {looked_at} bytes of it");
+            return Err(wrong(peer, fault));
+        }
+    }
+}
+
+/// Receives the body, and writes each piece when it comes, so that it is there however the stream
+/// ends. Returns the length of the body.
+#[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it was given")]
+fn receive_body(
+    fd: &OwnedFd,
+    peer: SocketAddr,
+    mut buffer: Vec<u8>,
+    (length, most): (Option<u64>, u64),
+    deadline: Deadline,
+    stages: &mut Stages<'_>,
+) -> Result<u64, Error> {
+    // What came with the header is the first piece.
+    let (mut count, mut taken) = (buffer.len(), 0);
+    buffer.resize(count.max(BUFFER), 0);
+    loop {
+        // What is more than announced, or more than --max-bytes, is not written.
+        let room = length.unwrap_or(u64::MAX).min(most) - taken;
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let (body, more) = buffer[..count].split_at(room.min(count));
+        stages.body(body)?;
+        taken += body.len() as u64;
+        if !more.is_empty() {
+            return Err(wrong(peer, report::too_long(more.len(), taken, length, most)));
+        }
+        if length == Some(taken) {
+            // All is here: a server that does not close, or resets, takes nothing of it away.
+            count = receive(fd, &mut buffer, "", deadline.at_most(CLOSE_TIMEOUT)).unwrap_or(0);
+        } else {
+            let what = format!("receive from {peer} (the end of the body, {taken} bytes so far)");
+            count = receive(fd, &mut buffer, what, deadline)?;
+        }
+        match (count, length) {
+            (0, Some(length)) if taken < length => {
+                let fault = format!("after {taken} bytes of the body, Content-Length is {length}");
+                return Err(wrong(peer, format!("closed {fault}")));
+            }
+            (0, _) => return Ok(taken),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "main_tests.rs"]
+mod tests;

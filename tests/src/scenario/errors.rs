@@ -28,10 +28,10 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         format_args!("{} ms", finished.elapsed.as_millis()),
     )?;
 
-    // Everything works but the answer, which is the request itself.
+    // Every call succeeds, but the reply is the request itself.
     let server = scenario.serve("echo-server", ["--port", "0"]);
     let finished = scenario.run(request(server.address().port(), &["-v"]));
-    let statement = "the answer of an echo server is not HTTP: exit code 65";
+    let statement = "the reply of an echo server is not HTTP: exit code 65";
     fails(scenario, "echo", statement, &finished, (65, "parse", "not HTTP"))?;
     ends(scenario, &server)?;
 
@@ -47,7 +47,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         said.lines().next().unwrap_or(""),
     )?;
 
-    let errors = Run::new("socket-errors").args(["--provoke", "all"]);
+    let errors = Run::new("make-errors");
     let (finished, trace) = match need(Need::Strace) {
         Ok(()) => {
             let (run, trace) = errors.traced(&["trace=socket,bind,connect,recvfrom,sendto"]);
@@ -61,7 +61,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let named: Vec<&str> = rows.filter_map(|row| row.split_whitespace().nth(1)).collect();
     scenario.check(
         "twelve",
-        "twelve different errors are provoked",
+        "twelve different errors are made",
         finished.code() == Some(0) && named.len() == 12,
         named.join(" "),
     )?;

@@ -130,9 +130,9 @@ fn no_byte_of_a_port_but_a_digit_goes_out() -> Result<(), Skip> {
 
 fn tls_is_named() -> Result<(), Skip> {
     let alert = client(answers(*b"\x15\x03\x01\x00\x02\x02\x46"), &[]).finish();
-    fails(&alert, 65, "parse", "answers in TLS, an alert with code 70: this port wants https");
+    fails(&alert, 65, "parse", "the reply is TLS, an alert with code 70: this port expects https");
     let handshake = client(answers(*b"\x16\x03\x03\x00\x7a\x02"), &[]).finish();
-    fails(&handshake, 65, "parse", "answers in TLS: this port wants https");
+    fails(&handshake, 65, "parse", "the reply is TLS: this port expects https");
     Ok(())
 }
 
@@ -143,7 +143,7 @@ fn what_is_no_http_is_65_and_escaped() -> Result<(), Skip> {
         (b"http/1.0 200 OK\r\n\r\n", r#""http/1.0 200 OK""#),
     ] {
         let finished = client(answers(reply), &[]).finish();
-        fails(&finished, 65, "parse", &format!("not HTTP: the answer begins with {shown}"));
+        fails(&finished, 65, "parse", &format!("not HTTP: the reply begins with {shown}"));
         assert!(finished.stdout.is_empty(), "{finished:?}");
     }
     for (reply, why) in [

@@ -25,6 +25,8 @@ pub(super) fn trials() -> Vec<Trial> {
             a_client_ended_by_a_signal_says_so,
             stages_are_json_that_jq_reads,
             a_path_that_is_wrong_opens_no_socket,
+            without_a_server_or_a_path_it_is_a_usage_error,
+            an_option_that_has_moved_names_its_program,
             pythons_server_is_understood,
             nginx_is_understood,
         ],
@@ -34,7 +36,7 @@ pub(super) fn trials() -> Vec<Trial> {
 const OK: &str = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /// What jq makes of the lines.
-pub(super) fn jq(filter: &str, lines: Vec<u8>) -> Result<String, Skip> {
+fn jq(filter: &str, lines: Vec<u8>) -> Result<String, Skip> {
     need(Need::Jq)?;
     let finished = Run::program("jq").args(["-r", filter]).stdin(lines).finish();
     assert_eq!(finished.code(), Some(0), "{finished:?}");
@@ -156,6 +158,24 @@ fn a_path_that_is_wrong_opens_no_socket() -> Result<(), Skip> {
         let run = Run::new("socket-errors").args(["--host", "127.0.0.1", "--file", path]);
         let (run, trace) = run.traced(&["trace=%network"]);
         assert_eq!((run.finish().code(), trace.calls()), (Some(2), Vec::new()), "{path:?}");
+    }
+    Ok(())
+}
+
+fn without_a_server_or_a_path_it_is_a_usage_error() -> Result<(), Skip> {
+    let finished = Run::new("socket-errors").finish();
+    let said = finished.stderr_text();
+    assert_eq!(finished.code(), Some(2), "{said}");
+    assert!(said.starts_with("socket-errors: --host, --port or --file: required\n"), "{said}");
+    Ok(())
+}
+
+fn an_option_that_has_moved_names_its_program() -> Result<(), Skip> {
+    for args in [&["--provoke", "all"][..], &["--provoke=all"], &["--port", "80", "--provoke"]] {
+        let finished = Run::new("socket-errors").args(args).finish();
+        let said = finished.stderr_text();
+        assert_eq!(finished.code(), Some(2), "{said}");
+        assert!(said.starts_with("socket-errors: --provoke: use the program make-errors\n"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Every error that `--provoke` makes is the kernel's own.
+//! Every error that make-errors makes is the kernel's own.
 
 use std::time::Duration;
 
@@ -6,12 +6,11 @@ use libtest_mimic::Trial;
 use netcheck::{Finished, Need, Run, Skip, bin, need};
 use serde_json::Value;
 
-use super::ends::jq;
 use crate::{tests, topic};
 
-pub(super) fn trials() -> Vec<Trial> {
+pub(crate) fn trials() -> Vec<Trial> {
     topic(
-        "socket_errors",
+        "make_errors",
         tests![
             all_errors_are_made_within_5_s_in_80_columns,
             each_error_comes_from_the_call_that_it_names,
@@ -19,8 +18,9 @@ pub(super) fn trials() -> Vec<Trial> {
             errors_need_no_network,
             errors_need_no_privilege,
             an_error_that_does_not_come_is_1_and_hides_no_other,
-            provoked_errors_are_json_that_jq_reads,
-            provoking_takes_no_server,
+            errors_are_json_that_jq_reads,
+            without_a_case_all_errors_are_made,
+            the_former_name_of_the_option_is_an_alias,
         ],
     )
 }
@@ -40,8 +40,8 @@ const CASES: [(&str, &str, &str); 12] = [
     ("reset", "recv", "ECONNRESET"),
 ];
 
-fn provoke(case: &str) -> Run {
-    Run::new("socket-errors").args(["--provoke", case])
+fn make(case: &str) -> Run {
+    Run::new("make-errors").args(["--case", case])
 }
 
 /// That all twelve are in the table, each as it should be.
@@ -61,7 +61,7 @@ fn complete(finished: &Finished) {
 }
 
 fn all_errors_are_made_within_5_s_in_80_columns() -> Result<(), Skip> {
-    let finished = provoke("all").finish();
+    let finished = make("all").finish();
     complete(&finished);
     assert!(finished.elapsed < Duration::from_secs(5), "{:?}", finished.elapsed);
     let table = finished.stdout_text();
@@ -74,7 +74,7 @@ fn all_errors_are_made_within_5_s_in_80_columns() -> Result<(), Skip> {
 
 fn each_error_comes_from_the_call_that_it_names() -> Result<(), Skip> {
     need(Need::Strace)?;
-    let (run, trace) = provoke("all").traced(&["trace=socket,bind,connect,recvfrom,sendto"]);
+    let (run, trace) = make("all").traced(&["trace=socket,bind,connect,recvfrom,sendto"]);
     complete(&run.finish());
     // The connect of a socket that does not block is under way, and no error.
     let failed: Vec<(String, String)> = trace
@@ -97,7 +97,7 @@ fn each_error_comes_from_the_call_that_it_names() -> Result<(), Skip> {
 }
 
 fn each_case_can_be_made_alone() -> Result<(), Skip> {
-    let listed = provoke("list").finish();
+    let listed = make("list").finish();
     assert_eq!(listed.code(), Some(0));
     let names: Vec<String> = listed
         .stdout_text()
@@ -106,7 +106,7 @@ fn each_case_can_be_made_alone() -> Result<(), Skip> {
         .collect();
     assert_eq!(names, CASES.map(|(case, ..)| case));
     for (case, _, errno) in CASES {
-        let finished = provoke(case).finish();
+        let finished = make(case).finish();
         let table = finished.stdout_text();
         assert_eq!((finished.code(), table.lines().count()), (Some(0), 4), "{finished:?}");
         assert!(table.starts_with(case) && table.contains(errno), "{table}");
@@ -122,13 +122,13 @@ fn errors_need_no_network() -> Result<(), Skip> {
     if !found {
         return Err(Skip { reason: "needs ip".to_owned() });
     }
-    let run = Run::script(script).arg(bin("socket-errors")).args(["--provoke", "all"]);
+    let run = Run::script(script).arg(bin("make-errors")).args(["--case", "all"]);
     complete(&run.unshared(&["--net"]).finish());
     Ok(())
 }
 
 fn errors_need_no_privilege() -> Result<(), Skip> {
-    complete(&provoke("all").unprivileged()?.finish());
+    complete(&make("all").unprivileged()?.finish());
     Ok(())
 }
 
@@ -136,18 +136,18 @@ fn an_error_that_does_not_come_is_1_and_hides_no_other() -> Result<(), Skip> {
     need(Need::Strace)?;
     // One bind that works although it should not, and one call with another errno.
     let inject = ["inject=bind:retval=0:when=2", "inject=sendto:error=ENOBUFS:when=2"];
-    let (run, _trace) = provoke("all").traced(&["trace=bind,sendto", inject[0], inject[1]]);
+    let (run, _trace) = make("all").traced(&["trace=bind,sendto", inject[0], inject[1]]);
     let finished = run.finish();
     let said = finished.stderr_text();
     assert_eq!(finished.code(), Some(1), "{finished:?}");
-    assert!(said.contains("which another socket has: worked"), "{said}");
+    assert!(said.contains("which another socket has: succeeded"), "{said}");
     assert!(said.contains("message-too-long: ENOBUFS, not EMSGSIZE"), "{said}");
     assert_eq!(finished.stdout_text().lines().count(), 11 * 4, "{finished:?}");
     Ok(())
 }
 
-fn provoked_errors_are_json_that_jq_reads() -> Result<(), Skip> {
-    let finished = provoke("all").arg("--json").finish();
+fn errors_are_json_that_jq_reads() -> Result<(), Skip> {
+    let finished = make("all").arg("--json").finish();
     assert_eq!(finished.code(), Some(0), "{finished:?}");
     for (line, (case, call, errno)) in finished.stdout_text().lines().zip(CASES) {
         let row: Value = serde_json::from_str(line).unwrap();
@@ -160,15 +160,20 @@ fn provoked_errors_are_json_that_jq_reads() -> Result<(), Skip> {
     }
     let filter = r#"select(.type == "provoked") | .errno"#;
     let expected = CASES.map(|(_, _, errno)| errno).join("\n") + "\n";
-    assert_eq!(jq(filter, finished.stdout)?, expected);
+    need(Need::Jq)?;
+    let jq = Run::program("jq").args(["-r", filter]).stdin(finished.stdout).finish();
+    assert_eq!((jq.code(), jq.stdout_text()), (Some(0), expected));
     Ok(())
 }
 
-fn provoking_takes_no_server() -> Result<(), Skip> {
-    for more in [["--host", "localhost"], ["--port", "80"], ["--file", "/"]] {
-        let finished = provoke("refused").args(more).finish();
-        assert_eq!(finished.code(), Some(2), "{finished:?}");
-        assert!(finished.stdout.is_empty(), "{finished:?}");
-    }
+fn without_a_case_all_errors_are_made() -> Result<(), Skip> {
+    complete(&Run::new("make-errors").finish());
+    Ok(())
+}
+
+fn the_former_name_of_the_option_is_an_alias() -> Result<(), Skip> {
+    let finished = Run::new("make-errors").args(["--provoke", "list"]).finish();
+    assert_eq!(finished.code(), Some(0), "{finished:?}");
+    assert_eq!(finished.stdout_text(), make("list").finish().stdout_text());
     Ok(())
 }
