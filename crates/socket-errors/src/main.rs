@@ -1,10 +1,10 @@
 //! Show in which stage a request fails, and why: an HTTP/1.0 GET.
 //!
 //! # What it shows
-//! A request is a row of calls, and each has errors of its own: a name that does not exist is not a
+//! A request is a row of calls, and each has different errors: a name that does not exist is not a
 //! refused connection, and neither is a reply that ends too early. So each stage (resolve, socket,
 //! connect, send, receive, parse) is reported with its errno, its time and what to do about it. The
-//! first of them is getaddrinfo(3), a function of the C library with error codes of its own.
+//! first stage is getaddrinfo(3), a function of the C library with other error codes.
 //!
 //! # System calls
 //! `socket` → `connect` → `poll` → `getsockopt(SO_ERROR)` → `send` → `recv` → `close`
@@ -24,7 +24,7 @@
 //! listening on 127.0.0.1:7777
 //! $ socket-errors --port 7777 --file /index.html
 //! socket-errors: 127.0.0.1:7777: not HTTP: the reply begins with "GET /index.html HTTP/1.0"
-//! hint: is it a web server, and without TLS? https has a port of its own, usually 443
+//! hint: is it a web server, and without TLS? https has another port, usually 443
 //! stage parse, after 0.04 ms; total 2.33 ms
 //! ```
 //!
@@ -36,11 +36,11 @@
 //! - `send` and `receive`: `EPIPE`, `ECONNRESET` (69), the deadline (75), a body that is shorter or
 //!   longer than its header says (65): the part that was received is written.
 //! - `parse`: not HTTP, or TLS (65). A status that is not 2xx is a negative result (1).
-//! - A path with a blank or a newline is a request of its own. The Python original sends it as it
+//! - A path with a blank or a newline could become a second request. The Python original sends it as it
 //!   is, and passes its port on as a string.
 //!
 //! # Next
-//! `make-errors` makes twelve of these errors on purpose; `socket-timeout` waits with a limit,
+//! `make-errors` makes twelve socket errors on purpose; `socket-timeout` waits with a limit,
 //! `socket-modes` does not wait. `epoll-web` is a server of HTTP.
 //!
 //! # Source
@@ -50,7 +50,6 @@
 mod args;
 mod report;
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::ExitCode;
@@ -79,12 +78,19 @@ const BUFFER: usize = 64 * 1024;
 /// reply on a connection, and bytes that come in place of the end are too many.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-fn main() -> ExitCode {
-    let recipe = recipe!(0 1 2 65 68 69 71 74 75 77 130, moved "--provoke" = "make-errors");
-    cli::run(&recipe, ask)
+/// A connection to the server, which has to be over at the deadline.
+struct Connection {
+    fd: OwnedFd,
+    peer: SocketAddr,
+    deadline: Deadline,
 }
 
-fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
+fn main() -> ExitCode {
+    let recipe = recipe!(0 1 2 65 68 69 71 74 75 77 130, moved "--provoke" = "make-errors");
+    cli::run(&recipe, show)
+}
+
+fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     if args.host.is_none() && args.port.is_none() && args.file.is_none() {
         return Err(Error::Usage("--host, --port or --file: required".to_owned()));
     }
@@ -108,36 +114,36 @@ fn request(args: &Args, stages: &mut Stages<'_>) -> Result<(), Error> {
     stages.begin(Stage::Resolve);
     let found = addresses(&host, port, family, args.timeout)?; // getaddrinfo, with a deadline
     stages.done(format_args!("{host}, addresses: {}", found.len()))?;
-    let (fd, peer) = connect_to_one(&found, deadline, stages)?;
+    let server = connect_to_one(&found, deadline, stages)?; // its drop is the `close`
 
     stages.begin(Stage::Send);
     let bytes = args::request(&host, port, &path);
-    send_all(&fd, &bytes, peer, deadline)?;
+    send_all(&server, &bytes)?;
     stages.done(format_args!("{} bytes", bytes.len()))?;
 
     stages.begin(Stage::Receive);
-    let (head, rest) = receive_header(&fd, peer, deadline)?;
+    let (head, rest) = receive_header(&server)?;
     stages.done(format_args!("{} bytes of the header", head.len()))?;
     stages.begin(Stage::Parse);
-    let head = parse(&head).map_err(|fault| wrong(peer, fault))?;
+    let head = parse(&head).map_err(|fault| server.wrong(fault))?;
     stages.done(escape(&head.line))?;
     for (name, value) in &head.fields {
         stages.field(name, value)?;
     }
     stages.begin(Stage::Receive);
-    let limits = (head.length, args.max_bytes);
-    let bytes = receive_body(&fd, peer, rest, limits, deadline, stages)?;
-    drop(fd); // close
+    let bytes = receive_body(&server, rest, head.length, args.max_bytes, stages)?;
     stages.done(format_args!("{bytes} bytes of the body"))?;
     stages.reply(head.status, bytes)?;
     match head.status {
         200..300 => Ok(()),
-        _ => Err(Error::No(format!("{peer}: {}", escape(&head.line)))),
+        _ => Err(Error::No(format!("{}: {}", server.peer, escape(&head.line)))),
     }
 }
 
-fn wrong(peer: SocketAddr, fault: String) -> Error {
-    Error::Protocol { peer: peer.to_string(), fault }
+impl Connection {
+    fn wrong(&self, fault: String) -> Error {
+        Error::Protocol { peer: self.peer.to_string(), fault }
+    }
 }
 
 /// Connects to the first address that accepts, in the resolver's order: RFC 6724 puts IPv6 first
@@ -147,12 +153,12 @@ fn connect_to_one(
     found: &[SocketAddr],
     deadline: Deadline,
     stages: &mut Stages<'_>,
-) -> Result<(OwnedFd, SocketAddr), Error> {
+) -> Result<Connection, Error> {
     let mut failed = Vec::new();
-    for (address, left) in found.iter().zip((1..=found.len()).rev()) {
+    for (&peer, left) in found.iter().zip((1..=found.len()).rev()) {
         let share = deadline.share(u32::try_from(left).unwrap_or(u32::MAX));
-        match connect_to(*address, share, stages) {
-            Ok(fd) => return Ok((fd, *address)),
+        match connect_to(peer, share, stages) {
+            Ok(fd) => return Ok(Connection { fd, peer, deadline }),
             Err(error) => {
                 stages.attempt_failed(&error)?;
                 failed.push(error);
@@ -180,13 +186,13 @@ fn connect_to(
     stages.done(name)?;
 
     stages.begin(Stage::Connect);
-    finish_connect(&fd, address, deadline)?;
+    connect_until(&fd, address, deadline)?;
     stages.done(address)?;
     Ok(fd)
 }
 
 /// On a socket that does not block, `EINPROGRESS` means that the handshake is under way.
-fn finish_connect(fd: &OwnedFd, address: SocketAddr, deadline: Deadline) -> Result<(), Error> {
+fn connect_until(fd: &OwnedFd, address: SocketAddr, deadline: Deadline) -> Result<(), Error> {
     let what = format!("connect to {address}");
     match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
         Ok(()) | Err(Errno::EINPROGRESS) => {}
@@ -207,12 +213,7 @@ fn finish_connect(fd: &OwnedFd, address: SocketAddr, deadline: Deadline) -> Resu
 }
 
 /// Waits until the socket is ready for these events, or has failed.
-fn wait(
-    fd: &OwnedFd,
-    events: PollFlags,
-    what: impl Display,
-    deadline: Deadline,
-) -> Result<(), Error> {
+fn wait(fd: &OwnedFd, events: PollFlags, what: &str, deadline: Deadline) -> Result<(), Error> {
     match poll_until(&mut [PollFd::new(fd.as_fd(), events)], deadline.at).attempt("poll")? {
         0 => Err(deadline.missed(what)),
         _ => Ok(()),
@@ -221,7 +222,8 @@ fn wait(
 
 /// Sends all of it. If the server has closed, but replied before it did, the reply counts.
 #[expect(clippy::indexing_slicing, reason = "send returns at most the length that it was given")]
-fn send_all(fd: &OwnedFd, bytes: &[u8], peer: SocketAddr, deadline: Deadline) -> Result<(), Error> {
+fn send_all(server: &Connection, bytes: &[u8]) -> Result<(), Error> {
+    let Connection { fd, peer, deadline } = server;
     let what = format!("send to {peer}");
     let mut sent = 0;
     while sent < bytes.len() {
@@ -229,7 +231,7 @@ fn send_all(fd: &OwnedFd, bytes: &[u8], peer: SocketAddr, deadline: Deadline) ->
         match send(fd.as_raw_fd(), &bytes[sent..], MsgFlags::MSG_NOSIGNAL) {
             Ok(count) => sent += count,
             Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => wait(fd, PollFlags::POLLOUT, &what, deadline)?,
+            Err(Errno::EAGAIN) => wait(fd, PollFlags::POLLOUT, &what, *deadline)?,
             Err(Errno::EPIPE | Errno::ECONNRESET)
                 if recv(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK)
                     .is_ok_and(|seen| seen > 0) =>
@@ -246,7 +248,7 @@ fn send_all(fd: &OwnedFd, bytes: &[u8], peer: SocketAddr, deadline: Deadline) ->
 fn receive(
     fd: &OwnedFd,
     buffer: &mut [u8],
-    what: impl Display,
+    what: &str,
     deadline: Deadline,
 ) -> Result<usize, Error> {
     // A server that never stops sending must not outlast the deadline either.
@@ -254,7 +256,7 @@ fn receive(
         match recv(fd.as_raw_fd(), buffer, MsgFlags::empty()) {
             Ok(count) => return Ok(count),
             Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => wait(fd, PollFlags::POLLIN, &what, deadline)?,
+            Err(Errno::EAGAIN) => wait(fd, PollFlags::POLLIN, what, deadline)?,
             Err(why) => return Err(why).attempt(what),
         }
     }
@@ -263,16 +265,13 @@ fn receive(
 
 /// Receives the header, or bytes that can't become one; returns the bytes behind it too.
 #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it was given")]
-fn receive_header(
-    fd: &OwnedFd,
-    peer: SocketAddr,
-    deadline: Deadline,
-) -> Result<(Vec<u8>, Vec<u8>), Error> {
+fn receive_header(server: &Connection) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    let Connection { fd, peer, deadline } = server;
     let (mut head, mut buffer) = (Vec::new(), vec![0; BUFFER]);
     loop {
         let looked_at = head.len();
         let what = format!("receive from {peer} (the header, {looked_at} bytes so far)");
-        let count = receive(fd, &mut buffer, what, deadline)?;
+        let count = receive(fd, &mut buffer, &what, *deadline)?;
         head.extend_from_slice(&buffer[..count]);
         if let Some(end) = end_of_header(&head, looked_at) {
             let rest = head.split_off(end);
@@ -280,7 +279,7 @@ fn receive_header(
         }
         if count == 0 {
             let fault = format!("closed within the header, after {looked_at} bytes of it");
-            return Err(wrong(peer, fault));
+            return Err(server.wrong(fault));
         }
     }
 }
@@ -289,14 +288,14 @@ fn receive_header(
 /// ends. Returns the length of the body.
 #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it was given")]
 fn receive_body(
-    fd: &OwnedFd,
-    peer: SocketAddr,
+    server: &Connection,
     mut buffer: Vec<u8>,
-    (length, most): (Option<u64>, u64),
-    deadline: Deadline,
+    length: Option<u64>,
+    most: u64,
     stages: &mut Stages<'_>,
 ) -> Result<u64, Error> {
-    // What came with the header is the first piece.
+    let Connection { fd, peer, deadline } = server;
+    // The bytes behind the header are the first piece.
     let (mut count, mut taken) = (buffer.len(), 0);
     buffer.resize(count.max(BUFFER), 0);
     loop {
@@ -307,19 +306,19 @@ fn receive_body(
         stages.body(body)?;
         taken += body.len() as u64;
         if !more.is_empty() {
-            return Err(wrong(peer, report::too_long(more.len(), taken, length, most)));
+            return Err(server.wrong(report::too_long(more.len(), taken, length, most)));
         }
         if length == Some(taken) {
             // All is here: a server that does not close, or resets, takes nothing of it away.
             count = receive(fd, &mut buffer, "", deadline.at_most(CLOSE_TIMEOUT)).unwrap_or(0);
         } else {
             let what = format!("receive from {peer} (the end of the body, {taken} bytes so far)");
-            count = receive(fd, &mut buffer, what, deadline)?;
+            count = receive(fd, &mut buffer, &what, *deadline)?;
         }
         match (count, length) {
             (0, Some(length)) if taken < length => {
                 let fault = format!("after {taken} bytes of the body, Content-Length is {length}");
-                return Err(wrong(peer, format!("closed {fault}")));
+                return Err(server.wrong(format!("closed {fault}")));
             }
             (0, _) => return Ok(taken),
             _ => {}

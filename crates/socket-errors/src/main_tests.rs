@@ -11,6 +11,6 @@ fn a_socket_connected_to_itself_is_refused() {
     let own: SockaddrIn = getsockname(fd.as_raw_fd()).unwrap();
     let own = SocketAddr::from((own.ip(), own.port()));
     let deadline = Deadline::new("5s".parse().unwrap());
-    let error = finish_connect(&fd, own, deadline).unwrap_err();
+    let error = connect_until(&fd, own, deadline).unwrap_err();
     assert!(error.to_string().ends_with("(ECONNREFUSED)"), "{error}");
 }

@@ -180,7 +180,7 @@ pub(crate) fn one_of_all(mut failed: Vec<Error>) -> Error {
     }
 }
 
-/// What to do about it, where the error has no hint of its own.
+/// What to do about it, where the error itself has no hint.
 fn advice(stage: Stage, error: &Error) -> Option<&'static str> {
     let refused_hint = |errno: &Errno| {
         matches!(errno, Errno::ECONNREFUSED | Errno::EADDRNOTAVAIL | Errno::EADDRINUSE)
@@ -218,7 +218,7 @@ fn advice(stage: Stage, error: &Error) -> Option<&'static str> {
             "the server is connected, but slow: try again later, or with a longer --timeout"
         }
         (Error::Protocol { .. }, Stage::Parse) => {
-            "is it a web server, and without TLS? https has a port of its own, usually 443"
+            "is it a web server, and without TLS? https has another port, usually 443"
         }
         (Error::Protocol { .. }, _) => {
             "the part of a body that was received is written; the server's log may say more"
