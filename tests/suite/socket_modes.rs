@@ -130,7 +130,7 @@ fn waiting_takes_no_processor_time() -> Result<(), Skip> {
 fn an_option_that_has_moved_names_its_program() -> Result<(), Skip> {
     let finished = run(&["--cancel"]).finish();
     assert_eq!(finished.code(), Some(2), "{finished:?}");
-    assert!(finished.stderr_text().contains("--cancel: the program connect-nonblocking "));
+    assert!(finished.stderr_text().contains("--cancel: use the program connect-nonblocking\n"));
     Ok(())
 }
 
