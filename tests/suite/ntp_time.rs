@@ -167,7 +167,7 @@ fn json_has_an_object_for_each_server_and_one_for_the_answer() -> Result<(), Ski
     assert_eq!(votes[..3], ["truechimer", "truechimer", "none"]);
     assert_eq!(objects[0]["rejected"]["mode"], 7, "{}", objects[0]);
     assert_eq!((&objects[0]["stratum"], &objects[0]["reference_id"]), (&1.into(), &"LOCL".into()));
-    assert_eq!(objects[2]["error"], format!("ask {silent}, 2 times: timed out after 200ms"));
+    assert_eq!(objects[2]["error"], format!("query {silent}, 2 times: timed out after 200ms"));
     let answer = answer(&finished);
     assert_eq!((number(&answer, "answered"), number(&answer, "agree")), (2, 2));
     is_off_by(&answer, 1_000);
@@ -177,12 +177,12 @@ fn json_has_an_object_for_each_server_and_one_for_the_answer() -> Result<(), Ski
 fn what_cannot_be_together_costs_no_question() -> Result<(), Skip> {
     let server = responder(&[]);
     for (args, words) in [
-        (&["--json", "--check"][..], "one of them"),
-        (&["--raw", "--format", "%s"], "one of them"),
+        (&["--json", "--check"][..], "only one of them"),
+        (&["--raw", "--format", "%s"], "only one of them"),
         (&["--warning", "1s"], "only with --check"),
         (&["--check", "--warning", "2s", "--critical", "1s"], "larger than --critical"),
         (&["--format", &"%Y".repeat(40_000)], "more than 64 KiB"),
-        (&["--interval", "999ms"], "more often than every second"),
+        (&["--interval", "999ms"], "more frequent requests"),
         (&["--count", "0"], "from 1 to"),
         (&["-4", "-6"], "one of them"),
         (&["-6"], "not of the family"),

@@ -24,9 +24,8 @@
 //! | [`limits`] | how many clients at once, and of one address |
 //! | [`echo`] | the buffer of an echo server |
 //! | [`chat`] | frames, names and messages of a chat server, without any socket |
-//! | [`ntp`] | the time of a server: packets, instants, whom to believe |
+//! | [`ntp`] | NTP: packets, timestamps, the checks of a reply, which servers agree |
 //! | [`local_time`] | instants in local time |
-//! | [`timestamp`] | a datagram with the instant of its arrival |
 //! | [`log`] | the readiness line and the connection log |
 //!
 //! `unsafe` stands in `sys` only.
@@ -64,7 +63,6 @@ cfg_if::cfg_if! {
         pub mod text;
         pub mod time;
         pub mod timer;
-        pub mod timestamp;
     } else {
         compile_error!("for Linux only: in WSL 2 on Windows, in a container on other systems");
     }

@@ -1,23 +1,23 @@
-//! The Network Time Protocol (RFC 5905), as much as one question and its answer take (RFC 4330).
+//! The Network Time Protocol (RFC 5905), as much as one request and its reply need (RFC 4330).
 //!
-//! It computes and does no I/O: bytes and instants go in, values or named reasons come out.
+//! Nothing here does I/O: bytes and instants go in, values or named reasons come out.
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`time`] | instants, the 64 bits that stand for one, and the era that they leave out |
+//! | [`time`] | instants, and their 64-bit timestamps, which leave out the era |
 //! | [`date`] | dates as people read and type them (RFC 3339) |
 //! | [`packet`] | the 48 bytes, and the fields in them |
-//! | [`validate`] | whether some bytes are the answer to a request, or why not |
-//! | [`refused`] | what was not believed, counted by its reasons |
-//! | [`filter`] | which of several samples of a server to believe |
-//! | [`select`] | which of several servers to believe |
+//! | [`validate`] | whether a datagram is a valid reply to a request, or why not |
+//! | [`rejected`] | rejected datagrams, counted by reason |
+//! | [`filter`] | the best of several samples of a server |
+//! | [`select`] | which of several servers agree |
 //! | [`server`] | servers as people type them |
-//! | [`show`] | what a server said, in words |
+//! | [`show`] | the fields of a reply as text and as JSON |
 
 pub mod date;
 pub mod filter;
 pub mod packet;
-pub mod refused;
+pub mod rejected;
 pub mod select;
 pub mod server;
 pub mod show;
@@ -27,15 +27,15 @@ pub mod validate;
 use packet::Packet;
 use time::Utc;
 
-/// How fast a clock may drift between two looks at it: 15 parts in a million (RFC 5905 §7.1, PHI).
+/// How fast a clock may drift: 15 parts in a million (RFC 5905 §7.1, PHI).
 const DRIFT: (i128, i128) = (15, 1_000_000);
 
-/// How far a clock may have drifted in so many nanoseconds.
+/// How far a clock may drift in so many nanoseconds.
 fn drift(nanos: i128) -> i128 {
     nanos.max(0) * DRIFT.0 / DRIFT.1
 }
 
-/// One question and its answer: four readings of two clocks (RFC 4330 §5).
+/// One request and its reply: four readings of two clocks (RFC 4330 §5).
 ///
 /// ```text
 /// Timestamp Name          ID   When Generated
@@ -50,20 +50,20 @@ fn drift(nanos: i128) -> i128 {
 /// 128 bits: clocks that are centuries apart do not overflow them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// When our request left.
+    /// The client sent the request.
     pub t1: Utc,
-    /// When the server had it.
+    /// The server received it.
     pub t2: Utc,
-    /// When its reply left.
+    /// The server sent the reply.
     pub t3: Utc,
-    /// When we had that.
+    /// The client received it.
     pub t4: Utc,
-    /// What the reply said.
+    /// The reply.
     pub packet: Packet,
 }
 
 impl Sample {
-    /// What our clock has to be moved by to agree with the server's, if both ways took as long:
+    /// The server's clock minus ours, if both directions took equally long:
     ///
     /// `offset = ((T2 - T1) + (T3 - T4)) / 2`
     #[must_use]
@@ -71,7 +71,7 @@ impl Sample {
         (self.t2.since(self.t1) + self.t3.since(self.t4)).div_euclid(2)
     }
 
-    /// How long both ways took together, without the time that the server spent:
+    /// The round-trip time, without the time that the server spent:
     ///
     /// `delay = (T4 - T1) - (T3 - T2)`
     #[must_use]
@@ -79,14 +79,14 @@ impl Sample {
         self.t4.since(self.t1) - self.t3.since(self.t2)
     }
 
-    /// How far off the offset can be at most, if the server is right about itself: half of the delay,
-    /// when one way took all of it; what the server says of its own source (half its root delay,
-    /// and its root dispersion); the grain of its clock; and the drift of ours meanwhile. RFC 5905
-    /// calls it the root synchronization distance (Appendix A.5.5.2).
+    /// The largest error of the offset, if the server states its own errors correctly: half of the
+    /// delay, for the case that one direction took all of it; half the root delay and the root
+    /// dispersion of the server; the precision of its clock; and the drift of ours from T1 to T4.
+    /// RFC 5905 calls it the root synchronization distance (Appendix A.5.5.2).
     #[must_use]
     pub fn bound(&self) -> i128 {
         let packet = &self.packet;
-        self.delay().max(0) / 2 + packet.root_distance() + packet.grain() + self.drift()
+        self.delay().max(0) / 2 + packet.root_distance() + packet.precision_nanos() + self.drift()
     }
 
     /// How far a clock may have drifted from T1 to T4.
@@ -94,7 +94,7 @@ impl Sample {
         drift(self.t4.since(self.t1))
     }
 
-    /// What the time is when our clock shows `ours`.
+    /// The server's time when our clock shows `ours`.
     #[must_use]
     pub fn corrected(&self, ours: Utc) -> Utc {
         ours.plus(self.offset())
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn two_equal_ways_give_the_true_offset() {
+    fn equal_delays_in_both_directions_give_the_true_offset() {
         // The server is 1.5 s ahead, 20 ms away, and takes 1 ms.
         let sample = sample([0, 1_520 * MS, 1_521 * MS, 41 * MS]);
         assert_eq!((sample.offset(), sample.delay()), (1_500 * MS, 40 * MS));
     }
 
     #[test]
-    fn unequal_ways_are_an_error_of_half_their_difference_and_inside_the_bound() {
+    fn unequal_delays_are_an_error_of_half_their_difference_and_inside_the_bound() {
         // 40 ms there, nothing back.
         let sample = sample([0, 40 * MS, 40 * MS, 40 * MS]);
         assert_eq!((sample.offset(), sample.delay()), (20 * MS, 40 * MS));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_adds_what_the_server_says_of_itself() {
+    fn the_bound_adds_the_errors_that_the_server_states() {
         let mut sample = sample([0, 0, 0, 0]);
         sample.packet.root_delay = Short(0x0001_0000);
         sample.packet.root_dispersion = Short(0x0000_8000);

@@ -69,7 +69,7 @@ impl Answers {
         let Shift(mut shift) = args.offset;
         let now = Utc::now();
         if let Some(era) = args.era {
-            shift += Utc::begin_of_era(era).since(now);
+            shift += Utc::start_of_era(era).since(now);
         }
         Ok(Answers {
             way: Way::new(args)?,
@@ -77,7 +77,7 @@ impl Answers {
             stratum: args.stratum,
             kiss: args.kiss,
             lie: args.lie.clone(),
-            reference: Timestamp::of(now.plus(shift)),
+            reference: Timestamp::from_utc(now.plus(shift)),
             pending: Vec::new(),
             last: None,
         })
@@ -168,8 +168,8 @@ impl Answers {
             reference_id: if self.stratum == 1 { *b"LOCL" } else { [127, 0, 0, 1] },
             reference: self.reference,
             origin: one.request.transmit,
-            receive: Timestamp::of(one.received),
-            transmit: Timestamp::of(sent),
+            receive: Timestamp::from_utc(one.received),
+            transmit: Timestamp::from_utc(sent),
             ..Packet::default()
         };
         match self.kiss {

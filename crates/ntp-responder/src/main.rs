@@ -17,7 +17,7 @@
 //! listening on 127.0.0.1:7777
 //! $ sntp-client 127.0.0.1:7777
 //! 2026-11-25T03:10:03.623456Z +1.500021 +/- 0.001065 127.0.0.1:7777 127.0.0.1 s1 leap=none
-//!     1 datagram refused: its mode is not that of a server's answer
+//!     1 datagram rejected: its mode is not 4 (server)
 //! ```
 //!
 //! # What can go wrong

@@ -12,7 +12,7 @@ const WARNING: (u8, &str) = (1, "WARNING");
 const CRITICAL: (u8, &str) = (2, "CRITICAL");
 const UNKNOWN: (u8, &str) = (3, "UNKNOWN");
 
-/// The exit code, and the line: state, what a person wants to know, a bar, what is drawn as a graph.
+/// The exit code, and the line: the state, a text, a bar, and the performance data.
 pub(crate) fn check(
     vote: &Vote<'_>,
     failed: Option<Error>,
@@ -30,12 +30,12 @@ pub(crate) fn check(
     let mut line = format!("NTP {state}: offset {offset} s +/- {bound}");
     let noun = if answered == 1 { "server agrees" } else { "servers agree" };
     line += &format!(", {agree} of {answered} {noun}");
-    let names: Vec<&str> = vote.falsetickers().map(|claim| claim.peer.word.as_str()).collect();
+    let names: Vec<&str> = vote.falsetickers().map(|claim| claim.peer.name.as_str()).collect();
     if !names.is_empty() {
         line += &format!(", falsetickers: {}", names.join(" "));
     }
     if !vote.failures.is_empty() {
-        line += &format!(", {} without an answer", vote.failures.len());
+        line += &format!(", {} without a reply", vote.failures.len());
     }
     line += " | ";
     (code, line + &data(&answer, warning, critical))
@@ -57,13 +57,13 @@ fn why_unknown(vote: &Vote<'_>) -> String {
     let claims = vote
         .claims
         .iter()
-        .map(|claim| format!("{} {}", claim.peer.word, signed(claim.filtered.best.offset())));
+        .map(|claim| format!("{} {}", claim.peer.name, signed(claim.filtered.best.offset())));
     let claims = claims.collect::<Vec<_>>().join(", ");
     format!("{} servers, {}: {claims}", vote.claims.len(), vote.disagreement())
 }
 
-/// `label=value;warning;critical;least;most`. A bare limit would mean from 0 to there, and an offset
-/// has two sides.
+/// `label=value;warning;critical;least;most`. A limit `1` means the range from 0 to 1: an offset can be
+/// negative, so its limits are ranges.
 fn data(answer: &Answer<'_>, Span(warning): Span, Span(critical): Span) -> String {
     let offset = signed(answer.offset);
     let offset = offset.trim_start_matches('+');
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_passed_by_more_than_it_on_both_sides() {
+    fn a_limit_is_exceeded_by_more_than_it_on_both_sides() {
         let of = |nanos| state(nanos, "100ms".parse().unwrap(), "1s".parse().unwrap());
         for (nanos, expected) in [
             (0, OK),

@@ -1,6 +1,4 @@
-//! From the command line to what is printed: the answer, or each server's claim.
-
-use std::ffi::CString;
+//! The answer, or the time of each server.
 
 use netcore::error::Error;
 use netcore::local_time;
@@ -10,59 +8,54 @@ use netcore::output::Output;
 use netcore::sys::local_time;
 use netcore::text::{Json, escape};
 
-use crate::args::{Args, Form};
+use crate::args::Format;
+use crate::format::formatted;
 use crate::peer::Peer;
 use crate::vote::{Answer, Claim, Vote};
-use crate::{ask, check};
 
 /// In nanoseconds.
 const SECOND: i128 = 1_000_000_000;
 
-pub(crate) fn report(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let form = args.form()?;
-    let mut peers = Peer::all(args, out)?;
-    let asked = ask(&mut peers, args);
-    let vote = Vote::of(&peers, Utc::now());
-    if let Form::Check(warning, critical) = form {
-        let (state, line) = check::check(&vote, asked.err(), warning, critical);
-        out.state(state);
-        return out.line(line);
-    }
-    asked?;
-    match form {
-        Form::Compare => out.bytes(table(&vote).as_bytes())?,
-        Form::Json => out.bytes(servers(&vote).as_bytes())?,
+pub(crate) fn report(
+    vote: &Vote<'_>,
+    peers: usize,
+    format: &Format,
+    out: &mut Output,
+) -> Result<(), Error> {
+    match format {
+        Format::Compare => out.bytes(table(vote).as_bytes())?,
+        Format::Json => out.bytes(servers(vote).as_bytes())?,
         _ => {}
     }
-    let Some(answer) = vote.answer() else { return undecided(&vote, &form, out) };
+    let Some(answer) = vote.answer() else { return undecided(vote, format, out) };
     for (_, failure) in &vote.failures {
-        // Those that answered have decided.
+        // A note and not an error: the others have decided.
         out.note(failure);
     }
-    out.line(match form {
-        Form::Format(format) => {
-            formatted(answer.time, &format).unwrap_or_else(|| answer.time.to_string())
+    out.line(match format {
+        Format::Strftime(format) => {
+            formatted(answer.time, format).unwrap_or_else(|| answer.time.to_string())
         }
-        Form::Raw => raw(&answer),
-        Form::Json => json(&vote, &answer).to_string(),
-        _ => text(&vote, &answer, peers.len()),
+        Format::Raw => raw(&answer),
+        Format::Json => json(vote, &answer).to_string(),
+        _ => text(vote, &answer, peers),
     })
 }
 
-/// Nobody has answered, or those that have do not agree.
-fn undecided(vote: &Vote<'_>, form: &Form, out: &mut Output) -> Result<(), Error> {
+/// No server has replied, or there is no majority.
+fn undecided(vote: &Vote<'_>, format: &Format, out: &mut Output) -> Result<(), Error> {
     if vote.claims.is_empty() {
         vote.failures.iter().for_each(|(_, failure)| out.report(failure));
         return Ok(());
     }
     vote.failures.iter().for_each(|(_, failure)| out.note(failure));
-    if !matches!(form, Form::Compare | Form::Json) {
+    if !matches!(format, Format::Compare | Format::Json) {
         for claim in &vote.claims {
             out.note(format_args!(
                 "{} says {}, {}",
-                claim.peer.word,
+                claim.peer.name,
                 vote.time_of(claim),
-                said(claim)
+                offset_and_bound(claim)
             ));
         }
     }
@@ -71,23 +64,23 @@ fn undecided(vote: &Vote<'_>, form: &Form, out: &mut Output) -> Result<(), Error
 }
 
 /// `+1.500021 +/- 0.001065`
-fn said(claim: &Claim<'_>) -> String {
+fn offset_and_bound(claim: &Claim<'_>) -> String {
     let (offset, bound) = (claim.filtered.best.offset(), claim.filtered.bound);
     format!("{} +/- {}", signed(offset), unsigned(bound))
 }
 
-fn text(vote: &Vote<'_>, answer: &Answer<'_>, asked: usize) -> String {
+fn text(vote: &Vote<'_>, answer: &Answer<'_>, peers: usize) -> String {
     let (time, offset, bound) = (answer.time, signed(answer.offset), unsigned(answer.bound));
-    let (word, packet) = (&answer.source.peer.word, &answer.source.filtered.best.packet);
+    let (name, packet) = (&answer.source.peer.name, &answer.source.filtered.best.packet);
     let (ip, stratum, leap) = (ip(answer.source), packet.stratum, packet.leap());
-    let mut text = format!("{time} {offset} +/- {bound} {word} {ip} s{stratum} leap={leap}\n");
+    let mut text = format!("{time} {offset} +/- {bound} {name} {ip} s{stratum} leap={leap}\n");
     text += &format!("    Time={}", local_time::date(time));
-    if asked > 1 {
+    if peers > 1 {
         let (agree, answered) = (vote.agree(), vote.claims.len());
-        text += &format!("\n    Servers={asked} answered={answered} agree={agree}");
+        text += &format!("\n    Servers={peers} answered={answered} agree={agree}");
     }
     for claim in vote.falsetickers() {
-        text += &format!("\n    Falseticker={} {}", claim.peer.word, said(claim));
+        text += &format!("\n    Falseticker={} {}", claim.peer.name, offset_and_bound(claim));
     }
     text
 }
@@ -96,38 +89,22 @@ fn ip(claim: &Claim<'_>) -> String {
     claim.peer.address().map_or_else(String::new, |address| address.ip().to_string())
 }
 
-/// What the Python original prints, and how much later it is by now.
+/// What the Python original prints, and how far that is behind the time now.
 fn raw(answer: &Answer<'_>) -> String {
     let source = answer.source;
-    // It counts whole seconds, and begins with the fraction by being late.
+    // The original drops the fraction of the second.
     let seconds = source.filtered.best.t3.nanos().div_euclid(SECOND);
     let seen = i64::try_from(seconds).ok();
     let seen = seen.and_then(|seconds| local_time(seconds, c"%a %b %e %H:%M:%S %Y"));
     let seen = seen.unwrap_or_else(|| Utc::from_nanos(seconds * SECOND).to_string());
     let late = signed(answer.time.since(Utc::from_nanos(seconds * SECOND)));
-    let (bound, word) = (unsigned(answer.bound), &source.peer.word);
-    format!("{}\n    Behind={late} +/- {bound} {word}", escape(seen.as_bytes()))
+    let (bound, name) = (unsigned(answer.bound), &source.peer.name);
+    format!("{}\n    Behind={late} +/- {bound} {name}", escape(seen.as_bytes()))
 }
 
-/// An instant in a form of strftime(3), in local time; like date(1) it knows `%N` too, nanoseconds.
-/// `None` when it gets too long.
-pub(crate) fn formatted(time: Utc, format: &str) -> Option<String> {
-    let (seconds, nanos) = (time.nanos().div_euclid(SECOND), time.nanos().rem_euclid(SECOND));
-    let mut expanded = String::new();
-    let mut chars = format.chars();
-    while let Some(char) = chars.next() {
-        let pair = (char, if char == '%' { chars.next() } else { None });
-        match pair {
-            ('%', Some('N')) => expanded += &format!("{nanos:09}"),
-            (char, next) => expanded.extend([Some(char), next].into_iter().flatten()),
-        }
-    }
-    local_time(i64::try_from(seconds).ok()?, &CString::new(expanded).ok()?)
-}
-
-/// A line for each server, below a heading.
+/// A table with a line for each server.
 fn table(vote: &Vote<'_>) -> String {
-    let widest = vote.claims.iter().map(|claim| claim.peer.word.len()).max().unwrap_or(0).max(6);
+    let widest = vote.claims.iter().map(|claim| claim.peer.name.len()).max().unwrap_or(0).max(6);
     let heads = ["OFFSET", "BOUND", "DELAY", "JITTER"];
     let mut table = format!("{:widest$} ST", "SERVER");
     for head in heads {
@@ -136,9 +113,9 @@ fn table(vote: &Vote<'_>) -> String {
     table += "  N VOTE\n";
     for claim in &vote.claims {
         let Claim { peer, filtered, .. } = claim;
-        let (best, word) = (&filtered.best, &peer.word);
+        let (best, name) = (&filtered.best, &peer.name);
         table +=
-            &format!("{word:widest$} {:>2} {:>12}", best.packet.stratum, signed(best.offset()));
+            &format!("{name:widest$} {:>2} {:>12}", best.packet.stratum, signed(best.offset()));
         for nanos in [filtered.bound, best.delay().max(0), filtered.jitter] {
             table += &format!(" {:>12}", unsigned(nanos));
         }
@@ -147,7 +124,7 @@ fn table(vote: &Vote<'_>) -> String {
     table
 }
 
-/// What the vote says of a server, by the RFC's words.
+/// The result for a server, in the terms of the RFC.
 fn verdict(vote: &Vote<'_>, claim: &Claim<'_>) -> &'static str {
     match (vote.answer().is_some(), vote.is_true(claim)) {
         (false, _) => "undecided",
@@ -156,7 +133,7 @@ fn verdict(vote: &Vote<'_>, claim: &Claim<'_>) -> &'static str {
     }
 }
 
-/// An object for each server, in the keys of sntp-client.
+/// An object for each server, with the keys of sntp-client.
 fn servers(vote: &Vote<'_>) -> String {
     let mut lines = String::new();
     for claim in &vote.claims {
@@ -176,37 +153,22 @@ fn servers(vote: &Vote<'_>) -> String {
 }
 
 fn begin(peer: &Peer) -> Json {
-    let json = Json::new("server").text("server", &peer.word);
+    let json = Json::new("server").text("server", &peer.name);
     let json = match peer.address() {
         Some(address) => json.address(address),
         None => json,
     };
     let json = json.number("samples", peer.samples.len() as u64);
     let json = json.number("tries", peer.nonces.len() as u64);
-    json.counts("rejected", peer.refused.counts())
+    json.counts("rejected", peer.rejected.counts())
 }
 
 fn json(vote: &Vote<'_>, answer: &Answer<'_>) -> Json {
     let json = Json::new("answer").text("time", &answer.time.to_string());
     let json = json.number("time_ns", answer.time.nanos()).number("offset_ns", answer.offset);
-    let json = json.number("bound_ns", answer.bound).text("source", &answer.source.peer.word);
+    let json = json.number("bound_ns", answer.bound).text("source", &answer.source.peer.name);
     let json = json.number("answered", vote.claims.len() as u64);
     let json = json.number("agree", vote.agree() as u64);
-    let names: Vec<String> = vote.falsetickers().map(|claim| claim.peer.word.clone()).collect();
+    let names: Vec<String> = vote.falsetickers().map(|claim| claim.peer.name.clone()).collect();
     json.texts("falsetickers", &names)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_form_may_have_nanoseconds_and_a_percent_sign() {
-        let time = Utc::from_nanos(1_000_000_007);
-        assert_eq!(formatted(time, "%S.%N").as_deref(), Some("01.000000007"));
-        assert_eq!(formatted(time, "%%N %").as_deref(), Some("%N %"));
-        assert_eq!(formatted(Utc::from_nanos(-1), "%N").as_deref(), Some("999999999"));
-        assert_eq!(formatted(time, "").as_deref(), Some(""));
-        assert_eq!(formatted(time, "a\0b"), None);
-    }
 }

@@ -1,17 +1,18 @@
-//! Ask a server for the time, and believe only an answer to the question (RFC 4330).
+//! Query an NTP server for the time, and accept only a valid reply (SNTP, RFC 4330).
 //!
 //! # What it shows
-//! Two datagrams and four readings of two clocks tell how far apart the clocks are, and how far off
-//! that may be: half of the time that the datagrams were under way. `connect` on a UDP socket
-//! sends nothing; it lets the kernel drop what comes from elsewhere, and tell us that nobody
-//! listens there. The rest an answer has to prove: it must repeat the 64 random bits of the
-//! request. The kernel notes when a datagram came, however late we read it (`SO_TIMESTAMPNS`): with
-//! both cores of a small virtual machine busy, 99 of 100 offsets from a chronyd on loopback were
-//! within 19 µs of the truth, and within 10 ms with `--clock user` (November 2026).
-//! It shows the time, and sets no clock.
+//! A request and its reply make four readings of two clocks: the client reads T1 and T4, the server
+//! T2 and T3. The offset of the clocks and the delay of the network follow from them; the error of
+//! the offset is at most half of the delay. `connect` on a UDP socket sends nothing: from then on the
+//! kernel drops datagrams from other addresses, and reports an ICMP error as `ECONNREFUSED`. The
+//! client has to check the rest: a valid reply returns the 64 random bits of the request.
+//! The kernel can note the time at which a datagram arrives (`SO_TIMESTAMPNS`): it stays right when
+//! a busy system schedules the program late.
+//! The program prints the time, and does not set the clock.
 //!
 //! # System calls
-//! (`getrandom` → `socket` → `setsockopt(SO_TIMESTAMPNS)` → `connect` → `sendto` → `recvmsg` → `close`)*
+//! (`getrandom` → `socket` → `setsockopt(SO_TIMESTAMPNS)` → `connect` → `send` → `poll` → `recvmsg` →
+//! `close`)*
 //!
 //! # Try it
 //! ```console
@@ -19,106 +20,225 @@
 //! listening on 127.0.0.1:7777
 //! $ sntp-client 127.0.0.1:7777
 //! 2026-11-25T03:10:03.623456Z +1.500021 +/- 0.001065 127.0.0.1:7777 127.0.0.1 s1 leap=none
-//!     1 datagram refused: it does not answer our request
+//!     1 datagram rejected: its origin timestamp is not that of our request
 //! $ sntp-client --max-offset 1s 127.0.0.1:7777
-//! sntp-client: 127.0.0.1:7777: off by +1.500018 s, which is more than --max-offset
+//! sntp-client: 127.0.0.1:7777: offset +1.500018 s exceeds --max-offset
 //! ```
 //!
 //! # What can go wrong
-//! - Nothing comes: UDP loses datagrams without a word. `--timeout`, `--retries`; the Python original
-//!   waits for ever, and ignores what its `sendto` and `recvfrom` say.
-//! - Something comes that is no answer. It is counted under its reason, and the wait goes on to its
-//!   deadline: whoever sends garbage must not be able to end it. The original believes anyone.
-//! - `ECONNREFUSED`: no server there. It is the error of an earlier `sendto`, told by the next call.
-//! - A kiss-o'-death: `RATE` ends with 75, `DENY` and `RSTR` with 77, and none is asked again.
-//! - 32 bits count the seconds from 1900 to 2036, and then from 0. What they stand for is the instant
-//!   next to a time that is known roughly (`--pivot`).
-//! - Unequal ways look like an offset, and no client can tell. It is inside the bound.
+//! - No reply arrives: UDP may lose a datagram, and reports nothing. `--timeout` and `--retries`
+//!   bound the wait. The Python original waits without a timeout.
+//! - An invalid datagram arrives. It is counted by its reason, and the client waits on until the same
+//!   deadline: a flood of garbage does not end the wait. The original accepts any datagram.
+//! - `ECONNREFUSED`: no program listens on that port. `send` caused the error, `recvmsg` returns it.
+//! - A kiss-o'-death: the exit code is 75 for `RATE`, 77 for `DENY` and `RSTR`. The client sends no
+//!   further request to that server.
+//! - The 32-bit seconds count from 1900, and start again at 0 in 2036. The client takes the instant
+//!   nearest to a rough time (`--pivot`).
+//! - Unequal delays in the two directions look like an offset. The client cannot detect them; the
+//!   error is within the bound that it prints.
 //!
 //! # Next
-//! `ntp-time` asks several servers at once, and lets them vote; `ntp-responder` is the other end,
-//! honest or not.
+//! `ntp-time` queries several servers at once, and takes the majority; `ntp-responder` is the server,
+//! with faults on request.
 //!
 //! # Source
-//! socket(7), udp(7), recvmsg(2), getrandom(2); RFC 4330 §5, RFC 5905 §6 to §8; UNP §22.3; the Python
-//! cookbook's recipe 1.12, SNTP client.
+//! socket(7), udp(7), recvmsg(2), cmsg(3), getrandom(2); RFC 4330 §5, RFC 5905 §6 to §8; UNP §22.3;
+//! the Python cookbook's recipe 1.12, SNTP client.
 
-mod answer;
 mod args;
-mod ask;
+mod report;
 
-use std::os::fd::AsFd;
+use std::io::IoSliceMut;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::socket::setsockopt;
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::sockopt::ReceiveTimestampns;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
+use nix::sys::time::TimeSpec;
 use socket2::{Domain, Socket, Type};
 
-use netcore::error::Attempt;
+use netcore::addr::socket_address;
+use netcore::error::{Attempt, Error};
+use netcore::ntp::Sample;
 use netcore::ntp::packet::Packet;
+use netcore::ntp::server::servers;
 use netcore::ntp::time::{Timestamp, Utc};
-use netcore::ntp::validate::{LONGEST, Refusal, Request, validate};
-use netcore::poll::timeout_until;
+use netcore::ntp::validate::{LONGEST, Rejection, Request, validate};
+use netcore::output::Output;
+use netcore::poll::poll_until;
+use netcore::resolve::{AddressFamily, addresses};
 use netcore::sys::getrandom;
-use netcore::timestamp::{Datagram, recvmsg};
 use netcore::{cli, recipe};
 
 use args::{Args, Clock};
-use ask::{Asked, Got, Unanswered};
+use report::{Failure, Measurement, Peer, Summary};
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 65 68 69 71 74 75 77 130), ask::ask)
+    cli::run(&recipe!(0 2 65 68 69 71 74 75 77 130), query_all)
 }
 
-/// One request, from a port of its own, and the first datagram that proves to be its answer.
-fn exchange(asked: &mut Asked, args: &Args) -> Result<Got, Unanswered> {
-    let server = asked.server;
+fn query_all(args: &Args, out: &mut Output) -> Result<(), Error> {
+    let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
+    for (name, server) in servers(&args.server)? {
+        match addresses(&server.host, server.port.0, family, args.timeout) {
+            Ok(addresses) => query_server(&name, &addresses, args, out)?,
+            Err(error) => out.report(&error),
+        }
+    }
+    Ok(())
+}
+
+/// Queries the addresses of a server in order, up to the first that replies, or all of them.
+fn query_server(
+    name: &str,
+    addresses: &[SocketAddr],
+    args: &Args,
+    out: &mut Output,
+) -> Result<(), Error> {
+    let mut failures = Vec::new();
+    for address in addresses {
+        let mut peer = Peer::new(*address);
+        let end = take_samples(&mut peer, args);
+        let summary = Summary::new(name, &peer, args);
+        let is_answered = summary.is_some() && !args.all_addresses;
+        match summary.map(|summary| summary.check_limits().map(|()| summary.text())) {
+            Some(Ok(text)) => out.bytes(text.as_bytes())?,
+            Some(Err(error)) => out.report(&error),
+            None => {}
+        }
+        if is_answered {
+            failures.clear(); // of the addresses before this one
+        }
+        // A kiss-o'-death is from the server, whatever the address.
+        let is_last = is_answered || matches!(end, Err(Failure::Kiss(_)));
+        failures.extend(end.err().map(|failure| peer.error(failure, args.timeout)));
+        if is_last {
+            break;
+        }
+    }
+    failures.iter().for_each(|failure| out.report(failure));
+    Ok(())
+}
+
+/// Takes `--count` samples of one address. A lost one is an error only if it is the first.
+fn take_samples(peer: &mut Peer, args: &Args) -> Result<(), Failure> {
+    for number in 0..args.count {
+        if number > 0 {
+            poll_until(&mut [], Instant::now().checked_add(args.interval.0)).attempt("poll")?;
+        }
+        match take_sample(peer, args) {
+            Ok(measurement) => peer.measurements.push(measurement),
+            Err(Failure::Timeout) if number > 0 => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+fn take_sample(peer: &mut Peer, args: &Args) -> Result<Measurement, Failure> {
+    for _ in 0..=args.retries {
+        match exchange(peer, args) {
+            Err(Failure::Timeout) => {}
+            end => return end,
+        }
+    }
+    Err(Failure::Timeout)
+}
+
+/// Sends one request, and receives datagrams until one of them is a valid reply.
+#[expect(clippy::indexing_slicing, reason = "recvmsg returns at most the length of the buffer")]
+fn exchange(peer: &mut Peer, args: &Args) -> Result<Measurement, Failure> {
+    let server = peer.address;
     let mut nonce = [0; 8];
     getrandom(&mut nonce).attempt("getrandom")?;
-    let nonce = Timestamp(u64::from_ne_bytes(nonce).max(1));
+    let nonce = Timestamp(u64::from_ne_bytes(nonce).max(1)); // 0 means no timestamp
+    let earlier = peer.add_request(nonce);
 
-    // The kernel picks a free port at random: another 15 bits that a stranger has to guess.
+    // A new socket has a new port, which the kernel picks at random: a late reply to an earlier
+    // request does not arrive here, and who forges a reply has 15 more bits to guess.
     let socket = Socket::new(Domain::for_address(server), Type::DGRAM, None).attempt("socket")?;
-    // Where there is no such option, our own reading of the clock has to do.
+    // Without this option T4 is the time at which this program reads the clock.
     let _ = setsockopt(&socket, ReceiveTimestampns, &true);
     socket.connect(&server.into()).attempt(format_args!("connect to {server}"))?;
+    // `connect` to 0.0.0.0 has connected to 127.0.0.1.
+    let connected = socket.peer_addr().ok().and_then(|address| address.as_socket());
+    let connected = connected.unwrap_or(server);
     let bytes = Packet::request(args.ntp_version, nonce).to_bytes();
-    let earlier = std::mem::replace(&mut asked.nonces, vec![nonce]);
-    asked.nonces.extend(&earlier);
     let deadline = args.timeout.deadline();
-    // 0.0.0.0 has become 127.0.0.1.
-    let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket()).unwrap_or(server);
-    let (version, sent) = (args.ntp_version, Utc::now());
-    let request = Request { server: peer, version, nonce, earlier, sent };
-    socket.send(&bytes).attempt(format_args!("ask {server}"))?;
+
+    let t1 = Utc::now();
+    socket.send(&bytes).attempt(format_args!("query {server}"))?;
+    let version = args.ntp_version;
+    let request = Request { server: connected, version, nonce, earlier, sent: t1 };
 
     let mut buffer = [0; LONGEST + 1];
     loop {
         let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        let woken = poll(&mut fds, timeout_until(deadline));
-        // Looked at first: a flood of garbage keeps the socket ready for ever.
+        poll_until(&mut fds, deadline).attempt("poll")?;
+        // Checked before the socket: in a flood of garbage that is always ready.
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(Unanswered::Silence);
+            return Err(Failure::Timeout);
         }
-        if matches!(woken, Ok(0) | Err(Errno::EINTR)) {
-            continue;
-        }
-        woken.attempt("poll")?;
-        let Datagram { length, from, stamp } = match recvmsg(socket.as_fd(), &mut buffer) {
-            // The kernel dropped it meanwhile: its checksum was wrong.
+        let (received, from, kernel_t4) = match receive(&socket, &mut buffer) {
+            // `poll` reports a datagram that `recvmsg` then drops: its checksum is wrong.
             Err(Errno::EAGAIN | Errno::EINTR) => continue,
-            received => received.attempt(format_args!("ask {server}"))?,
+            received => received.attempt(format_args!("query {server}"))?,
         };
-        let user = Utc::now();
-        let arrived = stamp.filter(|_| args.clock != Clock::User).unwrap_or(user);
-        let bytes = buffer.get(..length).unwrap_or_default();
-        match validate(&request, from.unwrap_or(peer), bytes, arrived, Utc::pivot(args.pivot)) {
-            Ok(sample) => return Ok(Got { sample, user, stamped: stamp.is_some() }),
-            Err(Refusal::Kiss(kiss)) => return Err(Unanswered::Kiss(kiss)),
-            Err(reason) => asked.refused.add(reason),
+        let user_t4 = Utc::now();
+        let t4 = kernel_t4.filter(|_| args.clock != Clock::User).unwrap_or(user_t4);
+        let (from, pivot) = (from.unwrap_or(connected), Utc::pivot(args.pivot));
+        match validate(&request, from, &buffer[..received], t4, pivot) {
+            Ok(sample) => {
+                // T2 and T3 are the receive and the transmit timestamp of the reply.
+                let Sample { t1, t2, t3, t4, .. } = sample;
+                return Ok(Measurement {
+                    offset: offset(t1, t2, t3, t4),
+                    delay: delay(t1, t2, t3, t4),
+                    user_offset: offset(t1, t2, t3, user_t4),
+                    user_t4,
+                    has_kernel_t4: kernel_t4.is_some(),
+                    sample,
+                });
+            }
+            Err(Rejection::Kiss(kiss)) => return Err(Failure::Kiss(kiss)),
+            Err(reason) => peer.rejected.add(reason),
         }
     }
 }
+
+/// The server's clock minus ours, if both directions took equally long (RFC 4330 §5).
+fn offset(t1: Utc, t2: Utc, t3: Utc, t4: Utc) -> i128 {
+    (t2.since(t1) + t3.since(t4)).div_euclid(2)
+}
+
+/// The round-trip time, without the time that the server spent (RFC 4330 §5).
+fn delay(t1: Utc, t2: Utc, t3: Utc, t4: Utc) -> i128 {
+    t4.since(t1) - t3.since(t2)
+}
+
+/// Receives a datagram: its length, its source, and the time at which the kernel received it.
+fn receive(
+    socket: &Socket,
+    buffer: &mut [u8],
+) -> nix::Result<(usize, Option<SocketAddr>, Option<Utc>)> {
+    let mut control = nix::cmsg_space!(TimeSpec);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let message =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let timestamp = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(time) => Some(time),
+        _ => None,
+    });
+    let from = message.address.as_ref().and_then(socket_address);
+    Ok((message.bytes, from, timestamp.map(Utc::from)))
+}
+
+#[cfg(test)]
+#[path = "main_tests.rs"]
+mod tests;

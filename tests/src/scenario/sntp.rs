@@ -76,9 +76,9 @@ fn faulty(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let answer = query(scenario, &address, &[]);
     is_off_by(scenario, "truth", &answer, 1.5)?;
     let text = answer.stdout_text();
-    let refused = text.lines().nth(1).unwrap_or_default().trim();
-    let many = refused.starts_with("27 datagrams refused: ");
-    scenario.check("lies", "27 faulty answers before the right one are refused", many, refused)?;
+    let rejected = text.lines().nth(1).unwrap_or_default().trim();
+    let many = rejected.starts_with("27 datagrams rejected: ");
+    scenario.check("lies", "27 invalid replies before the valid one are rejected", many, rejected)?;
     is_queried(scenario, &server, "once", "it sent one request", 1)?;
     ends(scenario, &server)
 }

@@ -91,7 +91,7 @@ fn falsetickers_and_servers_without_an_answer_are_in_the_line() -> Result<(), Sk
     let (text, _) = line(&finished);
     assert_eq!(finished.code(), Some(0), "{text}");
     let wrong = servers[1].address();
-    let expected = format!(", 2 of 3 servers agree, falsetickers: {wrong}, 1 without an answer ");
+    let expected = format!(", 2 of 3 servers agree, falsetickers: {wrong}, 1 without a reply ");
     assert!(text.ends_with(&expected), "{text}");
     Ok(())
 }
@@ -105,7 +105,7 @@ fn what_cannot_be_known_is_unknown() -> Result<(), Skip> {
     let servers = responders(&["0", "1h"]);
     unknown(
         query(&servers, &["--check"]),
-        "2 servers, no majority: no two of them agree: 127.0.0.1:",
+        "2 servers, no majority: no two servers agree: 127.0.0.1:",
     );
     let (socket, address) = silent();
     let nobody = address.to_string();

@@ -1,4 +1,4 @@
-//! The bytes of a stranger and any clocks: what `check` says of them holds, and nothing panics.
+//! Any bytes and any clocks: the rules of `check` hold, and nothing panics.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Dates as people read and type them (RFC 3339), in UTC and in the calendar of Gregory, which is
-//! carried on before 1582 too.
+//! Dates as people read and type them (RFC 3339), in UTC and in the Gregorian calendar, which is used
+//! before 1582 too.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ const DAY: i128 = 86_400;
 /// The days of 400 years, after which the calendar repeats itself.
 const CYCLE: i128 = 146_097;
 
-/// From 0000-03-01 to 1970-01-01. A year that begins with March has its odd day at its end.
+/// From 0000-03-01 to 1970-01-01. A year that begins in March has its leap day at its end.
 const MARCH_0: i128 = 719_468;
 
 /// `2026-11-25T03:10:02.123456Z`, rounded to the microsecond.
@@ -35,7 +35,7 @@ impl fmt::Display for Utc {
     }
 }
 
-/// `2036-02-07`, or with a time: `2036-02-07T06:28:16Z`, with as many decimals as one likes.
+/// `2036-02-07`, or with a time: `2036-02-07T06:28:16Z`, with any number of decimals.
 impl FromStr for Utc {
     type Err = String;
 
@@ -53,7 +53,7 @@ fn read(text: &str) -> Option<Utc> {
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let [hour, minute, second] = parts(time, ':', [2, 2, 2])?;
     let days = days(year, month, day);
-    // A day that the month does not have comes back as another one.
+    // A day that the month does not have is converted back to another one.
     if date(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }

@@ -1,24 +1,23 @@
-//! The clock filter: of several samples of one server, the one to believe (RFC 5905 §10).
+//! The clock filter: the best of several samples of one server (RFC 5905 §10).
 //!
-//! What waits in a queue on its way makes the delay longer and the offset worse, by up to half of
-//! what it waited. So the sample of least delay is the one that was disturbed least. A sample is
-//! worth less each second, since our own clock drifts meanwhile: only the last eight are looked at,
-//! and the bound of the one that is taken has grown since.
+//! A packet that waits in a queue makes the delay longer, and the offset wrong by up to half of the
+//! waiting time. So the sample with the least delay has the smallest error. Our own clock drifts
+//! after each sample: only the last eight are used, and the bound of the best one grows with its age.
 
 use super::time::Utc;
 use super::{Sample, drift};
 
-/// How many samples are looked at (RFC 5905 §7.1, NSTAGE).
+/// How many samples are used (RFC 5905 §7.1, NSTAGE).
 const STAGES: usize = 8;
 
-/// What the samples of a server come to.
+/// The result for the samples of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filtered {
-    /// The one of least delay; of equal ones the last.
+    /// The sample with the least delay; of equal ones the last.
     pub best: Sample,
-    /// How far off its offset can be by now.
+    /// The largest error of its offset at `now`.
     pub bound: i128,
-    /// How much the offsets of the others differ from it.
+    /// How much the offsets of the others differ from its offset.
     pub jitter: i128,
 }
 
@@ -33,7 +32,7 @@ pub fn filter(samples: &[Sample], now: Utc) -> Option<Filtered> {
     Some(Filtered { best: best.clone(), bound, jitter })
 }
 
-/// How much offsets differ from the best of them, which is among them: the root of the mean square.
+/// How much offsets differ from the best of them, which is among them: the root mean square.
 ///
 /// `jitter = sqrt(1 / (n - 1) * sum((best - offset)^2))` (RFC 5905 §10)
 #[must_use]
@@ -55,8 +54,8 @@ mod tests {
 
     const MS: i128 = 1_000_000;
 
-    /// A sample of a server that is right and takes no time, of so many ms there and back.
-    fn ways(at: i128, there: i128, back: i128) -> Sample {
+    /// A sample of a correct server that takes no time, with so many ms in each direction.
+    fn sample(at: i128, there: i128, back: i128) -> Sample {
         let [t1, t2, t3, t4] = [at, at + there, at + there, at + there + back]
             .map(|millis| Utc::from_nanos(millis * MS));
         Sample { t1, t2, t3, t4, packet: Packet { precision: -20, ..Packet::default() } }
@@ -68,8 +67,8 @@ mod tests {
 
     #[test]
     fn the_sample_of_least_delay_is_the_one() {
-        // Only the second found both ways free; what the others waited is in their offsets.
-        let samples = [ways(0, 90, 10), ways(1_000, 10, 10), ways(2_000, 10, 50)];
+        // Only the second did not wait in a queue; the waiting time of the others is in their offsets.
+        let samples = [sample(0, 90, 10), sample(1_000, 10, 10), sample(2_000, 10, 50)];
         let filtered = filter(&samples, at(2_060)).unwrap();
         assert_eq!((filtered.best.offset(), filtered.best.delay()), (0, 20 * MS));
         // Offsets of 40 and -20 ms: sqrt((1600 + 400) / 2) = 31.6.
@@ -81,38 +80,38 @@ mod tests {
 
     #[test]
     fn a_sample_alone_has_no_jitter_and_of_equals_the_last_is_taken() {
-        assert_eq!(filter(&[ways(0, 10, 30)], at(40)).unwrap().jitter, 0);
-        let equals = [ways(0, 10, 10), ways(1_000, 10, 10)];
+        assert_eq!(filter(&[sample(0, 10, 30)], at(40)).unwrap().jitter, 0);
+        let equals = [sample(0, 10, 10), sample(1_000, 10, 10)];
         assert_eq!(filter(&equals, at(2_000)).unwrap().best, equals[1]);
     }
 
     #[test]
     fn the_ninth_sample_pushes_the_first_out() {
-        let mut samples = vec![ways(0, 1, 1)];
-        samples.extend((1..8).map(|turn| ways(turn * 1_000, 10, 10)));
+        let mut samples = vec![sample(0, 1, 1)];
+        samples.extend((1..8).map(|turn| sample(turn * 1_000, 10, 10)));
         assert_eq!(filter(&samples, at(8_000)).unwrap().best, samples[0]);
-        samples.push(ways(8_000, 10, 10));
+        samples.push(sample(8_000, 10, 10));
         assert_eq!(filter(&samples, at(9_000)).unwrap().best, samples[8]);
     }
 
     #[test]
-    fn jitter_of_clocks_that_are_ages_apart_does_not_overflow() {
+    fn jitter_of_clocks_that_are_centuries_apart_does_not_overflow() {
         assert!(jitter(-(1 << 80), [-(1 << 80), 1 << 80].into_iter()) > 1 << 80);
         assert_eq!(jitter(0, std::iter::empty()), 0);
     }
 
     proptest! {
         #[test]
-        fn nothing_that_was_looked_at_has_less_delay(
+        fn no_sample_that_is_used_has_less_delay(
             delays in proptest::collection::vec((0_i128..100, 0_i128..100), 1..20),
         ) {
             let samples: Vec<Sample> =
-                (0..).zip(&delays).map(|(turn, (there, back))| ways(turn * 1_000, *there, *back)).collect();
+                (0..).zip(&delays).map(|(turn, (there, back))| sample(turn * 1_000, *there, *back)).collect();
             let filtered = filter(&samples, at(20_000)).unwrap();
             let last = &samples[samples.len().saturating_sub(8)..];
             prop_assert!(last.iter().all(|sample| sample.delay() >= filtered.best.delay()));
             prop_assert!(last.contains(&filtered.best));
-            // The true offset is 0, and unequal ways are inside the bound.
+            // The true offset is 0, and unequal delays are inside the bound.
             prop_assert!(filtered.best.offset().abs() <= filtered.bound);
         }
     }

@@ -22,16 +22,16 @@ pub(crate) const LENGTH: usize = 48;
 /// The mode of a request.
 pub const CLIENT: u8 = 3;
 
-/// The mode of its answer.
+/// The mode of its reply.
 pub const SERVER: u8 = 4;
 
-/// The leap indicator of a server that does not know the time.
+/// The leap indicator of a server whose clock is not synchronised.
 pub const UNSYNCHRONISED: u8 = 3;
 
 /// In nanoseconds.
 const SECOND: i128 = 1_000_000_000;
 
-/// A span of 32 bits: seconds and fractions of 2^-16 s ("NTP Short Format").
+/// A duration in 32 bits: seconds and fractions of 2^-16 s ("NTP Short Format").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Short(pub u32);
 
@@ -50,19 +50,21 @@ pub struct Packet {
     pub leap: u8,
     /// 4, or 3.
     pub version: u8,
-    /// 3 of a request, 4 of its answer.
+    /// 3 in a request, 4 in its reply.
     pub mode: u8,
-    /// How many servers lie between this one and a clock: 1 none, 16 unsynchronised, 0 a kiss.
+    /// The distance to a reference clock: 1 has one, 2 asks a server of stratum 1, 16 is
+    /// unsynchronised, 0 is a kiss-o'-death.
     pub stratum: u8,
-    /// The longest time between two messages, as a power of two in seconds.
+    /// The longest interval between two messages, as a power of two in seconds.
     pub poll: i8,
-    /// The grain of the clock, as a power of two in seconds.
+    /// The precision of the server's clock, as a power of two in seconds.
     pub precision: i8,
-    /// How long a question and its answer take between the server and its clock.
+    /// The round-trip delay from the server to its reference clock.
     pub root_delay: Short,
-    /// How far the server may be off because of its sources' clocks.
+    /// The error of the server's clock relative to its reference clock.
     pub root_dispersion: Short,
-    /// Four letters of the clock at stratum 1, of the kiss code at 0; from 2 on the server's source.
+    /// The name of the reference clock at stratum 1, the kiss code at 0; above 1 the address of the
+    /// server's server.
     pub reference_id: [u8; 4],
     /// When the server's clock was last set.
     pub reference: Timestamp,
@@ -75,16 +77,15 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// A request: everything is zero but the version, the mode and the transmit field. There the
-    /// server looks for nothing, it only copies it into its answer as the origin. So that field
-    /// need not be our clock, which is nobody's business; it is a secret (a nonce) that proves who
-    /// saw our request.
+    /// A request: every field is zero but the version, the mode and the transmit timestamp. A server
+    /// only copies that one into the origin timestamp of its reply. So it need not be the time of our
+    /// clock: it is a nonce, and a reply that returns it comes from a host that saw the request.
     #[must_use]
     pub fn request(version: u8, nonce: Timestamp) -> Packet {
         Packet { version, mode: CLIENT, transmit: nonce, ..Packet::default() }
     }
 
-    /// As it is sent, every number in network order.
+    /// The bytes on the wire, every number in network order.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
@@ -106,8 +107,8 @@ impl Packet {
         bytes
     }
 
-    /// The packet at the begin of a datagram; `None` if it has fewer than 48 bytes. What follows
-    /// them, extensions and a signature that nobody asked for, is not looked at.
+    /// The packet at the start of a datagram; `None` if it has fewer than 48 bytes. What follows,
+    /// extension fields and a message authentication code, is ignored.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Packet> {
         let (head, rest) = bytes.split_first_chunk::<4>()?;
@@ -138,16 +139,16 @@ impl Packet {
         })
     }
 
-    /// How far the server may be off for what lies behind it: half its root delay, and its root
-    /// dispersion. In nanoseconds.
+    /// The largest error of the server's own clock: half its root delay, and its root dispersion. In
+    /// nanoseconds.
     #[must_use]
     pub(crate) fn root_distance(&self) -> i128 {
         self.root_delay.nanos() / 2 + self.root_dispersion.nanos()
     }
 
-    /// The grain of its clock in nanoseconds, rounded up.
+    /// The precision of its clock in nanoseconds, rounded up.
     #[must_use]
-    pub(crate) fn grain(&self) -> i128 {
+    pub(crate) fn precision_nanos(&self) -> i128 {
         let exponent = self.precision.unsigned_abs().min(64);
         let power = 1_i128 << exponent;
         if self.precision < 0 { (SECOND + power - 1) >> exponent } else { SECOND * power }
@@ -160,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_request_is_48_bytes_of_which_47_have_no_news() {
+    fn a_request_holds_its_version_its_mode_and_the_nonce_only() {
         let bytes = Packet::request(4, Timestamp(0x0102_0304_0506_0708)).to_bytes();
         // 0x23, 35: leap 0, version 4, mode 3. The Python original's 0x1b is version 3.
         assert_eq!((bytes[0], Packet::request(3, Timestamp::NONE).to_bytes()[0]), (0x23, 0x1b));
@@ -201,12 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn the_grain_of_a_clock_is_a_power_of_two() {
-        let grain = |precision| Packet { precision, ..Packet::default() }.grain();
+    fn the_precision_of_a_clock_is_a_power_of_two() {
+        let nanos = |precision| Packet { precision, ..Packet::default() }.precision_nanos();
         // A quarter of a million a second: 3.8 microseconds.
-        assert_eq!(grain(-18), 3_815);
-        assert_eq!([grain(-1), grain(0), grain(1)], [SECOND / 2, SECOND, 2 * SECOND]);
-        assert_eq!([grain(-128), grain(127)], [1, SECOND << 64]);
+        assert_eq!(nanos(-18), 3_815);
+        assert_eq!([nanos(-1), nanos(0), nanos(1)], [SECOND / 2, SECOND, 2 * SECOND]);
+        assert_eq!([nanos(-128), nanos(127)], [1, SECOND << 64]);
     }
 
     proptest! {

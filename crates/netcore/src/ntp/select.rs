@@ -1,10 +1,10 @@
-//! The selection: of several servers, those that can be right together (RFC 5905 §11.2.1, after
-//! Keith Marzullo).
+//! The selection: of several servers, those that can be right at the same time (RFC 5905 §11.2.1,
+//! Marzullo's algorithm).
 //!
-//! A server that is right has the true offset within its bound: its interval
-//! [offset - bound, offset + bound] holds it. So those that are right all have a point in common,
-//! and the point that most intervals have in common is the best that can be known. Of m servers f
-//! may be wrong (falsetickers), as few as possible, and fewer than half:
+//! The interval [offset - bound, offset + bound] of a correct server contains the true offset. So the
+//! intervals of all correct servers have a point in common, and the points that most intervals have
+//! in common are the best estimate. Of m servers f may be wrong (falsetickers), as few as possible,
+//! and fewer than half:
 //!
 //! ```text
 //!   a     |------------|               m = 4
@@ -14,9 +14,9 @@
 //!            low     high
 //! ```
 //!
-//! The RFC also counts the middles of the intervals, and no more than f of them may lie outside. A
-//! server behind two unequal ways has its middle far from the truth, and its interval holds it all
-//! the same: here it is no falseticker.
+//! The RFC also allows no more than f midpoints outside of the result. A server with unequal delays in
+//! the two directions has its midpoint far from the true offset, although its interval contains it:
+//! here it is not a falseticker.
 
 /// The offsets that a server allows, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +28,13 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// As a server says it: so much, more or less.
+    /// From an offset and its bound.
     #[must_use]
     pub const fn around(offset: i128, bound: i128) -> Interval {
         Interval { low: offset - bound, high: offset + bound }
     }
 
-    /// Its middle: from there the truth is nowhere farther than [`Interval::bound`].
+    /// Its midpoint: no point of it is farther away than [`Interval::bound`].
     #[must_use]
     pub const fn offset(&self) -> i128 {
         self.low + (self.high - self.low) / 2
@@ -48,39 +48,39 @@ impl Interval {
 
     /// Whether they have a point in common.
     #[must_use]
-    pub const fn meets(&self, other: &Interval) -> bool {
+    pub const fn overlaps(&self, other: &Interval) -> bool {
         self.low <= other.high && other.low <= self.high
     }
 }
 
-/// What most servers agree on.
+/// The points that most intervals have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// From the first to the last point that this many intervals hold. Whoever does not meet it is
-    /// a falseticker.
+    /// From the first to the last point that this many intervals contain. A server whose interval
+    /// does not overlap it is a falseticker.
     pub common: Interval,
     /// How many: m - f.
     pub agree: usize,
 }
 
 impl Selection {
-    /// Whether they are more than half of the servers. Half is no majority: the other half may
-    /// agree on something else.
+    /// Whether they are more than half of the servers. Half is not a majority: the other half may
+    /// agree on another offset.
     #[must_use]
     pub const fn is_majority_of(&self, servers: usize) -> bool {
         2 * self.agree > servers
     }
 }
 
-/// Finds the points that most of the intervals hold; `None` if there is no interval.
+/// Finds the points that most intervals contain; `None` if there is no interval.
 ///
-/// One sweep from the lowest end to the highest counts how many intervals are open. At a point where
-/// one begins and another ends both hold it: they touch.
+/// One sweep from the lowest end to the highest counts the open intervals. A point where one interval
+/// begins and another ends is in both.
 #[must_use]
 pub fn select(intervals: &[Interval]) -> Option<Selection> {
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     enum End {
-        // In this order at one point.
+        // In this order where both are at one point.
         Low,
         High,
     }
@@ -123,14 +123,14 @@ mod tests {
     fn the_picture_above_is_true() {
         let [a, b, c, d] = [(0, 13), (4, 18), (2, 12), (22, 25)];
         assert_eq!(selected(&[a, b, c, d]), Some((4, 12, 3)));
-        assert!(!Interval { low: 22, high: 25 }.meets(&Interval { low: 4, high: 12 }));
+        assert!(!Interval { low: 22, high: 25 }.overlaps(&Interval { low: 4, high: 12 }));
     }
 
     #[test]
-    fn the_examples_that_are_told_of_marzullo_come_out() {
+    fn the_well_known_examples_of_marzullo_come_out() {
         assert_eq!(selected(&[(8, 12), (11, 13), (10, 12)]), Some((11, 12, 3)));
         assert_eq!(selected(&[(8, 12), (11, 13), (14, 15)]), Some((11, 12, 2)));
-        // Two of them agree here and two there, and nobody can tell which: the truth is between.
+        // Two pairs agree, on different points: the result contains both.
         assert_eq!(selected(&[(8, 9), (8, 12), (10, 12)]), Some((8, 12, 2)));
     }
 
@@ -139,8 +139,8 @@ mod tests {
         assert_eq!(selected(&[(0, 2), (2, 4)]), Some((2, 2, 2)));
         assert_eq!(selected(&[(0, 2), (3, 4)]), Some((0, 4, 1)));
         assert_eq!(selected(&[(5, 5), (5, 5), (0, 9)]), Some((5, 5, 3)));
-        let touches = |low| Interval { low: 0, high: 2 }.meets(&Interval { low, high: 9 });
-        assert!(touches(2) && !touches(3));
+        let overlaps = |low| Interval { low: 0, high: 2 }.overlaps(&Interval { low, high: 9 });
+        assert!(overlaps(2) && !overlaps(3));
     }
 
     #[test]
@@ -154,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn a_truechimer_behind_unequal_ways_is_no_falseticker() {
-        // 20 ms off, of 20.1 ms that it may be: by its middle it would be one.
+    fn a_truechimer_with_unequal_delays_is_not_a_falseticker() {
+        // An error of 20 ms with a bound of 20.1: by its midpoint it would be a falseticker.
         let far = Interval::around(20_000, 20_100);
         let near = [Interval::around(0, 100), Interval::around(10, 100)];
         let found = select(&[far, near[0], near[1]]).unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_an_interval_is_within_its_bound_of_both_ends() {
+    fn the_midpoint_of_an_interval_is_within_its_bound_of_both_ends() {
         for (low, high, offset, bound) in [(-1, 2, 0, 2), (4, 4, 4, 0), (-3, -2, -3, 1)] {
             let interval = Interval { low, high };
             assert_eq!((interval.offset(), interval.bound()), (offset, bound));
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(Interval::around(7, 3), Interval { low: 4, high: 10 });
     }
 
-    /// Small intervals, so that they meet, touch and miss each other.
+    /// Small intervals, some of which overlap, touch, or are apart.
     fn intervals() -> impl Strategy<Value = Vec<Interval>> {
         let one =
             (-20_i128..20, 0_i128..12).prop_map(|(offset, bound)| Interval::around(offset, bound));
@@ -197,20 +197,20 @@ mod tests {
         #[test]
         fn a_majority_of_truechimers_is_always_found(
             truth in -1_000_i128..1_000,
-            true_ones in proptest::collection::vec((0_i128..100, 0_i128..100), 1..6),
-            lies in proptest::collection::vec((-2_000_i128..2_000, 0_i128..100), 0..5),
+            truechimers in proptest::collection::vec((0_i128..100, 0_i128..100), 1..6),
+            falsetickers in proptest::collection::vec((-2_000_i128..2_000, 0_i128..100), 0..5),
         ) {
-            prop_assume!(lies.len() < true_ones.len());
-            // Each of them is off, and by no more than it says.
-            let mut all: Vec<Interval> = true_ones
+            prop_assume!(falsetickers.len() < truechimers.len());
+            // Each has an error within its bound.
+            let mut all: Vec<Interval> = truechimers
                 .iter()
                 .map(|(less, more)| Interval { low: truth - less, high: truth + more })
                 .collect();
-            all.extend(lies.iter().map(|(offset, bound)| Interval::around(*offset, *bound)));
+            all.extend(falsetickers.iter().map(|(offset, bound)| Interval::around(*offset, *bound)));
             let found = select(&all).unwrap();
-            prop_assert!(found.agree >= true_ones.len() && found.is_majority_of(all.len()));
-            if found.agree == true_ones.len() {
-                // No lie was needed for it.
+            prop_assert!(found.agree >= truechimers.len() && found.is_majority_of(all.len()));
+            if found.agree == truechimers.len() {
+                // No falseticker is among them.
                 prop_assert!(found.common.low <= truth && truth <= found.common.high);
             }
         }

@@ -12,20 +12,20 @@ use crate::time::Span;
 /// Where NTP servers listen.
 const NTP: Port = Port(123);
 
-/// A server that is to be asked.
+/// A server to query.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Where.
+    /// Its name or address.
     pub host: Host,
-    /// At which port.
+    /// Its port.
     pub port: Port,
 }
 
-/// Reads all servers of a command line, each with its word as it can be shown, before the first is
-/// asked: a mistyped one costs no question.
+/// Parses all servers of a command line, each with its argument escaped for output. A mistyped one is
+/// found before any request is sent.
 ///
 /// # Errors
-/// A usage error: none at all, or one that is no server.
+/// A usage error: no server, or an argument that is not a server.
 pub fn servers(words: &[String]) -> Result<Vec<(String, Server)>, Error> {
     if words.is_empty() {
         return Err(Error::Usage("SERVER: required".to_owned()));
@@ -38,7 +38,7 @@ pub fn servers(words: &[String]) -> Result<Vec<(String, Server)>, Error> {
     words.iter().map(read).collect()
 }
 
-/// Reads the version of a request.
+/// Parses the version of a request.
 ///
 /// # Errors
 /// What is accepted.
@@ -47,15 +47,15 @@ pub fn version(text: &str) -> Result<u8, String> {
     version.ok_or_else(|| "write a whole number from 3 to 4".to_owned())
 }
 
-/// Reads the pause between two requests to one server. A second is what a server that limits its
-/// clients grants them at least.
+/// Parses the pause between two requests to one server. Servers with a rate limit allow at least one
+/// request a second.
 ///
 /// # Errors
-/// Why less than a second is not taken.
+/// Why less than a second is not accepted.
 pub fn interval(text: &str) -> Result<Span, String> {
     let span: Span = text.parse()?;
     if span.0 < Span::seconds(1).0 {
-        return Err("a server that is asked more often than every second may refuse".to_owned());
+        return Err("less than 1s: servers may deny more frequent requests".to_owned());
     }
     Ok(span)
 }
@@ -64,7 +64,7 @@ impl FromStr for Server {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Server, String> {
-        // The colons of an IPv6 address without brackets are its own.
+        // Several colons without brackets are those of an IPv6 address.
         let bare = text.matches(':').count() > 1 && !text.starts_with('[');
         let (host, port) = match text.rsplit_once(':').filter(|_| !bare && !text.ends_with(']')) {
             Some((host, port)) => (host, port.parse()?),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn all_servers_are_read_before_the_first_is_asked() {
+    fn all_servers_are_parsed_before_the_first_request() {
         let read = |words: &[&str]| {
             servers(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
         };
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn options_of_few_values_say_which() {
+    fn a_version_is_3_or_4() {
         assert_eq!((version("3"), version("4")), (Ok(3), Ok(4)));
         for text in ["2", "5", "", "04x"] {
             assert_eq!(version(text), Err("write a whole number from 3 to 4".to_owned()));

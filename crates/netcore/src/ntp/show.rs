@@ -1,4 +1,4 @@
-//! What a server said, in words, and seconds with all their zeros.
+//! The fields of a reply as text and as JSON; seconds with six decimals.
 
 use std::net::Ipv4Addr;
 
@@ -8,7 +8,7 @@ use super::time::Timestamp;
 use crate::text::{Json, escape};
 
 impl Packet {
-    /// The leap indicator: what the last minute of this day is like.
+    /// The leap indicator: whether a leap second follows the last minute of this day.
     #[must_use]
     pub fn leap(&self) -> &'static str {
         match self.leap {
@@ -19,7 +19,7 @@ impl Packet {
         }
     }
 
-    /// At stratum 1 the name of a clock; further on the address of a server, or what is left of one.
+    /// At stratum 1 the name of a clock; above it an IPv4 address, or a hash of an IPv6 address.
     fn reference(&self) -> String {
         if self.stratum > 1 {
             return Ipv4Addr::from(self.reference_id).to_string();
@@ -30,7 +30,7 @@ impl Packet {
 }
 
 impl Sample {
-    /// Adds what the reply said, and the four readings of the clocks.
+    /// Adds the fields of the reply, and T1 to T4.
     #[must_use]
     pub fn describe(&self, json: Json) -> Json {
         let packet = &self.packet;
@@ -41,7 +41,7 @@ impl Sample {
         let json = json.number("root_dispersion_ns", packet.root_dispersion.nanos());
         let json = json.text("reference_id", &packet.reference());
         let mut json = json.number("era", self.t3.era());
-        // All zeros are no time, least of all one in 1900.
+        // Zero means unknown, not the year 1900.
         if packet.reference != Timestamp::NONE {
             json = json.text("reference_time", &packet.reference.near(self.t3).to_string());
         }
@@ -51,7 +51,7 @@ impl Sample {
     }
 }
 
-/// Seconds with all their zeros, and their sign: `+0.000023`. Rounded to the microsecond.
+/// Seconds with their sign and six decimals: `+0.000023`. Rounded to the microsecond.
 #[must_use]
 pub fn signed(nanos: i128) -> String {
     let micros = (nanos.saturating_abs() + 500) / 1_000;
@@ -59,7 +59,7 @@ pub fn signed(nanos: i128) -> String {
     format!("{sign}{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-/// Seconds of something that has no sign, rounded up: a bound must not look smaller than it is.
+/// Seconds without a sign, rounded up: a bound must not be shown smaller than it is.
 #[must_use]
 pub fn unsigned(nanos: i128) -> String {
     let micros = nanos.saturating_add(999).div_euclid(1_000);
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_are_rounded_and_keep_their_zeros() {
+    fn seconds_are_rounded_and_have_six_decimals() {
         for (nanos, shown) in [
             (23_000, "+0.000023"),
             (-23_499, "-0.000023"),

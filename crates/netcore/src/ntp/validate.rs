@@ -1,9 +1,9 @@
-//! Whether some bytes are the answer to a request, or why not.
+//! Whether a datagram is a valid reply to a request, or why not.
 //!
-//! Anybody can send a datagram with any sender in it. What they can't do is read the nonce that
-//! travels in the request, unless they sit on the way. So the order matters: nothing in a reply
-//! counts, not even its refusal to serve us, before it has shown the nonce (RFC 4330 §5, RFC 5905
-//! §8).
+//! Anybody can send a datagram with a forged source address. The nonce in the request is known only
+//! to the server, and to those on the path to it. So the order of the checks matters: no field of a
+//! reply counts, not even a kiss-o'-death, before the reply has returned the nonce (RFC 4330 §5,
+//! RFC 5905 §8).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,130 +13,98 @@ use super::time::{Timestamp, Utc};
 use super::{DRIFT, Sample};
 use crate::error::Error;
 
-/// No packet is longer than what an Ethernet carries in one piece. The buffer for one needs a byte
-/// more, to tell those that are.
+/// The longest packet that is accepted: the MTU of Ethernet. A receive buffer needs a byte more, so
+/// that a longer datagram can be told from one of this length.
 pub const LONGEST: usize = 1_500;
 
-/// How far a server may be from its clock: 1.5 s in nanoseconds (RFC 5905 §7.1, MAXDIST).
-const FARTHEST: i128 = 1_500_000_000;
+/// The largest root distance that is accepted: 1.5 s in nanoseconds (RFC 5905 §7.1, MAXDIST).
+const MAX_DISTANCE: i128 = 1_500_000_000;
 
 /// The coarsest clock that excuses a negative delay: 2^-6 s, a tick of 64 Hz, in nanoseconds.
 const COARSEST: i128 = 15_625_000;
 
-/// A request that was sent, as much as its answer has to match.
+/// A request that was sent, as far as its reply has to match it.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// To whom.
+    /// Where it was sent to.
     pub server: SocketAddr,
     /// The version of its packet.
     pub version: u8,
-    /// What its transmit field held.
+    /// Its transmit timestamp: random bits.
     pub nonce: Timestamp,
-    /// What those of earlier requests held.
+    /// The nonces of earlier requests.
     pub earlier: Vec<Timestamp>,
     /// T1.
     pub sent: Utc,
 }
 
-/// Judges a datagram that `from` sent and that came at `arrived` (T4). The instants of the server
-/// are those within 68 years of `pivot`.
+/// Checks a datagram from `from` that was received at `t4`: a line for each check, in this order.
+/// The timestamps of the server are taken as the instants within 68 years of `pivot`.
 ///
 /// # Errors
-/// The first reason not to believe it.
+/// The reason of the first check that fails.
 pub fn validate(
     request: &Request,
     from: SocketAddr,
     bytes: &[u8],
-    arrived: Utc,
+    t4: Utc,
     pivot: Utc,
-) -> Result<Sample, Refusal> {
-    // A connected socket is given nothing from elsewhere, but for what came before it was connected.
-    if from.ip() != request.server.ip() {
-        return Err(Refusal::Address);
+) -> Result<Sample, Rejection> {
+    // A connected socket receives nothing from elsewhere, but for what came before `connect`.
+    require(from.ip() == request.server.ip(), Rejection::Address)?;
+    require(from.port() == request.server.port(), Rejection::Port)?;
+
+    let packet = Packet::from_bytes(bytes).ok_or(Rejection::Short)?;
+    let own_request = Packet::request(request.version, request.nonce).to_bytes();
+    require(bytes.len() <= LONGEST, Rejection::Long)?;
+    require(!bytes.starts_with(&own_request), Rejection::OwnRequest)?;
+    require(packet.mode == SERVER, Rejection::Mode)?;
+    require(matches!(packet.version, 3 | 4), Rejection::Version)?;
+
+    // The nonce: from here on the sender has seen our request.
+    require(packet.origin != Timestamp::NONE, Rejection::OriginZero)?;
+    require(!request.earlier.contains(&packet.origin), Rejection::OriginEarlier)?;
+    require(packet.origin == request.nonce, Rejection::Origin)?;
+
+    // Before the leap indicator, which is 3 in a kiss-o'-death.
+    if packet.stratum == 0 {
+        return Err(Kiss::from_packet(&packet).map_or(Rejection::StratumZero, Rejection::Kiss));
     }
-    if from.port() != request.server.port() {
-        return Err(Refusal::Port);
-    }
-    let packet = Packet::from_bytes(bytes).ok_or(Refusal::Short)?;
-    if bytes.len() > LONGEST {
-        return Err(Refusal::Long);
-    }
-    is_answer(request, &packet, bytes)?;
-    knows_the_time(&packet)?;
+    require(packet.stratum < 16, Rejection::Stratum)?;
+    require(packet.leap != UNSYNCHRONISED, Rejection::Leap)?;
+
+    require(packet.transmit != Timestamp::NONE, Rejection::TransmitZero)?;
+    require(packet.receive != Timestamp::NONE, Rejection::ReceiveZero)?;
+    require(packet.transmit.since(packet.receive) >= 0, Rejection::Backwards)?;
+
+    require(packet.root_delay.nanos() / 2 < MAX_DISTANCE, Rejection::RootDelay)?;
+    require(packet.root_dispersion.nanos() < MAX_DISTANCE, Rejection::RootDispersion)?;
+    require(packet.root_distance() < MAX_DISTANCE, Rejection::RootDistance)?;
+    require(packet.precision_nanos() < MAX_DISTANCE, Rejection::Precision)?;
 
     let t3 = packet.transmit.near(pivot);
-    // Beside T3 and not beside the pivot: both lie in the same 68 years.
+    // Near T3 and not near the pivot: both are in the same 68 years.
     let t2 = packet.receive.near(t3);
-    let sample = Sample { t1: request.sent, t2, t3, t4: arrived, packet };
-    // The server can't have had it for longer than we waited, but for the grain of its clock and
-    // the drift of ours.
-    let slack = sample.packet.grain().min(COARSEST) + sample.drift();
-    if sample.delay() < -slack {
-        return Err(Refusal::NegativeDelay);
-    }
+    let sample = Sample { t1: request.sent, t2, t3, t4, packet };
+    // The server cannot have had the request for longer than we waited, but for the precision of its
+    // clock and the drift of ours.
+    let tolerance = sample.packet.precision_nanos().min(COARSEST) + sample.drift();
+    require(sample.delay() >= -tolerance, Rejection::NegativeDelay)?;
     Ok(sample)
 }
 
-/// Whether it answers this request.
-fn is_answer(request: &Request, packet: &Packet, bytes: &[u8]) -> Result<(), Refusal> {
-    if bytes.starts_with(&Packet::request(request.version, request.nonce).to_bytes()) {
-        return Err(Refusal::OwnRequest);
-    }
-    if packet.mode != SERVER {
-        return Err(Refusal::Mode);
-    }
-    if !matches!(packet.version, 3 | 4) {
-        return Err(Refusal::Version);
-    }
-    match packet.origin {
-        origin if origin == request.nonce => Ok(()),
-        Timestamp::NONE => Err(Refusal::OriginZero),
-        origin if request.earlier.contains(&origin) => Err(Refusal::OriginEarlier),
-        _ => Err(Refusal::Origin),
-    }
+fn require(holds: bool, otherwise: Rejection) -> Result<(), Rejection> {
+    if holds { Ok(()) } else { Err(otherwise) }
 }
 
-/// Whether an answer tells the time.
-fn knows_the_time(packet: &Packet) -> Result<(), Refusal> {
-    match packet.stratum {
-        // Before the leap indicator, which is 3 in a kiss.
-        0 => return Err(Kiss::of(packet).map_or(Refusal::StratumZero, Refusal::Kiss)),
-        1..=15 if packet.leap == UNSYNCHRONISED => return Err(Refusal::Leap),
-        1..=15 => {}
-        _ => return Err(Refusal::Stratum),
-    }
-    if packet.transmit == Timestamp::NONE {
-        return Err(Refusal::TransmitZero);
-    }
-    if packet.receive == Timestamp::NONE {
-        return Err(Refusal::ReceiveZero);
-    }
-    if packet.transmit.since(packet.receive) < 0 {
-        return Err(Refusal::Backwards);
-    }
-    if packet.root_delay.nanos() / 2 >= FARTHEST {
-        return Err(Refusal::RootDelay);
-    }
-    if packet.root_dispersion.nanos() >= FARTHEST {
-        return Err(Refusal::RootDispersion);
-    }
-    if packet.root_distance() >= FARTHEST {
-        return Err(Refusal::RootDistance);
-    }
-    if packet.grain() >= FARTHEST {
-        return Err(Refusal::Precision);
-    }
-    Ok(())
-}
-
-/// A kiss-o'-death: the server's word that it does not serve us (RFC 5905 §7.4).
+/// A kiss-o'-death: the server says that it does not serve us (RFC 5905 §7.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kiss(pub [u8; 4]);
 
 impl Kiss {
     /// The kiss code of a packet of stratum 0; `None` if it has none: one to four letters or
-    /// digits, filled up with zeros.
-    fn of(packet: &Packet) -> Option<Kiss> {
+    /// digits, padded with zeros.
+    fn from_packet(packet: &Packet) -> Option<Kiss> {
         let kiss = Kiss(packet.reference_id);
         let padded = kiss.0.iter().skip(kiss.code().len()).all(|byte| *byte == 0);
         (padded && !kiss.code().is_empty()).then_some(kiss)
@@ -149,21 +117,21 @@ impl Kiss {
         self.0.iter().copied().take_while(is_letter).map(char::from).collect()
     }
 
-    /// What it says, in words.
+    /// What the code means.
     #[must_use]
     pub(crate) fn meaning(&self) -> &'static str {
         match &self.0 {
-            b"DENY" => "the server denies us its service, for good",
-            b"RSTR" => "the server's rules deny us its service, for good",
-            b"RATE" => "we ask too often; the server wants to be left alone for a while",
-            b"INIT" => "the server has only begun to look for the time",
-            b"STEP" => "the server's clock was just set",
-            b"AUTH" | b"CRYP" | b"NKEY" => "the server answers only who proves who they are",
-            _ => "the server does not tell us the time",
+            b"DENY" => "the server denies access",
+            b"RSTR" => "the server denies access by its local policy",
+            b"RATE" => "too many requests; wait before the next one",
+            b"INIT" => "the server has not synchronised its clock yet",
+            b"STEP" => "the server's clock was stepped, and is not synchronised yet",
+            b"AUTH" | b"CRYP" | b"NKEY" => "the server requires authentication",
+            _ => "the server does not send its time",
         }
     }
 
-    /// The kiss as the end of asking that peer: what kind of no it is decides the exit code.
+    /// The error of a program that got this kiss from `peer`; the code decides the exit code.
     #[must_use]
     pub fn error(&self, peer: String) -> Error {
         let why = format!("{}: {}", self.code(), self.meaning());
@@ -175,89 +143,89 @@ impl Kiss {
     }
 }
 
-/// A table of the reasons: the name of each, by which it is counted, and what it means.
-macro_rules! refusals {
+/// A table of the reasons: the name that counts it, and its text.
+macro_rules! rejections {
     ($($(#[$doc:meta])* $reason:ident $name:literal $text:literal)+) => {
-        /// Why a datagram is not believed.
+        /// Why a datagram is rejected.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Refusal {
+        pub enum Rejection {
             $($(#[$doc])* $reason,)+
-            /// It is an answer, but not the time.
+            /// It is a reply, but without the time.
             Kiss(Kiss),
         }
 
-        impl Refusal {
+        impl Rejection {
             /// Its name, for a counter: `origin_zero`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
-                    $(Refusal::$reason => $name,)+
-                    Refusal::Kiss(_) => "kiss",
+                    $(Rejection::$reason => $name,)+
+                    Rejection::Kiss(_) => "kiss",
                 }
             }
         }
 
-        impl fmt::Display for Refusal {
+        impl fmt::Display for Rejection {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(Refusal::$reason => f.write_str($text),)+
-                    Refusal::Kiss(kiss) => write!(f, "{}: {}", kiss.code(), kiss.meaning()),
+                    $(Rejection::$reason => f.write_str($text),)+
+                    Rejection::Kiss(kiss) => write!(f, "{}: {}", kiss.code(), kiss.meaning()),
                 }
             }
         }
 
-        /// One of each reason that is no kiss.
+        /// Every reason but the kiss.
         #[cfg(test)]
-        const ALL: &[Refusal] = &[$(Refusal::$reason),+];
+        const ALL: &[Rejection] = &[$(Rejection::$reason),+];
     };
 }
 
-refusals! {
-    /// Its sender has another address than the server.
-    Address "address" "it came from another address"
-    /// The same with the port.
-    Port "port" "it came from another port"
+rejections! {
+    /// Another host sent it.
+    Address "address" "its source address is not the server's"
+    /// Another socket sent it.
+    Port "port" "its source port is not the server's"
     /// Fewer bytes than a packet has.
     Short "short" "it is shorter than 48 bytes"
-    /// More bytes than any answer has.
+    /// More bytes than any reply has.
     Long "long" "it is longer than 1500 bytes"
-    /// A mirror is not a clock.
-    OwnRequest "own_request" "it is our own request, sent back"
+    /// An echo server sent it.
+    OwnRequest "own_request" "it is a copy of our request"
     /// Not 4.
-    Mode "mode" "its mode is not that of a server's answer"
+    Mode "mode" "its mode is not 4 (server)"
     /// Not 3 or 4.
     Version "version" "its version is neither 3 nor 4"
     /// No nonce at all.
-    OriginZero "origin_zero" "its origin is empty: it does not say what it answers"
+    OriginZero "origin_zero" "its origin timestamp is zero"
     /// A nonce of ours, but not of this request.
-    OriginEarlier "origin_earlier" "it answers an earlier request"
-    /// Not our nonce: whoever sent it has not seen our request.
-    Origin "origin" "it does not answer our request"
+    OriginEarlier "origin_earlier" "its origin timestamp is that of an earlier request"
+    /// Not our nonce: the sender has not seen our request.
+    Origin "origin" "its origin timestamp is not that of our request"
     /// The server does not know the time.
-    Leap "leap" "the server is not synchronised"
+    Leap "leap" "the server's clock is not synchronised"
     /// Neither a time nor a kiss.
-    StratumZero "stratum_zero" "it is at stratum 0, without a kiss code"
+    StratumZero "stratum_zero" "its stratum is 0, and it has no kiss code"
     /// 16 or more.
-    Stratum "stratum" "the server is at no stratum from 1 to 15"
+    Stratum "stratum" "its stratum is greater than 15"
     /// No T3.
-    TransmitZero "transmit_zero" "it does not say when it was sent"
+    TransmitZero "transmit_zero" "its transmit timestamp is zero"
     /// No T2.
-    ReceiveZero "receive_zero" "it does not say when our request was received"
-    /// T3 lies before T2.
-    Backwards "backwards" "it was sent before our request was received"
-    /// The delay alone is too much.
-    RootDelay "root_delay" "the server is too far from its clock: root delay"
+    ReceiveZero "receive_zero" "its receive timestamp is zero"
+    /// T3 is before T2.
+    Backwards "backwards" "its transmit timestamp is before its receive timestamp"
+    /// The delay alone is too large.
+    RootDelay "root_delay" "its root delay is 3 s or more"
     /// The dispersion alone is.
-    RootDispersion "root_dispersion" "the server is too far from its clock: root dispersion"
+    RootDispersion "root_dispersion" "its root dispersion is 1.5 s or more"
     /// Both together are.
-    RootDistance "root_distance" "the server is too far from its clock: both together"
-    /// A grain of two seconds or more.
-    Precision "precision" "the server's clock counts no single seconds"
+    RootDistance "root_distance" "its root distance is 1.5 s or more"
+    /// A clock that cannot tell one second from the next.
+    Precision "precision" "the precision of the server's clock is 2 s or worse"
     /// T3 - T2 is longer than T4 - T1.
-    NegativeDelay "negative_delay" "the server says that it took longer than we waited"
+    NegativeDelay "negative_delay" "the server's own time is longer than the whole exchange"
 }
 
-/// That a packet is as long as the messages above say.
+/// The lengths that the texts above state.
 const _: () = assert!(LENGTH == 48 && LONGEST == 1_500 && DRIFT.0 < DRIFT.1);
 
 #[cfg(test)]

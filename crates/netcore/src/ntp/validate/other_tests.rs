@@ -1,5 +1,5 @@
-//! The same answers for us and for a client that others wrote, the crate sntpc: what comes out is the
-//! same, and where only one of both believes an answer, it is known why.
+//! The same replies for this client and for another one, the crate sntpc: both compute the same, and
+//! where only one of them accepts a reply, the reason is known.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use std::task::{Context, Poll, Waker};
 use sntpc::{NtpContext, NtpResult, NtpTimestampGenerator, NtpUdpSocket};
 
 use super::seeded_tests::Random;
-use super::{Packet, Refusal, Request, SERVER, Sample, Timestamp, Utc, validate};
+use super::{Packet, Rejection, Request, SERVER, Sample, Timestamp, Utc, validate};
 use crate::ntp::packet::{LENGTH, Short};
 
-/// How many answers are judged.
+/// How many replies are checked.
 const MANY: u32 = 200_000;
 
 /// In microseconds.
@@ -24,14 +24,14 @@ const DECADE: u64 = 315_576_000 * SECOND;
 const BEGINS: [u64; 6] =
     [1_795_576_202, 2_085_978_495, 2_085_978_496, 4_228_588_800, 6_380_945_792, 10_675_913_088];
 
-/// A line on which one datagram lies ready, whose request is kept.
-struct Line {
+/// A socket that returns one datagram, and keeps the request.
+struct Socket {
     server: SocketAddr,
     request: Cell<[u8; LENGTH]>,
     answer: Cell<[u8; LENGTH]>,
 }
 
-impl NtpUdpSocket for Line {
+impl NtpUdpSocket for Socket {
     async fn send_to(&self, bytes: &[u8], _: SocketAddr) -> sntpc::Result<usize> {
         self.request.set(bytes.try_into().unwrap());
         Ok(bytes.len())
@@ -59,7 +59,7 @@ impl NtpTimestampGenerator for Clock {
     }
 }
 
-/// A future that waits for nothing.
+/// The result of a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(done) => done,
@@ -71,8 +71,7 @@ fn utc(micros: u64) -> Utc {
     Utc::from_nanos(i128::from(micros) * 1_000)
 }
 
-/// What a server answers whose clock is off by up to fifty years, and now and then some bits of it
-/// are wrong.
+/// The reply of a server whose clock is wrong by up to fifty years; some replies have wrong bits.
 fn answer(origin: Timestamp, received: u64, spent: u64, random: &mut Random) -> [u8; LENGTH] {
     let off = (random.next() % (5 * DECADE)) >> (4 * random.below(15));
     let received = if random.below(2) == 0 { received + off } else { received - off };
@@ -89,10 +88,10 @@ fn answer(origin: Timestamp, received: u64, spent: u64, random: &mut Random) -> 
         root_delay,
         root_dispersion,
         reference_id: [0, 1, 2, 3].map(|index| reference_id[index]),
-        reference: Timestamp::of(utc(received - 64 * SECOND)),
+        reference: Timestamp::from_utc(utc(received - 64 * SECOND)),
         origin,
-        receive: Timestamp::of(utc(received)),
-        transmit: Timestamp::of(utc(received + spent)),
+        receive: Timestamp::from_utc(utc(received)),
+        transmit: Timestamp::from_utc(utc(received + spent)),
     };
     let mut bytes = packet.to_bytes();
     if random.below(4) == 0 {
@@ -118,30 +117,30 @@ fn equal(ours: &Sample, theirs: &NtpResult) {
     let fraction = (i128::from(theirs.seconds_fraction) * 1_000_000_000) >> 32;
     let time = i128::from(theirs.seconds) * 1_000_000_000 + fraction;
     assert!((ours.t3.nanos() - time).abs() <= 1, "{ours:?}, {theirs:?}");
-    // They count whole microseconds, and a delay of one at least.
+    // sntpc computes in microseconds, with a delay of at least one.
     let off = (ours.offset() - i128::from(theirs.offset) * 1_000).abs();
     let late = (ours.delay().max(1_000) - i128::from(theirs.roundtrip) * 1_000).abs();
     assert!(off <= 1_002 && late <= 1_002, "{ours:?}, {theirs:?}");
 }
 
-/// Our rules that they have not: version 3 at least, a distance of 1.5 s and not of 16 at most, and what
-/// the clock of a server that tells two times has to be able to.
-const STRICTER: [Refusal; 8] = [
-    Refusal::Version,
-    Refusal::ReceiveZero,
-    Refusal::Backwards,
-    Refusal::RootDelay,
-    Refusal::RootDispersion,
-    Refusal::RootDistance,
-    Refusal::Precision,
-    Refusal::NegativeDelay,
+/// The checks that sntpc does not make: version 3 or 4, a root distance below 1.5 s and not 16, and those
+/// of T2, T3 and the precision.
+const STRICTER: [Rejection; 8] = [
+    Rejection::Version,
+    Rejection::ReceiveZero,
+    Rejection::Backwards,
+    Rejection::RootDelay,
+    Rejection::RootDispersion,
+    Rejection::RootDistance,
+    Rejection::Precision,
+    Rejection::NegativeDelay,
 ];
 
 #[test]
 fn another_client_reads_the_same_in_every_answer() {
     let server = SocketAddr::from(([192, 0, 2, 1], 123));
     let empty = || Cell::new([0; LENGTH]);
-    let line = Line { server, request: empty(), answer: empty() };
+    let socket = Socket { server, request: empty(), answer: empty() };
     let (mut random, mut reached) = (Random(1), BTreeMap::new());
     for _ in 0..MANY {
         let mut micros = |most: u64| random.next() % most;
@@ -151,34 +150,34 @@ fn another_client_reads_the_same_in_every_answer() {
         let arrived = sent + there + spent + back;
 
         let context = NtpContext::new(Clock(sent));
-        let asked = at_once(sntpc::sntp_send_request(server, &line, context)).unwrap();
-        let nonce = Packet::from_bytes(&line.request.get()).unwrap().transmit;
+        let asked = at_once(sntpc::sntp_send_request(server, &socket, context)).unwrap();
+        let nonce = Packet::from_bytes(&socket.request.get()).unwrap().transmit;
         let bytes = answer(nonce, sent + there, spent, &mut random);
-        line.answer.set(bytes);
+        socket.answer.set(bytes);
         let context = NtpContext::new(Clock(arrived));
-        let theirs = at_once(sntpc::sntp_process_response(server, &line, context, asked));
+        let theirs = at_once(sntpc::sntp_process_response(server, &socket, context, asked));
 
         let request = Request { server, version: 4, nonce, earlier: Vec::new(), sent: utc(sent) };
         let ours = validate(&request, server, &bytes, utc(arrived), utc(arrived));
         let outcome = match (&ours, &theirs) {
             (Ok(ours), Ok(theirs)) => {
                 equal(ours, theirs);
-                "believed"
+                "accepted"
             }
-            // Their rule that we have not: a clock that was last set after now.
+            // The check that only sntpc makes: a clock that was last set after now.
             (Ok(_), Err(sntpc::Error::BackwardReferenceTimestamp)) => "reference",
             (Err(reason), Ok(_)) if STRICTER.contains(reason) => reason.name(),
-            (Err(Refusal::Kiss(_)), Err(sntpc::Error::KissOfDeath(_))) => "kiss",
-            (Err(Refusal::Kiss(_)), Err(_)) | (Ok(_), _) | (_, Ok(_)) => {
+            (Err(Rejection::Kiss(_)), Err(sntpc::Error::KissOfDeath(_))) => "kiss",
+            (Err(Rejection::Kiss(_)), Err(_)) | (Ok(_), _) | (_, Ok(_)) => {
                 panic!("{ours:?}, {theirs:?}")
             }
-            (Err(_), Err(_)) => "refused",
+            (Err(_), Err(_)) => "rejected",
         };
         *reached.entry(outcome).or_insert(0_u32) += 1;
     }
-    let names = STRICTER.map(Refusal::name);
-    for name in names.iter().chain(&["believed", "refused", "reference"]) {
+    let names = STRICTER.map(Rejection::name);
+    for name in names.iter().chain(&["accepted", "rejected", "reference"]) {
         assert!(reached.contains_key(name), "{name} of {reached:?}");
     }
-    assert!(reached["believed"] > MANY / 2, "{reached:?}");
+    assert!(reached["accepted"] > MANY / 2, "{reached:?}");
 }

@@ -1,19 +1,19 @@
-//! Ten million datagrams and clocks, the same ones each time: what the fuzz target runs where there
-//! is no fuzzer.
+//! Ten million datagrams and clocks, the same ones each time: the check of the fuzz target, without a
+//! fuzzer.
 
 #[path = "../../../fuzz/check.rs"]
 mod check;
 
 use std::collections::BTreeMap;
 
-use check::{EARLIER, HEAD, NONCE, check, honest};
+use check::{EARLIER, HEAD, NONCE, check, valid_reply};
 
 use super::{ALL, LONGEST, Packet, Timestamp};
 
-/// How many are judged, by each of two threads.
+/// How many are checked by each of two threads.
 const MANY: u32 = 5_000_000;
 
-/// Where fields lie behind the head.
+/// The offsets of fields after the head.
 const FLAGS: usize = HEAD;
 const REFERENCE_ID: usize = HEAD + 12;
 const ORIGIN: usize = HEAD + 24;
@@ -43,16 +43,16 @@ impl Random {
     }
 }
 
-/// Changes that make the field at `at` of the honest answer these bytes.
+/// Changes that set the field at `at` of the valid reply to these bytes.
 fn set(changes: &mut [u8], at: usize, bytes: &[u8]) {
-    let honest = honest();
+    let valid = valid_reply();
     for (index, byte) in bytes.iter().enumerate() {
-        changes[at + index] = byte ^ honest[at - HEAD + index];
+        changes[at + index] = byte ^ valid[at - HEAD + index];
     }
 }
 
-/// What becomes of the honest answer this time: noise in all of it or in one field, some bits, or what
-/// no chance would ever hit.
+/// The next changes of the valid reply: random bytes in all of it or in one field, some bits, or values
+/// that random bytes would hardly ever have.
 fn change(changes: &mut Vec<u8>, random: &mut Random) {
     changes.clear();
     changes.resize(END, 0);
@@ -82,7 +82,7 @@ fn change(changes: &mut Vec<u8>, random: &mut Random) {
             let span = i128::from(random.next().cast_signed()) << random.below(32) >> 16;
             changes[clock..clock + 16].copy_from_slice(&span.to_le_bytes());
         }
-        // A grain around a second.
+        // A precision around a second.
         11 => set(changes, FLAGS + 3, &[0xfe, 0xff, 0, 1][random.below(4)..][..1]),
         12 => random.fill(&mut changes[1..HEAD]),
         _ => {}
@@ -98,7 +98,7 @@ fn change(changes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-fn judge(seed: u64) -> BTreeMap<&'static str, u32> {
+fn run(seed: u64) -> BTreeMap<&'static str, u32> {
     let (mut random, mut changes) = (Random(seed), Vec::new());
     let mut reached = BTreeMap::new();
     for _ in 0..MANY {
@@ -112,7 +112,7 @@ fn judge(seed: u64) -> BTreeMap<&'static str, u32> {
 fn ten_million_datagrams_break_nothing_and_reach_each_reason() {
     let reached: Vec<_> = std::thread::scope(|scope| {
         [1, 2]
-            .map(|seed| scope.spawn(move || judge(seed)))
+            .map(|seed| scope.spawn(move || run(seed)))
             .map(|thread| thread.join().unwrap())
             .into()
     });

@@ -17,9 +17,9 @@ fn request() -> Request {
     Request { server: server(), version: 4, nonce: NONCE, earlier: vec![EARLIER], sent: now() }
 }
 
-/// What an honest server says that is 1 ms away.
-fn honest() -> Packet {
-    let at = Timestamp::of(now().plus(MS));
+/// The reply of a correct server with a delay of 1 ms in each direction.
+fn valid_reply() -> Packet {
+    let at = Timestamp::from_utc(now().plus(MS));
     Packet {
         version: 4,
         mode: SERVER,
@@ -33,133 +33,135 @@ fn honest() -> Packet {
     }
 }
 
-fn judge(bytes: &[u8]) -> Result<Sample, Refusal> {
+fn check(bytes: &[u8]) -> Result<Sample, Rejection> {
     validate(&request(), server(), bytes, now().plus(2 * MS), now())
 }
 
-fn lie(change: impl FnOnce(&mut Packet)) -> Result<Sample, Refusal> {
-    let mut packet = honest();
+fn with(change: impl FnOnce(&mut Packet)) -> Result<Sample, Rejection> {
+    let mut packet = valid_reply();
     change(&mut packet);
-    judge(&packet.to_bytes())
+    check(&packet.to_bytes())
 }
 
 fn after(millis: i128) -> Timestamp {
-    Timestamp::of(now().plus(millis * MS))
+    Timestamp::from_utc(now().plus(millis * MS))
 }
 
 #[test]
-fn an_honest_answer_is_believed() {
-    let sample = judge(&honest().to_bytes()).unwrap();
+fn a_valid_reply_is_accepted() {
+    let sample = check(&valid_reply().to_bytes()).unwrap();
     assert_eq!((sample.offset(), sample.delay()), (0, 2 * MS));
     for version in [3, 4] {
-        assert!(lie(|packet| packet.version = version).is_ok());
+        assert!(with(|packet| packet.version = version).is_ok());
     }
     for stratum in 1..=15 {
-        assert!(lie(|packet| packet.stratum = stratum).is_ok());
+        assert!(with(|packet| packet.stratum = stratum).is_ok());
     }
-    // With extensions, as long as a packet may be.
-    let mut long = honest().to_bytes().to_vec();
+    // With extension fields, up to the longest packet.
+    let mut long = valid_reply().to_bytes().to_vec();
     long.resize(LONGEST, 7);
-    assert!(judge(&long).is_ok());
+    assert!(check(&long).is_ok());
 }
 
 #[test]
-fn every_field_that_lies_has_its_reason() {
+fn every_wrong_field_has_its_reason() {
     type Change = fn(&mut Packet);
-    let lies: &[(Refusal, Change)] = &[
-        (Refusal::OwnRequest, |packet| *packet = Packet::request(4, NONCE)),
-        (Refusal::Mode, |packet| packet.mode = CLIENT),
-        (Refusal::Version, |packet| packet.version = 0),
-        (Refusal::Version, |packet| packet.version = 2),
-        (Refusal::Version, |packet| packet.version = 5),
-        (Refusal::Version, |packet| packet.version = 7),
-        (Refusal::OriginZero, |packet| packet.origin = Timestamp::NONE),
-        (Refusal::OriginEarlier, |packet| packet.origin = EARLIER),
-        (Refusal::Leap, |packet| packet.leap = UNSYNCHRONISED),
-        (Refusal::StratumZero, |packet| packet.stratum = 0),
-        (Refusal::Stratum, |packet| packet.stratum = 16),
-        (Refusal::Stratum, |packet| packet.stratum = 255),
-        (Refusal::TransmitZero, |packet| packet.transmit = Timestamp::NONE),
-        (Refusal::ReceiveZero, |packet| packet.receive = Timestamp::NONE),
-        (Refusal::Backwards, |packet| packet.receive.0 += 1),
-        (Refusal::RootDelay, |packet| packet.root_delay = Short(16 << 16)),
-        (Refusal::RootDispersion, |packet| packet.root_dispersion = Short(16 << 16)),
-        (Refusal::RootDistance, |packet| {
+    let faults: &[(Rejection, Change)] = &[
+        (Rejection::OwnRequest, |packet| *packet = Packet::request(4, NONCE)),
+        (Rejection::Mode, |packet| packet.mode = CLIENT),
+        (Rejection::Version, |packet| packet.version = 0),
+        (Rejection::Version, |packet| packet.version = 2),
+        (Rejection::Version, |packet| packet.version = 5),
+        (Rejection::Version, |packet| packet.version = 7),
+        (Rejection::OriginZero, |packet| packet.origin = Timestamp::NONE),
+        (Rejection::OriginEarlier, |packet| packet.origin = EARLIER),
+        (Rejection::Leap, |packet| packet.leap = UNSYNCHRONISED),
+        (Rejection::StratumZero, |packet| packet.stratum = 0),
+        (Rejection::Stratum, |packet| packet.stratum = 16),
+        (Rejection::Stratum, |packet| packet.stratum = 255),
+        (Rejection::TransmitZero, |packet| packet.transmit = Timestamp::NONE),
+        (Rejection::ReceiveZero, |packet| packet.receive = Timestamp::NONE),
+        (Rejection::Backwards, |packet| packet.receive.0 += 1),
+        (Rejection::RootDelay, |packet| packet.root_delay = Short(16 << 16)),
+        (Rejection::RootDispersion, |packet| packet.root_dispersion = Short(16 << 16)),
+        (Rejection::RootDistance, |packet| {
             (packet.root_delay, packet.root_dispersion) = (Short(1 << 16), Short(1 << 16));
         }),
-        (Refusal::Precision, |packet| packet.precision = 1),
-        (Refusal::Precision, |packet| packet.precision = 127),
-        (Refusal::NegativeDelay, |packet| packet.transmit = after(4)),
+        (Rejection::Precision, |packet| packet.precision = 1),
+        (Rejection::Precision, |packet| packet.precision = 127),
+        (Rejection::NegativeDelay, |packet| packet.transmit = after(4)),
     ];
-    for (reason, change) in lies {
-        assert_eq!(lie(*change).unwrap_err(), *reason);
+    for (reason, change) in faults {
+        assert_eq!(with(*change).unwrap_err(), *reason);
     }
     for mode in [0, 1, 2, 3, 5, 6, 7] {
-        assert_eq!(lie(|packet| packet.mode = mode).unwrap_err(), Refusal::Mode);
+        assert_eq!(with(|packet| packet.mode = mode).unwrap_err(), Rejection::Mode);
     }
     for bit in 0..64 {
         let flipped = Timestamp(NONCE.0 ^ 1 << bit);
-        assert_eq!(lie(|packet| packet.origin = flipped).unwrap_err(), Refusal::Origin);
+        assert_eq!(with(|packet| packet.origin = flipped).unwrap_err(), Rejection::Origin);
     }
 }
 
 #[test]
-fn lengths_and_senders_that_lie_have_their_reasons() {
+fn wrong_lengths_and_sources_have_their_reasons() {
     for length in [0, 1, 47] {
-        assert_eq!(judge(&honest().to_bytes()[..length]).unwrap_err(), Refusal::Short);
+        assert_eq!(check(&valid_reply().to_bytes()[..length]).unwrap_err(), Rejection::Short);
     }
-    assert_eq!(judge(&[0; 48]).unwrap_err(), Refusal::Mode);
-    let mut long = honest().to_bytes().to_vec();
+    assert_eq!(check(&[0; 48]).unwrap_err(), Rejection::Mode);
+    let mut long = valid_reply().to_bytes().to_vec();
     long.resize(65_507, 0);
-    assert_eq!(judge(&long).unwrap_err(), Refusal::Long);
-    for (from, reason) in [("192.0.2.2:123", Refusal::Address), ("192.0.2.1:124", Refusal::Port)] {
+    assert_eq!(check(&long).unwrap_err(), Rejection::Long);
+    for (from, reason) in
+        [("192.0.2.2:123", Rejection::Address), ("192.0.2.1:124", Rejection::Port)]
+    {
         let from = from.parse().unwrap();
-        let judged = validate(&request(), from, &honest().to_bytes(), now(), now());
-        assert_eq!(judged.unwrap_err(), reason);
+        let checked = validate(&request(), from, &valid_reply().to_bytes(), now(), now());
+        assert_eq!(checked.unwrap_err(), reason);
     }
 }
 
 #[test]
 fn a_kiss_counts_only_with_our_nonce() {
     let kiss = |code: &[u8; 4], origin| {
-        lie(|packet| {
+        with(|packet| {
             (packet.stratum, packet.leap) = (0, UNSYNCHRONISED);
             (packet.reference_id, packet.origin) = (*code, origin);
         })
     };
     for code in [b"DENY", b"RSTR", b"RATE", b"X\0\0\0", b"1234"] {
-        assert_eq!(kiss(code, NONCE).unwrap_err(), Refusal::Kiss(Kiss(*code)));
-        assert_eq!(kiss(code, Timestamp(7)).unwrap_err(), Refusal::Origin);
+        assert_eq!(kiss(code, NONCE).unwrap_err(), Rejection::Kiss(Kiss(*code)));
+        assert_eq!(kiss(code, Timestamp(7)).unwrap_err(), Rejection::Origin);
     }
     assert_eq!(Kiss(*b"X\0\0\0").code(), "X");
     for code in [b"\0\0\0\0", b"deny", b"D\0NY", b"\x1b[2J", b"DEN "] {
-        assert_eq!(kiss(code, NONCE).unwrap_err(), Refusal::StratumZero);
+        assert_eq!(kiss(code, NONCE).unwrap_err(), Rejection::StratumZero);
     }
 }
 
 #[test]
 fn a_distance_below_one_and_a_half_seconds_is_accepted() {
     let far = |delay, dispersion| {
-        lie(|packet| {
+        with(|packet| {
             (packet.root_delay, packet.root_dispersion) = (Short(delay), Short(dispersion));
         })
     };
     assert!(far(0, 0x0001_7fff).is_ok());
-    assert_eq!(far(0, 0x0001_8000).unwrap_err(), Refusal::RootDispersion);
+    assert_eq!(far(0, 0x0001_8000).unwrap_err(), Rejection::RootDispersion);
     assert!(far(0x0002_ffff, 0).is_ok());
-    assert_eq!(far(0x0003_0000, 0).unwrap_err(), Refusal::RootDelay);
+    assert_eq!(far(0x0003_0000, 0).unwrap_err(), Rejection::RootDelay);
 }
 
 #[test]
-fn the_grain_of_a_clock_excuses_a_delay_below_zero() {
+fn the_precision_of_a_clock_excuses_a_negative_delay() {
     let coarse = |precision, millis| {
-        lie(|packet| (packet.precision, packet.transmit) = (precision, after(millis)))
+        with(|packet| (packet.precision, packet.transmit) = (precision, after(millis)))
     };
-    // Both ways took 2 ms, the server says 10: a clock of 64 Hz may say so, a finer one may not.
+    // The exchange took 2 ms, the server claims 10: that is within the precision of a clock of 64 Hz.
     assert!(coarse(-6, 11).is_ok());
-    assert_eq!(coarse(-7, 11).unwrap_err(), Refusal::NegativeDelay);
-    // And it is no licence for one that says that it is coarser.
-    assert_eq!(coarse(0, 30).unwrap_err(), Refusal::NegativeDelay);
+    assert_eq!(coarse(-7, 11).unwrap_err(), Rejection::NegativeDelay);
+    // A coarser precision excuses no more than that.
+    assert_eq!(coarse(0, 30).unwrap_err(), Rejection::NegativeDelay);
 }
 
 #[test]
@@ -172,9 +174,10 @@ fn a_reply_of_another_era_is_right_with_its_pivot() {
         ("2026-11-25T03:10:02Z", "1970-01-01"),
     ] {
         let there: Utc = date.parse().unwrap();
-        let mut packet = honest();
-        (packet.receive, packet.transmit) = (Timestamp::of(there), Timestamp::of(there));
-        // A machine without a clock of its own begins in 1970.
+        let mut packet = valid_reply();
+        (packet.receive, packet.transmit) =
+            (Timestamp::from_utc(there), Timestamp::from_utc(there));
+        // A machine without a battery-backed clock starts in 1970.
         let ours = Utc::from_nanos(0);
         let request = Request { sent: ours, ..request() };
         let pivot = pivot.parse().unwrap();
