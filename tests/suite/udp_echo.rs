@@ -163,7 +163,7 @@ fn a_datagram_longer_than_the_buffer_is_reported_and_not_echoed() -> Result<(), 
     // Its part is no echo: the next answer is that of the next datagram.
     is_echoed(&client, &peer::pattern(2, 1000));
     let local = client.local_addr().unwrap();
-    let line = format!("{local} not answered: 1001 bytes, of which the buffer has 1000\n");
+    let line = format!("{local} not answered: 1001 bytes do not fit into the buffer of 1000\n");
     assert!(server.wait_stderr(|log| log.contains(&line), SOON), "{}", server.stderr());
     Ok(())
 }

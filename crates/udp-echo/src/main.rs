@@ -1,10 +1,10 @@
-//! Echo each datagram to whoever sent it, from the address that was asked (RFC 862).
+//! Echo each datagram to its sender, from the address that it was sent to (RFC 862).
 //!
 //! # What it shows
-//! UDP has no connections: no `listen`, no `accept`, no end. One socket and one descriptor serve
-//! all peers. A datagram comes whole or not at all, an empty one too; what finds the queue full is
-//! dropped without a word to anyone. The answer has to leave from the address that was asked, which
-//! a socket that is bound to all of them only learns from `IP_PKTINFO`.
+//! UDP has no connections: no `listen`, no `accept`, no end of a stream. One socket and one descriptor
+//! serve all peers. The kernel delivers a datagram whole or not at all, an empty one too, and drops it
+//! without an error when the receive queue is full. A reply has to leave from the address that the
+//! request was sent to; a socket that is bound to all addresses learns it from `IP_PKTINFO` only.
 //!
 //! # System calls
 //! `socket` → `setsockopt(IP_PKTINFO)` → `bind` → (`recvmsg` → `sendmsg`)*
@@ -18,78 +18,53 @@
 //! ```
 //!
 //! # What can go wrong
-//! - `EADDRINUSE`: another socket has the port. `SO_REUSEADDR` would take it all the same, and for
-//!   UDP that means to take its datagrams away: it is not set here.
-//! - A buffer that is too short cuts a datagram, and only `MSG_TRUNC` says so. A part is no echo:
+//! - `EADDRINUSE`: another socket is bound to the port. With `SO_REUSEADDR` on both, `bind` succeeds,
+//!   and the new socket receives the datagrams of the other: it is not set here.
+//! - A short buffer truncates a datagram, and only `MSG_TRUNC` reports it. A part is not an echo, so
 //!   nothing is sent back. The default holds the longest: 65,507 bytes, 65,527 over IPv6.
-//! - `EAGAIN` after poll said ready: the kernel looks at the checksum only now, and dropped it.
-//! - `sendmsg` fails: `EPERM` (a firewall), `ENETUNREACH`, `ENOBUFS`. That datagram is lost. What
-//!   ICMP says later is not told to a socket that is not connected.
-//! - Two servers that answer each other never stop, and a forged sender is enough to begin it. No
-//!   service that answers anything, no peer on our own port and no broadcast gets an answer. Two on
-//!   other ports can still be set on each other: serve a network only if it drops forged senders.
-//! - An answer longer than its request would be a weapon against the forged sender. This is as long.
+//! - `EAGAIN` after `poll` reported a datagram: `recvmsg` verifies the checksum, and drops it.
+//! - `sendmsg` fails: `EPERM` (a firewall), `ENETUNREACH`, `ENOBUFS`. That datagram is lost. An
+//!   unconnected socket is not told of ICMP errors that arrive later.
+//! - Two servers that reply to each other never stop, and one datagram with a forged source address
+//!   starts it. There is no reply to the ports of services that reply to any datagram, to our own
+//!   port, and to a broadcast. Two servers on other ports are not protected: serve a network only if
+//!   it drops forged source addresses.
+//! - A reply longer than its request would amplify an attack on a forged source address. This one has
+//!   the same length.
 //!
 //! # Next
-//! `udp-client` is the other end, and counts what is lost; `echo-server` is the same over TCP.
+//! `udp-client` is the client, and counts the losses; `echo-server` is the same service over TCP.
 //!
 //! # Source
-//! udp(7), ip(7), ipv6(7), recvmsg(2), sendmsg(2); RFC 862, RFC 1122 §4.1.3.5, RFC 8085 §3.5; UNP §8.4 and
-//! §22.2, TLPI §56.6.
+//! udp(7), ip(7), ipv6(7), recvmsg(2), sendmsg(2), cmsg(3); RFC 862, RFC 1122 §4.1.3.5, RFC 8085 §3.5;
+//! UNP §8.4 and §22.2, TLPI §56.6.
 
-mod asked;
-mod datagram;
-mod tally;
+mod args;
+mod report;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 
-use argh::{ArgsInfo, FromArgs};
 use nix::errno::Errno;
+use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::poll::PollFlags;
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo, RxqOvfl};
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage};
+use nix::sys::socket::{recvmsg, sendmsg, setsockopt};
 use socket2::{Domain, Socket, Type};
 
-use netcore::addr::Host;
+use netcore::addr::{socket_address, unmap_ipv4};
 use netcore::error::{Attempt, Error};
 use netcore::log;
-use netcore::number::at_least_one;
 use netcore::output::Output;
-use netcore::port::ListenPort;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals, Woken};
+use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
+use netcore::signal::{Signals, Woken};
 use netcore::{cli, recipe};
 
-use asked::refusal;
-use datagram::Datagram;
-use tally::Tally;
-
-/// Echo each datagram to whoever sent it, from the address that was asked.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777")]
-#[argh(example = "{command_name} --host :: --port 0 --json -v")]
-struct Args {
-    /// port to listen on: a number, a service name, or 0 for any that is free
-    #[argh(option, short = 'p')]
-    port: ListenPort,
-    /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
-    #[argh(option, default = "Host::LOOPBACK")]
-    host: Host,
-    /// bytes that are taken of a datagram (65535); a longer one is not echoed
-    #[argh(option, arg_name = "n", default = "u16::MAX", from_str_fn(at_least_one))]
-    buffer: u16,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// log nothing
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-    /// log what each peer sends, escaped
-    #[argh(switch, short = 'v')]
-    verbose: bool,
-}
+use args::Args;
+use report::{Counts, Datagram, Destination, refusal};
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
@@ -97,72 +72,92 @@ fn main() -> ExitCode {
 
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
 
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None).attempt("socket")?;
     if local.is_ipv6() {
-        // One socket for both families, whatever net.ipv6.bindv6only says.
+        // One socket for both families, whatever net.ipv6.bindv6only is.
         socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
         setsockopt(&socket, Ipv6RecvPacketInfo, &true).attempt("setsockopt IPV6_RECVPKTINFO")?;
     }
-    // A socket of IPv6 takes it too, for its peers of IPv4.
+    // On an IPv6 socket too: for its IPv4 peers.
     setsockopt(&socket, Ipv4PacketInfo, &true).attempt("setsockopt IP_PKTINFO")?;
-    // How many datagrams the kernel has dropped before this one, for want of room in the queue.
+    // Each datagram then carries the number of datagrams that the full queue has dropped so far.
     setsockopt(&socket, RxqOvfl, &1).attempt("setsockopt SO_RXQ_OVFL")?;
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
     let local = socket.local_addr().attempt("getsockname")?;
     let local = local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")?;
     log::ready(local, args.json, "", out)?;
 
-    let mut tally = Tally::new(args);
+    let mut counts = Counts::new(args);
     let mut buffer = vec![0; args.buffer.into()];
     loop {
         match signals.wait(Some(socket.as_fd()), PollFlags::POLLIN, None)? {
-            Woken::Ready => {}
-            Woken::Signal(Signal::SIGUSR1) => {
-                tally.report();
+            Woken::Signal(SIGUSR1) => {
+                counts.report();
                 continue;
             }
-            _ => break,
+            Woken::Signal(_) | Woken::Deadline => break,
+            Woken::Ready => {}
         }
         let datagram = match receive(&socket, &mut buffer) {
             Ok(datagram) => datagram,
             Err(Errno::EAGAIN | Errno::EINTR) => continue,
             Err(why @ (Errno::ENOBUFS | Errno::ENOMEM)) => {
-                tally.failed("receive", why);
+                counts.failed("receive", why);
                 continue;
             }
             Err(why) => return Err(why).attempt("recvmsg"),
         };
-        let bytes = buffer.get(..datagram.length);
-        tally.received(&datagram, bytes.unwrap_or(&buffer));
-        match (refusal(datagram.peer, &datagram.asked, local.port()), bytes) {
-            (Some(why), _) => tally.refused(datagram.peer, why),
-            (None, None) => tally.truncated(&datagram),
-            (None, Some(bytes)) => match send(&socket, bytes, &datagram) {
-                Ok(_) => tally.echoed += 1,
-                Err(why) => tally.failed(format_args!("echo to {}", datagram.peer), why),
+        // `None` if the datagram is longer than the buffer.
+        let whole = buffer.get(..datagram.length);
+        counts.received(&datagram, whole.unwrap_or(&buffer));
+        match (refusal(&datagram, local.port()), whole) {
+            (Some(why), _) => counts.refused(&datagram, why),
+            (None, None) => counts.truncated(&datagram),
+            (None, Some(bytes)) => match reply(&socket, bytes, &datagram) {
+                Ok(_) => counts.echoed += 1,
+                Err(why) => counts.failed(format_args!("echo to {}", datagram.peer), why),
             },
         }
     }
-    tally.report();
+    counts.report();
     Ok(())
 }
 
+/// Receives a datagram, with its source, its destination, and the count of those that were dropped.
 fn receive(socket: &Socket, buffer: &mut [u8]) -> nix::Result<Datagram> {
-    let mut control = nix::cmsg_space!(nix::libc::in_pktinfo, nix::libc::in6_pktinfo, u32);
+    let mut control = nix::cmsg_space!(in_pktinfo, in6_pktinfo, u32);
     let mut parts = [IoSliceMut::new(buffer)];
-    // MSG_TRUNC asks for the length of the datagram in place of that of its part in the buffer.
+    // MSG_TRUNC: the result is the length of the datagram, and not of its part in the buffer.
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
     let message =
         recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-    Datagram::of(&message)
+    let (mut destination, mut dropped) = (Destination::Unknown, None);
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => destination = Destination::V4(info),
+            // An IPv6 socket gets both for an IPv4 peer; only IP_PKTINFO identifies a broadcast.
+            ControlMessageOwned::Ipv6PacketInfo(info) if destination.is_unknown() => {
+                destination = Destination::V6(info);
+            }
+            ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
+            _ => {}
+        }
+    }
+    let from = message.address.ok_or(Errno::EAFNOSUPPORT)?;
+    let peer = socket_address(&from).map(unmap_ipv4).ok_or(Errno::EAFNOSUPPORT)?;
+    Ok(Datagram { length: message.bytes, peer, from, destination, dropped })
 }
 
 /// Sends the bytes back, from the address that they were sent to.
-fn send(socket: &Socket, bytes: &[u8], to: &Datagram) -> nix::Result<usize> {
-    let source = to.asked.as_source();
-    let control = source.control();
+fn reply(socket: &Socket, bytes: &[u8], to: &Datagram) -> nix::Result<usize> {
+    let source = to.destination.as_source();
+    let control = match &source {
+        Destination::V4(info) => Some(ControlMessage::Ipv4PacketInfo(info)),
+        Destination::V6(info) => Some(ControlMessage::Ipv6PacketInfo(info)),
+        Destination::Unknown => None, // the route decides
+    };
     let parts = [IoSlice::new(bytes)];
     let flags = MsgFlags::MSG_DONTWAIT;
     sendmsg(socket.as_raw_fd(), &parts, control.as_slice(), flags, Some(&to.from))

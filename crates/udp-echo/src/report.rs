@@ -1,0 +1,243 @@
+//! The datagrams: which get no reply, what is counted, and what is logged.
+
+use std::fmt::{self, Display};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc::{in_pktinfo, in6_pktinfo};
+use nix::sys::socket::SockaddrStorage;
+
+use netcore::error::errno;
+use netcore::log::Log;
+use netcore::text::{Json, shown};
+
+use crate::args::Args;
+
+/// Without `-v` a failure is logged at most once in this time: a flood must not fill the disk.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What recvmsg(2) returns besides the bytes.
+pub(crate) struct Datagram {
+    /// The length of the datagram, which may be greater than that of the buffer.
+    pub(crate) length: usize,
+    /// Its source, as it is shown: the IPv4 peer of an IPv6 socket as IPv4.
+    pub(crate) peer: SocketAddr,
+    /// Its source, as sendmsg(2) takes it.
+    pub(crate) from: SockaddrStorage,
+    pub(crate) destination: Destination,
+    /// How many datagrams the kernel had dropped when it put this one into the queue.
+    pub(crate) dropped: Option<u32>,
+}
+
+/// The address that a datagram was sent to, as recvmsg(2) returns it and sendmsg(2) takes it.
+#[derive(Clone, Copy)]
+pub(crate) enum Destination {
+    /// IP_PKTINFO
+    V4(in_pktinfo),
+    /// IPV6_PKTINFO
+    V6(in6_pktinfo),
+    Unknown,
+}
+
+impl Destination {
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Destination::Unknown)
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Destination::V4(info) => {
+                Some(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes()).into())
+            }
+            Destination::V6(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical()),
+            Destination::Unknown => None,
+        }
+    }
+
+    /// Whether it is a broadcast or multicast address: many hosts would reply.
+    fn is_group(&self) -> bool {
+        match self {
+            // ipi_addr is the destination, ipi_spec_dst the local address to reply from: they differ
+            // for a broadcast, whatever the netmask is.
+            Destination::V4(info) => info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr,
+            Destination::V6(_) => self.address().is_some_and(|address| address.is_multicast()),
+            Destination::Unknown => false,
+        }
+    }
+
+    /// The same address as the source of a reply. The route picks the interface, which may be another
+    /// one; only a link-local address needs its own.
+    pub(crate) fn as_source(&self) -> Destination {
+        match *self {
+            Destination::V4(info) => Destination::V4(in_pktinfo { ipi_ifindex: 0, ..info }),
+            Destination::V6(info)
+                if Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local() =>
+            {
+                *self
+            }
+            Destination::V6(info) => Destination::V6(in6_pktinfo { ipi6_ifindex: 0, ..info }),
+            Destination::Unknown => Destination::Unknown,
+        }
+    }
+}
+
+/// The services that reply to any datagram, and the port that no socket has.
+const SERVICES: [(u16, &str); 6] =
+    [(0, "reserved"), (7, "echo"), (13, "daytime"), (17, "qotd"), (19, "chargen"), (37, "time")];
+
+/// Why a datagram gets no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its source is a service that replies to any datagram.
+    Service(u16, &'static str),
+    /// Its source has our port: a server like this one, or this one.
+    OwnPort(u16),
+    /// It was sent to a broadcast or multicast address.
+    Group(IpAddr),
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Service(port, name) => write!(f, "port {port} is {name}"),
+            Refusal::OwnPort(port) => write!(f, "port {port} is that of this server"),
+            Refusal::Group(address) => write!(f, "{address} is a broadcast or multicast address"),
+        }
+    }
+}
+
+/// Why a datagram gets no reply, `None` if it gets one.
+pub(crate) fn refusal(datagram: &Datagram, own_port: u16) -> Option<Refusal> {
+    let Datagram { peer, destination, .. } = datagram;
+    let service = SERVICES.iter().find(|(port, _)| *port == peer.port());
+    if let Some((port, name)) = service {
+        return Some(Refusal::Service(*port, name));
+    }
+    if peer.port() == own_port {
+        return Some(Refusal::OwnPort(own_port));
+    }
+    destination.address().filter(|_| destination.is_group()).map(Refusal::Group)
+}
+
+pub(crate) struct Counts {
+    log: Log,
+    verbose: bool,
+    buffer: u16,
+    received: u64,
+    bytes: u64,
+    pub(crate) echoed: u64,
+    refused: u64,
+    truncated: u64,
+    failed: u64,
+    /// By the kernel, from a full queue.
+    dropped: u32,
+    /// When a failure was logged last, and how many were not logged since.
+    noted: Option<Instant>,
+    omitted: u64,
+}
+
+impl Counts {
+    pub(crate) fn new(args: &Args) -> Counts {
+        let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
+        let (verbose, buffer) = (args.verbose, args.buffer);
+        let (received, bytes, echoed, refused, truncated, failed) = (0, 0, 0, 0, 0, 0);
+        Counts {
+            log,
+            verbose,
+            buffer,
+            received,
+            bytes,
+            echoed,
+            refused,
+            truncated,
+            failed,
+            dropped: 0,
+            noted: None,
+            omitted: 0,
+        }
+    }
+
+    /// Counts a datagram; `bytes` are the part of it in the buffer.
+    pub(crate) fn received(&mut self, datagram: &Datagram, bytes: &[u8]) {
+        let (peer, length) = (datagram.peer, datagram.length as u64);
+        self.received += 1;
+        self.bytes += length;
+        self.dropped = datagram.dropped.unwrap_or(self.dropped);
+        if self.verbose {
+            let to = datagram.destination.address();
+            let to = to.map_or("?".to_owned(), |address| address.to_string());
+            self.log.event(
+                || {
+                    let json = Json::new("received").address(peer).text("asked", &to);
+                    json.number("bytes", length).text("payload", &shown(bytes))
+                },
+                || format!("{peer} sent {length} bytes to {to}: {}", shown(bytes)),
+            );
+        }
+    }
+
+    pub(crate) fn refused(&mut self, datagram: &Datagram, why: Refusal) {
+        self.refused += 1;
+        self.not_echoed("refused", datagram.peer, why);
+    }
+
+    pub(crate) fn truncated(&mut self, datagram: &Datagram) {
+        self.truncated += 1;
+        let (length, buffer) = (datagram.length, self.buffer);
+        let why = format!("{length} bytes do not fit into the buffer of {buffer}");
+        self.not_echoed("truncated", datagram.peer, why);
+    }
+
+    fn not_echoed(&mut self, kind: &str, peer: SocketAddr, why: impl Display) {
+        self.note(
+            || Json::new(kind).address(peer).text("why", &why.to_string()),
+            || format!("{peer} not answered: {why}"),
+        );
+    }
+
+    /// A system call failed: that datagram is lost.
+    pub(crate) fn failed(&mut self, attempt: impl Display, why: Errno) {
+        self.failed += 1;
+        let line = format!("{attempt}: {}", errno(why));
+        self.note(|| Json::new("failed").text("text", &line), || line.clone());
+    }
+
+    fn note(&mut self, json: impl FnOnce() -> Json, line: impl FnOnce() -> String) {
+        let now = Instant::now();
+        if !self.verbose && self.noted.is_some_and(|last| now.duration_since(last) < NOTE_INTERVAL)
+        {
+            self.omitted += 1;
+            return;
+        }
+        let omitted = std::mem::take(&mut self.omitted);
+        self.noted = Some(now);
+        let more =
+            if omitted == 0 { String::new() } else { format!(" ({omitted} lines omitted before)") };
+        self.log.event(|| json().number("unsaid", omitted), || line() + &more);
+    }
+
+    /// All counts, in one line.
+    pub(crate) fn report(&self) {
+        let Counts { received, bytes, echoed, refused, truncated, failed, dropped, .. } = *self;
+        self.log.event(
+            || {
+                let json = Json::new("summary").number("received", received).number("bytes", bytes);
+                let json = json.number("echoed", echoed).number("refused", refused);
+                let json = json.number("truncated", truncated).number("failed", failed);
+                json.number("dropped", dropped)
+            },
+            || {
+                format!(
+                    "datagrams: {received} received ({bytes} bytes), {echoed} echoed, {refused} \
+                     refused, {truncated} truncated, {failed} failed, {dropped} dropped by the \
+                     kernel from a full queue"
+                )
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;
