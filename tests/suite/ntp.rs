@@ -18,7 +18,7 @@ pub(crate) fn responder(args: &[&str]) -> Server {
 pub(crate) fn request_count(server: &Server) -> usize {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait(SOON).and_then(|status| status.code()), Some(0));
-    server.stderr().lines().filter(|line| line.contains(" asked, version ")).count()
+    server.stderr().lines().filter(|line| line.contains(" sent a request, version ")).count()
 }
 
 /// A socket that the test answers from, or not.

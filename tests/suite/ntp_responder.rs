@@ -90,7 +90,7 @@ fn only_requests_are_answered() -> Result<(), Skip> {
     }
     socket.send(&request(2)).unwrap();
     assert_eq!(receive(&socket)[24..32], [2; 8]);
-    let ignored = |log: &str| log.matches(" bytes that are no request\n").count() == 13;
+    let ignored = |log: &str| log.matches(" bytes that are not a request\n").count() == 13;
     assert!(server.wait_stderr(ignored, SOON), "{}", server.stderr());
     Ok(())
 }
@@ -183,7 +183,7 @@ fn answers_under_way_do_not_keep_it_from_stopping() -> Result<(), Skip> {
     let server = responder(&["--delay", "1h"]);
     let socket = socket(&server);
     socket.send(&request(1)).unwrap();
-    assert!(server.wait_stderr(|log| log.contains(" asked, version 4\n"), SOON));
+    assert!(server.wait_stderr(|log| log.contains(" sent a request, version 4\n"), SOON));
     server.signal(Signal::SIGTERM);
     let status = server.wait(SOON).expect("it ends");
     assert_eq!(status.code(), Some(0), "{}", server.stderr());
@@ -204,7 +204,7 @@ fn the_log_escapes_nothing_because_it_shows_nothing() -> Result<(), Skip> {
     let server = responder(&[]);
     let socket = socket(&server);
     socket.send(b"\x1b]0;title\x07\n").unwrap();
-    assert!(server.wait_stderr(|log| log.contains(" sent 11 bytes that are no request\n"), SOON));
+    assert!(server.wait_stderr(|log| log.contains(" sent 11 bytes that are not a request\n"), SOON));
     assert!(!server.stderr().trim_end().contains('\x1b'));
     Ok(())
 }

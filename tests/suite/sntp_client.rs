@@ -144,7 +144,7 @@ fn version_3_is_asked_as_version_3() -> Result<(), Skip> {
     let server = responder(&[]);
     assert_eq!(answer(server.address(), &["--ntp-version", "3"])["version"], 3);
     assert_eq!(answer(server.address(), &[])["version"], 4);
-    let line = |version| format!(" asked, version {version}\n");
+    let line = |version| format!(" sent a request, version {version}\n");
     assert!(server.wait_stderr(|log| log.contains(&line(3)) && log.contains(&line(4)), SOON));
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! Answer time requests over UDP, honestly or with a lie (RFC 5905).
+//! Reply to NTP requests over UDP, correctly or with faults (RFC 5905).
 //!
 //! # What it shows
-//! A UDP server has one socket and no connections: no `listen`, no `accept`. `recvfrom` says who
-//! sent a datagram, `sendto` sends the answer there, and nothing is kept between two requests. So
-//! nothing proves who sent a datagram either, neither to us nor to the one who asked: with `--lie`
-//! it first sends what a client must not believe, and then the truth.
-//! It answers from this machine's clock, for tests and for a class without the Internet. It is no
-//! NTP server: it knows no other clock, and sets none.
+//! A UDP server has one socket and no connections: no `listen`, no `accept`. `recvfrom` returns the
+//! source of a datagram, `sendto` sends the reply there, and the kernel keeps nothing between two
+//! requests. Neither side can trust a source address. With `--lie` the program first sends what a
+//! client must not accept, and then the valid reply.
+//! Its time is that of this machine, for tests and for class, without the Internet. It is not a full
+//! NTP server: it has no other clock, and sets none.
 //!
 //! # System calls
 //! `socket` → `bind` → (`recvfrom` → `sendto`)*
@@ -21,137 +21,117 @@
 //! ```
 //!
 //! # What can go wrong
-//! - `EADDRINUSE`: another socket has the port. `SO_REUSEADDR` would take it all the same, and for
-//!   UDP that means to take its datagrams away: it is not set here.
-//! - `EACCES`: a port below 1024, such as `ntp`, without the right to it.
-//! - A machine with several addresses: a server on `::` answers from the address that the route
-//!   picks, and a connected client hears nothing from another one than it asked. Name the address.
-//! - Two servers that answer each other's answers never stop. Only requests (mode 3) are answered.
-//! - Senders can be forged: an answer that is longer than its request is a weapon against whoever
-//!   is named there. `--lie long` is for loopback.
+//! - `EADDRINUSE`: another socket is bound to the port. With `SO_REUSEADDR` on both, `bind` succeeds,
+//!   and the new socket receives the datagrams of the other: it is not set here.
+//! - `EACCES`: a port below 1024, such as `ntp`, needs a privilege.
+//! - A machine has several addresses: a server on `::` replies from the address that the route picks,
+//!   and a connected client receives nothing from another address than it sent to. Give the address
+//!   with `--host`.
+//! - Two servers that reply to replies never stop. Only requests (mode 3) get a reply.
+//! - A reply longer than its request amplifies an attack on a forged source address. `--lie long` is
+//!   for loopback.
 //!
 //! # Next
-//! `sntp-client` asks, and is not to be deceived; `ntp-time` outvotes a server that is wrong.
+//! `sntp-client` sends a request, and rejects the faults; `ntp-time` finds a server that is wrong.
 //!
 //! # Source
 //! udp(7), recvfrom(2), sendto(2), bind(2); RFC 5905 §7.3 and §9.2, RFC 4330 §6; UNP §8.2.
 
-mod answers;
-mod lies;
-mod way;
+mod args;
+mod faults;
+mod path;
+mod replies;
 
-use std::net::UdpSocket;
+use std::fmt::Display;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::time::Instant;
 
-use argh::{ArgsInfo, FromArgs};
 use nix::poll::PollFlags;
 use socket2::{Domain, Socket, Type};
 
-use netcore::addr::{Host, unmap_ipv4};
 use netcore::error::{Attempt, Error};
 use netcore::log::{self, Log};
-use netcore::number::whole;
 use netcore::output::Output;
-use netcore::port::ListenPort;
 use netcore::resolve::first_address;
-use netcore::signal::{Signal, Signals, Woken};
-use netcore::time::Span;
+use netcore::signal::Signal::{SIGINT, SIGTERM};
+use netcore::signal::{Signals, Woken};
+use netcore::text::escape;
 use netcore::{cli, recipe};
 
-use answers::{Answers, Code};
-use lies::Lie;
-use way::{Shift, percent};
-
-/// Answer time requests over UDP, honestly or with a lie.
-#[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777")]
-#[argh(example = "{command_name} --port 7777 --offset -1.5s --delay 20ms --loss 33")]
-struct Args {
-    /// port to listen on: a number, a service name, or 0 for any that is free
-    #[argh(option, short = 'p')]
-    port: ListenPort,
-    /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
-    #[argh(option, default = "Host::LOOPBACK")]
-    host: Host,
-    /// how far its clock is ahead of this machine's (0); behind it with a minus sign
-    #[argh(option, arg_name = "time", default = "Shift(0)")]
-    offset: Shift,
-    /// begin at the first second of this era: 1 is 2036-02-07T06:28:16Z
-    #[argh(option, arg_name = "n", from_str_fn(whole))]
-    era: Option<u8>,
-    /// time that each way takes (0)
-    #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
-    delay: Span,
-    /// so much longer there and shorter back (0); the other way round with a minus sign
-    #[argh(option, arg_name = "time", default = "Shift(0)")]
-    asymmetry: Shift,
-    /// up to so much longer each way, at random (0)
-    #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
-    jitter: Span,
-    /// how many of a hundred requests are lost, at random (0)
-    #[argh(option, arg_name = "percent", default = "0", from_str_fn(percent))]
-    loss: u8,
-    /// which randomness (1)
-    #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]
-    seed: u64,
-    /// stratum that it says it is at (1)
-    #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]
-    stratum: u8,
-    /// tell nobody the time but this kiss code: RATE, DENY, RSTR, ...
-    #[argh(option, arg_name = "code")]
-    kiss: Option<Code>,
-    /// lie first, then tell the truth; --lie list names the lies
-    #[argh(option, arg_name = "name")]
-    lie: Option<Lie>,
-    /// JSON Lines on standard output
-    #[argh(switch)]
-    json: bool,
-    /// log nothing
-    #[argh(switch, short = 'q')]
-    quiet: bool,
-}
+use args::Args;
+use faults::{Datagram, FAULTS, Fault, Source};
+use replies::Replies;
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
 }
 
+#[expect(clippy::indexing_slicing, reason = "recvfrom returns at most the length of the buffer")]
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
-    if args.lie.as_ref().is_some_and(Lie::is_list) {
-        return lies::NAMES
-            .iter()
-            .try_for_each(|(name, what)| out.line(format!("{name:16}{what}")));
+    if args.lie.as_ref().is_some_and(Fault::is_list) {
+        return FAULTS.iter().try_for_each(|(name, what)| out.line(format!("{name:16}{what}")));
     }
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, false, args.json);
-    let mut answers = Answers::new(args)?;
+    let mut replies = Replies::new(args)?;
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[Signal::SIGINT, Signal::SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM])?;
 
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None).attempt("socket")?;
     if local.is_ipv6() {
-        // One socket for both families, whatever net.ipv6.bindv6only says.
+        // One socket for both families, whatever net.ipv6.bindv6only is.
         socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
     }
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
-    // The kernel drops a datagram whose checksum is wrong only when it is read: after a poll that
-    // said ready there may be nothing, and a blocking recvfrom would be deaf to signals.
+    // `poll` reports a datagram with a wrong checksum, and `recvfrom` drops it: a call that blocks
+    // would then wait for the next one, and no signal would end it.
     socket.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
     let socket = UdpSocket::from(socket);
     log::ready(socket.local_addr().attempt("getsockname")?, args.json, "", out)?;
 
-    // A byte more than the longest request that is looked at.
+    // One byte longer than the longest request.
     let mut buffer = [0; 1501];
     loop {
-        match signals.wait(Some(socket.as_fd()), PollFlags::POLLIN, answers.next_due())? {
+        match signals.wait(Some(socket.as_fd()), PollFlags::POLLIN, replies.next_due())? {
             Woken::Signal(_) => return Ok(()),
             Woken::Deadline => {}
             Woken::Ready => {
-                if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
-                    let request = buffer.get(..length).unwrap_or_default();
-                    answers.take(request, unmap_ipv4(peer), peer, &log);
+                if let Ok((received, from)) = socket.recv_from(&mut buffer) {
+                    replies.add(&buffer[..received], from, &log);
                 }
             }
         }
-        answers.send_due(&socket, &log);
+        for pending in replies.take_due(Instant::now()) {
+            for fault in replies.faults(&pending) {
+                let sent = send(&socket, &fault, pending.from);
+                note(sent, format_args!("send a fault to {}", pending.peer()), &log);
+            }
+            let (to, peer) = (pending.from, pending.peer());
+            // Made after the faults were sent, which took time: it has the time of now.
+            if let Some(reply) = replies.reply(pending) {
+                let sent = socket.send_to(&reply.to_bytes(), to);
+                note(sent, format_args!("send the reply to {peer}"), &log);
+            }
+        }
+    }
+}
+
+/// Sends a faulty datagram, from another socket if its fault is the source address.
+fn send(socket: &UdpSocket, fault: &Datagram, to: SocketAddr) -> io::Result<usize> {
+    let local = socket.local_addr()?;
+    let source = match fault.source {
+        Source::Socket => return socket.send_to(&fault.bytes, to),
+        Source::OtherAddress => SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), local.port())),
+        Source::OtherPort => SocketAddr::new(local.ip(), 0),
+    };
+    UdpSocket::bind(source)?.send_to(&fault.bytes, to)
+}
+
+/// Logs the error of a datagram that could not be sent. The server goes on.
+fn note(sent: io::Result<usize>, attempt: impl Display, log: &Log) {
+    if let Err(why) = sent {
+        log.note(format_args!("{attempt}: {}", escape(why.to_string().as_bytes())));
     }
 }

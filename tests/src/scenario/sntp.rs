@@ -110,7 +110,7 @@ fn is_queried(
     statement: &str,
     times: usize,
 ) -> Result<(), Stopped> {
-    let count = || server.stderr().matches(" asked, version ").count();
+    let count = || server.stderr().matches(" sent a request, version ").count();
     let soon = std::time::Duration::from_secs(2);
     evidence::wait_until(soon, || (count() >= times).then_some(()));
     let log = server.stderr();

@@ -149,7 +149,7 @@ fn samples_of_all_servers_are_taken_at_the_same_time() -> Result<(), Skip> {
     let window = Duration::from_secs(1)..Duration::from_millis(4_500);
     assert!(window.contains(&finished.elapsed), "{:?}", finished.elapsed);
     for server in &servers {
-        let twice = || (server.stderr().matches(" asked, version ").count() == 2).then_some(());
+        let twice = || (server.stderr().matches(" sent a request, version ").count() == 2).then_some(());
         evidence::wait_until(SOON, twice).expect("two requests");
     }
     Ok(())
