@@ -100,7 +100,7 @@ fn a_reply_of_another_length_is_a_protocol_error() -> Result<(), Skip> {
             let (_, peer) = receive(&socket);
             socket.send_to(reply.as_bytes(), peer).unwrap();
         });
-        let words = format!(": {came} bytes came back of 5 that were sent");
+        let words = format!(": sent 5 bytes, received {came}");
         fails(&client(address, &["hello"]).finish(), 65, &words);
     }
     Ok(())
@@ -204,8 +204,8 @@ fn a_datagram_that_is_too_long_is_one_clear_line() -> Result<(), Skip> {
 fn a_window_and_a_size_that_mean_nothing_are_refused() -> Result<(), Skip> {
     for (args, words) in [
         (&["--window", "2"][..], "--window: needs --count"),
-        (&["--size", "7", "--count", "2"], "--size 7: with --count 8 bytes at least"),
-        (&["--size", "8", "word"], "--size, messages: one of them"),
+        (&["--size", "7", "--count", "2"], "--size 7: with --count at least 8 bytes"),
+        (&["--size", "8", "word"], "--size, messages: only one of them"),
         (&["--count", "4294967295", "a", "b"], "--count: "),
     ] {
         let finished = client("127.0.0.1:1".parse().unwrap(), args).finish();

@@ -1,4 +1,4 @@
-//! What is sent and how often, as people type it.
+//! The command line.
 
 use argh::{ArgsInfo, FromArgs};
 
@@ -7,7 +7,7 @@ use netcore::number::{at_least_one, whole};
 use netcore::port::Port;
 use netcore::time::{Span, Timeout};
 
-/// Send datagrams, and count what comes back, is lost, doubled or reordered.
+/// Send datagrams, and count those that are echoed, lost, duplicated and reordered.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(example = "{command_name} --port 7777 'Hello, server'")]
 #[argh(example = "{command_name} --port 7777 --count 1000 --window 8 --size 512")]
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// how often a datagram without a reply is sent again (2)
     #[argh(option, arg_name = "n", default = "2", from_str_fn(whole))]
     pub(crate) retries: u8,
-    /// wait before the first retry (1s), twice as long before each next
+    /// wait before the first retry (1s), doubled for each further retry
     #[argh(option, arg_name = "time", default = "Timeout::seconds(1)")]
     pub(crate) backoff: Timeout,
     /// send this many bytes of a pattern
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// send everything this many times (1)
     #[argh(option, arg_name = "n", default = "1", from_str_fn(at_least_one))]
     pub(crate) count: u32,
-    /// with --count: datagrams under way at once (1)
+    /// with --count: datagrams in flight at once (1)
     #[argh(option, arg_name = "n", default = "1", from_str_fn(at_least_one))]
     pub(crate) window: u16,
     /// pause between repetitions (0)
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     /// print each round trip of --count too
     #[argh(switch, short = 'v')]
     pub(crate) verbose: bool,
-    /// what to send, one after the other
+    /// messages to send, one after the other
     #[argh(positional)]
     pub(crate) message: Vec<String>,
 }

@@ -1,6 +1,6 @@
-//! The datagrams under way: when each is sent, sent again and given up, and what its reply counts as.
+//! The datagrams in flight: when each is sent, sent again and given up, and what its reply counts as.
 //!
-//! It does no I/O and reads no clock: what happens is told to it with its instant.
+//! Nothing here does I/O or reads a clock: each event comes with its instant.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,25 +12,25 @@ use netcore::time::{Span, Timeout};
 use crate::args::Args;
 use crate::plan::{Changed, Plan, Sending};
 
-/// How many datagrams that are done with are remembered, to know a second reply.
-const REMEMBERED: usize = 10_000;
+/// How many finished datagrams are kept, to recognise a duplicated reply.
+const MAX_DONE: usize = 10_000;
 
-/// A server from which nothing has come after so many sendings is not asked for more.
-const PATIENCE: u64 = 10;
+/// The number of datagrams without any reply after which the client gives up.
+const MAX_UNANSWERED: u64 = 10;
 
-/// After the last reply, the time in which one may still come twice: that of the slowest round trip,
-/// within these bounds.
+/// How long to wait for a duplicate of the last reply: as long as the slowest round trip, within these
+/// bounds.
 const LINGER: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// A datagram whose reply has not come.
+/// A datagram without a reply.
 struct Waiting {
-    /// When it was sent, each time.
+    /// When each attempt was sent.
     sent: Vec<Instant>,
     retry: Option<Instant>,
     deadline: Option<Instant>,
 }
 
-/// A datagram that came back.
+/// A datagram that was echoed.
 pub(crate) struct Echo {
     pub(crate) number: u32,
     /// How often it was sent until then.
@@ -38,18 +38,18 @@ pub(crate) struct Echo {
     pub(crate) time: Duration,
 }
 
-/// How often each thing happened.
+/// How often each event occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) echoed: u64,
-    /// Given up: no reply until the deadline.
+    /// No reply before the deadline.
     pub(crate) lost: u64,
     pub(crate) changed: u64,
-    /// The reply to one sending came again.
-    pub(crate) doubled: u64,
-    /// It came after the reply to a later datagram (RFC 4737 §3), other than by being sent again.
+    /// A second reply to the same attempt.
+    pub(crate) duplicated: u64,
+    /// A reply after that to a later datagram (RFC 4737 §3), unless to a retry.
     pub(crate) reordered: u64,
-    /// It was not waited for any more: given up, or another sending was answered before.
+    /// A reply after the deadline, or after the reply to another attempt.
     pub(crate) late: u64,
     pub(crate) resent: u64,
 }
@@ -64,14 +64,14 @@ pub(crate) struct Flight<'a> {
     /// Whether there is another address to try.
     others: bool,
     next: u32,
-    /// The next turn does not begin before this instant.
+    /// The next repetition does not begin before this instant.
     pause: Option<Instant>,
     waiting: BTreeMap<u32, Waiting>,
-    /// Those that are done with, and which of their sendings were answered.
+    /// The finished datagrams, and which of their attempts had a reply.
     done: BTreeMap<u32, Vec<u32>>,
-    /// The highest number that came back.
+    /// The highest number that was echoed.
     highest: u32,
-    /// The first thing that was wrong.
+    /// What was wrong with the first changed reply.
     fault: Option<String>,
     last_reply: Option<Instant>,
     pub(crate) counts: Counts,
@@ -100,33 +100,34 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// The number of the datagram that was first sent last.
+    /// The highest number that was sent.
     pub(crate) fn newest(&self) -> u32 {
         self.next - 1
     }
 
-    /// Whether there is room for a new datagram, and one to send.
+    /// Whether there is another datagram to send, and room in the window.
     fn has_next(&self) -> bool {
         self.next <= self.plan.total && self.waiting.len() < self.window
     }
 
-    /// What is to be sent now: what has waited too long first.
+    /// The next datagram to send now: retries first.
     pub(crate) fn due(&self, now: Instant) -> Option<Sending> {
         let is_due = |instant: Option<Instant>| instant.is_some_and(|instant| instant <= now);
-        let again = self.waiting.iter().find(|(_, waiting)| is_due(waiting.retry));
-        let again = again.map(|(number, waiting)| (*number, waiting.sent.len()));
+        let retry = self.waiting.iter().find(|(_, waiting)| is_due(waiting.retry));
+        let retry = retry.map(|(number, waiting)| (*number, waiting.sent.len()));
         let new =
             (self.has_next() && self.pause.is_none_or(|end| end <= now)).then_some((self.next, 0));
-        let (number, attempt) = again.or(new)?;
+        let (number, attempt) = retry.or(new)?;
         Some(Sending { number, attempt: u32::try_from(attempt).ok()? })
     }
 
-    /// It was sent. The first retry follows after the backoff, each next after twice the time.
+    /// A datagram was sent. The first retry is due after the backoff, each further one after twice the
+    /// time.
     pub(crate) fn sent(&mut self, Sending { number, attempt }: Sending, now: Instant) {
         if attempt == 0 {
             self.next = number + 1;
-            let ends_turn = self.plan.ends_turn(number);
-            self.pause = if ends_turn { now.checked_add(self.interval.0) } else { None };
+            let ends_repetition = self.plan.ends_repetition(number);
+            self.pause = if ends_repetition { now.checked_add(self.interval.0) } else { None };
         } else {
             self.counts.resent += 1;
         }
@@ -139,8 +140,12 @@ impl<'a> Flight<'a> {
         waiting.retry = retry.filter(|_| waiting.sent.len() <= self.retries);
     }
 
-    /// A reply came. It is an echo only if it was waited for; all else is counted.
-    pub(crate) fn take(&mut self, reply: Result<Sending, Changed>, now: Instant) -> Option<Echo> {
+    /// A datagram was received: the echo that was waited for, or an event to count.
+    pub(crate) fn received(
+        &mut self,
+        reply: Result<Sending, Changed>,
+        now: Instant,
+    ) -> Option<Echo> {
         self.last_reply = Some(now);
         let Sending { number, attempt } = match reply {
             Ok(sending) => sending,
@@ -148,13 +153,13 @@ impl<'a> Flight<'a> {
                 self.counts.changed += 1;
                 self.fault.get_or_insert(fault);
                 let number = number.filter(|number| self.waiting.remove(number).is_some());
-                number.into_iter().for_each(|number| self.is_done(number, Vec::new()));
+                number.into_iter().for_each(|number| self.finish(number, Vec::new()));
                 return None;
             }
         };
         let Some(waiting) = self.waiting.remove(&number) else {
             match self.done.get_mut(&number) {
-                Some(answered) if answered.contains(&attempt) => self.counts.doubled += 1,
+                Some(answered) if answered.contains(&attempt) => self.counts.duplicated += 1,
                 answered => {
                     self.counts.late += 1;
                     answered.into_iter().for_each(|answered| answered.push(attempt));
@@ -165,21 +170,21 @@ impl<'a> Flight<'a> {
         self.counts.echoed += 1;
         self.counts.reordered += u64::from(attempt == 0 && number < self.highest);
         self.highest = self.highest.max(number);
-        self.is_done(number, vec![attempt]);
+        self.finish(number, vec![attempt]);
         let sent = waiting.sent.get(attempt as usize).copied().unwrap_or(now);
         let time = now.saturating_duration_since(sent);
         self.times.push(time);
         Some(Echo { number, sent: waiting.sent.len(), time })
     }
 
-    fn is_done(&mut self, number: u32, answered: Vec<u32>) {
+    fn finish(&mut self, number: u32, answered: Vec<u32>) {
         self.done.insert(number, answered);
-        if self.done.len() > REMEMBERED {
+        if self.done.len() > MAX_DONE {
             self.done.pop_first();
         }
     }
 
-    /// Gives up what has waited until its deadline.
+    /// Gives up the datagrams whose deadline has passed.
     pub(crate) fn expire(&mut self, now: Instant) {
         let is_lost = |waiting: &Waiting| waiting.deadline.is_some_and(|end| end <= now);
         let waiting = self.waiting.iter();
@@ -188,39 +193,39 @@ impl<'a> Flight<'a> {
         for number in lost {
             self.waiting.remove(&number);
             self.counts.lost += 1;
-            self.is_done(number, Vec::new());
+            self.finish(number, Vec::new());
         }
     }
 
-    /// Whether nothing at all has come back.
+    /// Whether no reply has arrived at all.
     pub(crate) fn is_unanswered(&self) -> bool {
         self.last_reply.is_none()
     }
 
-    /// How often something was sent.
-    fn sendings(&self) -> u64 {
+    /// How many datagrams were sent, with retries.
+    fn sent_count(&self) -> u64 {
         u64::from(self.newest()) + self.counts.resent
     }
 
-    /// Whether there is nothing left to do: all is done, or nobody seems to be there.
+    /// Whether all datagrams are finished, or the server seems to be down.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         if self.is_unanswered() && self.counts.lost > 0 {
-            let patience = if self.others { 1 } else { PATIENCE };
-            return self.sendings() >= patience || self.newest() == self.plan.total;
+            let most = if self.others { 1 } else { MAX_UNANSWERED };
+            return self.sent_count() >= most || self.newest() == self.plan.total;
         }
         let all_sent = self.next > self.plan.total && self.waiting.is_empty();
         all_sent && self.linger().is_none_or(|end| end <= now)
     }
 
-    /// Until when a last reply may still come twice.
+    /// Until when a duplicate of the last reply is waited for.
     fn linger(&self) -> Option<Instant> {
         let longest = self.times.iter().max().copied().unwrap_or_default();
         let linger = longest.clamp(LINGER.0, LINGER.1);
         self.last_reply.filter(|_| self.plan.numbered)?.checked_add(linger)
     }
 
-    /// When there is something to do, even if nothing comes.
-    pub(crate) fn wake(&self) -> Option<Instant> {
+    /// The next instant at which a datagram is due to be sent or to be given up.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.values().flat_map(|one| [one.retry, one.deadline]).flatten();
         let all_sent = self.next > self.plan.total && self.waiting.is_empty();
         let pause = self.pause.filter(|_| self.has_next());
@@ -228,8 +233,8 @@ impl<'a> Flight<'a> {
         waiting.chain(pause).chain(linger).min()
     }
 
-    /// What it all came to.
-    pub(crate) fn verdict(&self, peer: SocketAddr) -> Result<(), Error> {
+    /// The error that the program ends with, if any.
+    pub(crate) fn result(&self, peer: SocketAddr) -> Result<(), Error> {
         let (Counts { lost, .. }, sent) = (self.counts, self.newest());
         if let Some(fault) = &self.fault {
             let fault = fault.clone();
@@ -239,14 +244,14 @@ impl<'a> Flight<'a> {
             return Ok(());
         }
         if self.is_unanswered() {
-            let times = match self.sendings() {
+            let times = match self.sent_count() {
                 1 => String::new(),
                 times => format!(" ({times} datagrams sent)"),
             };
             let after = self.timeout.duration().unwrap_or_default();
             return Err(Error::Timeout { attempt: format!("echo from {peer}{times}"), after });
         }
-        let why = format!("{lost} of {sent} datagrams did not come back");
+        let why = format!("{lost} of {sent} datagrams were not echoed");
         Err(Error::Later { peer: peer.to_string(), why })
     }
 }

@@ -1,11 +1,12 @@
-//! Send datagrams, and count what comes back, what is lost, doubled and reordered (RFC 862).
+//! Send datagrams, and count those that are echoed, lost, changed, duplicated and reordered (RFC 862).
 //!
 //! # What it shows
-//! UDP keeps the bounds of each datagram and promises nothing else: it may be lost, come twice, or
-//! overtake another. `connect` sends nothing; it lets the kernel drop what comes from elsewhere, and
-//! tell us when the other machine says that nobody listens. All else the program does itself: it
-//! waits, sends again, each time twice as late, and gives up. With `--count` each datagram begins
-//! with its number and how often it was sent before, 4 bytes each, so that every reply can be told.
+//! UDP keeps the boundaries of datagrams, and guarantees nothing else: a datagram may be lost,
+//! duplicated, or reordered. `connect` on a UDP socket sends nothing: from then on the kernel drops
+//! datagrams from other addresses, and reports an ICMP error as `ECONNREFUSED`. The program has to do
+//! the rest: it waits, sends again with a backoff that doubles, and gives up. With `--count` each
+//! datagram begins with its number and its attempt, 4 bytes each, so that each reply belongs to one
+//! `send`.
 //!
 //! # System calls
 //! `socket` → `connect` → (`send` → `poll` → `recv`)* → `close`
@@ -17,29 +18,31 @@
 //! $ udp-client --port 7777 'Hello, server'
 //! 127.0.0.1:7777 echoed 13 bytes: "Hello, server"   0.14 ms
 //! $ udp-client --port 7777 --count 1000
-//! 1000 of 1000 datagrams came back: 0 lost, 0 changed; 0 doubled, 0 reordered, 0 late, 0 sent again
+//! 1000 of 1000 datagrams echoed: 0 lost, 0 changed; 0 duplicated, 0 reordered, 0 late, 0 sent again
 //! 1000 round trips: minimum 0.01 ms, median 0.01 ms, p99 0.15 ms
 //! ```
 //!
 //! # What can go wrong
-//! - Nothing comes. Whether the datagram or its echo was lost, or nobody is there, looks the same:
-//!   `--timeout`, `--retries`. The first retry is after 1 s, as RFC 8085 has it: sooner, every slow
-//!   line would look like a lossy one and be made worse.
-//! - `ECONNREFUSED`: nobody listens there. ICMP said so to an earlier `send`; the next call tells it.
-//! - `EMSGSIZE`: a datagram has 65,507 bytes at most, over IPv6 65,527. Past the MTU of a link it goes
-//!   in fragments, and one of them that is lost is all of it lost.
-//! - A reply comes twice, late, or after the next one. A client that takes the first that comes
-//!   for the answer to its last question is then wrong by one for ever.
-//! - The time of a reply is known only if it is known which of the sendings it echoes (Karn).
-//! - A socket connected to itself: `connect` may pick the very port that it connects to, and then
-//!   all comes back. Here that counts as refused.
+//! - No reply arrives. A lost datagram, a lost echo and a server that is down look the same:
+//!   `--timeout` and `--retries` bound the wait. The first retry is after 1 s (RFC 8085): an earlier
+//!   one would take a slow path for one that loses datagrams, and add to its load.
+//! - `ECONNREFUSED`: no program listens on that port. An earlier `send` caused the ICMP message, the
+//!   next call returns the error.
+//! - `EMSGSIZE`: a datagram has at most 65,507 bytes, over IPv6 65,527. One that is longer than the
+//!   MTU of a link is sent in fragments, and lost if any of them is lost.
+//! - A reply is duplicated, late or reordered. A client that takes each reply for that to its last
+//!   datagram then has the wrong reply, and so has each request after it.
+//! - The round-trip time of a retry is known only if the reply says which attempt it echoes (Karn's
+//!   algorithm).
+//! - A socket connected to itself: `connect` may pick the port that it connects to as its own, and
+//!   the client receives what it sends. Here this counts as refused.
 //!
 //! # Next
-//! `udp-echo` is the other end; `sntp-client` does the same with a server that it must not believe.
+//! `udp-echo` is the server; `sntp-client` sends a request to a server that it cannot trust.
 //!
 //! # Source
-//! udp(7), connect(2), send(2), recv(2), poll(2); RFC 862, RFC 8085 §3.1.1, RFC 4737 §3; UNP §8.5, §8.11 and
-//! §22.5; the Python cookbook has no recipe for it.
+//! udp(7), connect(2), send(2), recv(2), poll(2); RFC 862, RFC 8085 §3.1.1, RFC 4737 §3; UNP §8.5, §8.11
+//! and §22.5; the Python cookbook has no recipe for it.
 
 mod args;
 mod flight;
@@ -52,13 +55,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::{Domain, Socket, Type};
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::timeout_until;
+use netcore::poll::poll_until;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::{cli, recipe};
 
@@ -66,18 +69,19 @@ use args::Args;
 use flight::Flight;
 use plan::Plan;
 
-/// Longer than any datagram.
+/// In bytes: longer than any datagram.
 const BUFFER: usize = 64 * 1024;
 
-/// Datagrams that are taken before the clock is looked at: a flood must not stop it.
+/// The most datagrams that are received before the deadlines are checked: in a flood there is always
+/// one more.
 const BURST: usize = 1024;
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 65 68 69 71 74 75 77 130), ask)
+    cli::run(&recipe!(0 2 65 68 69 71 74 75 77 130), run)
 }
 
-/// Asks the addresses of the server in their order, up to the first from which something comes.
-fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
+/// Sends to the addresses of the server in order, up to the first that replies.
+fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
     let plan = Plan::new(args)?;
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
@@ -86,17 +90,18 @@ fn ask(args: &Args, out: &mut Output) -> Result<(), Error> {
         let mut flight = Flight::new(args, &plan, more > 0);
         let end = exchange(*peer, &plan, &mut flight, args, out);
         if flight.is_unanswered() && !matches!(end, Err(Error::Output(_))) {
-            failures.extend(end.and_then(|()| flight.verdict(*peer)).err());
+            failures.extend(end.and_then(|()| flight.result(*peer)).err());
             continue;
         }
         if args.count > 1 && !args.quiet {
             out.bytes(report::summary(*peer, &mut flight, args).as_bytes())?;
         }
-        return end.and_then(|()| flight.verdict(*peer));
+        return end.and_then(|()| flight.result(*peer));
     }
     Err(report::all_failed(failures))
 }
 
+#[expect(clippy::indexing_slicing, reason = "recv returns at most the length of the buffer")]
 fn exchange(
     peer: SocketAddr,
     plan: &Plan,
@@ -106,8 +111,8 @@ fn exchange(
 ) -> Result<(), Error> {
     let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, None).attempt("socket")?;
     socket.connect(&peer.into()).attempt(format_args!("connect to {peer}"))?;
-    let own = |address: std::io::Result<socket2::SockAddr>| address.ok()?.as_socket();
-    if own(socket.local_addr()) == own(socket.peer_addr()) {
+    let known = |address: std::io::Result<socket2::SockAddr>| address.ok()?.as_socket();
+    if known(socket.local_addr()) == known(socket.peer_addr()) {
         return Err(Errno::ECONNREFUSED).attempt(format_args!("echo from {peer}"));
     }
     let mut buffer = vec![0; BUFFER];
@@ -116,7 +121,7 @@ fn exchange(
         while let Some(sending) = flight.due(Instant::now()) {
             let bytes = plan.bytes(sending);
             match send(socket.as_raw_fd(), &bytes, MsgFlags::MSG_DONTWAIT) {
-                // No room on the way out is the first place at which a datagram may be lost.
+                // A full queue of the network device loses a datagram as any other queue does.
                 Ok(_) | Err(Errno::ENOBUFS) => flight.sent(sending, Instant::now()),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
@@ -133,24 +138,20 @@ fn exchange(
             }
         }
         let mut fds = [PollFd::new(socket.as_fd(), events)];
-        match poll(&mut fds, timeout_until(flight.wake())) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(why) => return Err(why).attempt("poll"),
-        }
-        // What has come in time is taken before the clock is asked what has not.
+        poll_until(&mut fds, flight.next_deadline()).attempt("poll")?;
+        // Replies that have arrived are received before the deadlines are checked.
         for _ in 0..BURST {
             match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Ok(length) => {
-                    let bytes = buffer.get(..length).unwrap_or_default();
-                    let reply = plan.recognise(bytes, flight.newest());
-                    if let Some(echo) = flight.take(reply, Instant::now())
+                Ok(received) => {
+                    let reply = plan.identify(&buffer[..received], flight.newest());
+                    if let Some(echo) = flight.received(reply, Instant::now())
                         && !args.quiet
                         && (args.count == 1 || args.verbose)
                     {
                         out.line(report::echoed(peer, plan, &echo, args))?;
                     }
                 }
-                // Nothing (more); or it was dropped after poll had said ready, its checksum was wrong.
+                // No more datagrams; or `recv` dropped the one that `poll` reported: its checksum is wrong.
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
                 Err(why) => return Err(why).attempt(format_args!("echo from {peer}")),
             }

@@ -1,43 +1,43 @@
-//! What is sent, and what a reply is the echo of.
+//! The datagrams to send, and which of them a reply is the echo of.
 
 use netcore::error::Error;
 use netcore::pattern::{first_difference, pattern};
 
 use crate::args::Args;
 
-/// What is sent when nothing else is said.
+/// The default message.
 const MESSAGE: &str = "Test message. This will be echoed";
 
-/// Bytes of a datagram's number and of its attempt, both in network order.
+/// The bytes of the number and of the attempt, both in network order.
 const HEADER: usize = 8;
 
-/// One sending of one datagram: its number, from 1, and how often it was sent before.
+/// One `send` of one datagram: its number, from 1, and how often it was sent before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sending {
     pub(crate) number: u32,
     pub(crate) attempt: u32,
 }
 
-/// A reply that is no echo.
+/// A reply that is not an echo.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Changed {
-    /// Which datagram it was meant for, if that can be told.
+    /// The datagram that it belongs to, if that is known.
     pub(crate) number: Option<u32>,
     pub(crate) fault: String,
 }
 
 pub(crate) struct Plan {
     messages: Vec<Vec<u8>>,
-    /// How many datagrams there are to send, retries aside.
+    /// How many datagrams there are to send, without retries.
     pub(crate) total: u32,
-    /// Whether each begins with its header. Without, one is sent after the other.
+    /// Whether each begins with the header. Without it only one is in flight at a time.
     pub(crate) numbered: bool,
 }
 
 impl Plan {
     pub(crate) fn new(args: &Args) -> Result<Plan, Error> {
         if args.size.is_some() && !args.message.is_empty() {
-            return Err(Error::Usage("--size, messages: one of them".to_owned()));
+            return Err(Error::Usage("--size, messages: only one of them".to_owned()));
         }
         let numbered = args.count > 1;
         if args.window > 1 && !numbered {
@@ -46,7 +46,7 @@ impl Plan {
         let header = if numbered { HEADER } else { 0 };
         let messages: Vec<Vec<u8>> = match args.size {
             Some(size) if usize::from(size) < header => {
-                let least = format!("--size {size}: with --count {HEADER} bytes at least");
+                let least = format!("--size {size}: with --count at least {HEADER} bytes");
                 return Err(Error::Usage(least));
             }
             Some(size) => vec![pattern(args.seed, size.into()).split_off(header)],
@@ -54,18 +54,19 @@ impl Plan {
             None => args.message.iter().map(|message| message.clone().into_bytes()).collect(),
         };
         let total = u32::try_from(messages.len()).ok().and_then(|n| n.checked_mul(args.count));
-        // One less, so that the number after the last is one too.
+        // One less than the most, so that the number after the last does not overflow.
         let total = total.filter(|total| *total < u32::MAX);
-        let total = total.ok_or_else(|| Error::Usage("--count: more than 2^32".to_owned()))?;
+        let total =
+            total.ok_or_else(|| Error::Usage("--count: more than 2^32 datagrams".to_owned()))?;
         Ok(Plan { messages, total, numbered })
     }
 
-    /// Whether a datagram is the last of those that are sent so many times.
-    pub(crate) fn ends_turn(&self, number: u32) -> bool {
+    /// Whether a datagram is the last of a repetition.
+    pub(crate) fn ends_repetition(&self, number: u32) -> bool {
         (number as usize).is_multiple_of(self.messages.len())
     }
 
-    /// What a datagram says, without its header.
+    /// The message of a datagram, without its header.
     pub(crate) fn message(&self, number: u32) -> &[u8] {
         let at = (number as usize).wrapping_sub(1) % self.messages.len();
         self.messages.get(at).map_or(&[], Vec::as_slice)
@@ -78,19 +79,20 @@ impl Plan {
         [&header, self.message(number)].concat()
     }
 
-    /// Finds the sending that a reply is the echo of; `newest` is the number that was sent last.
-    pub(crate) fn recognise(&self, reply: &[u8], newest: u32) -> Result<Sending, Changed> {
+    /// Finds the datagram and the attempt that a reply is the echo of; `newest` is the highest number
+    /// that was sent.
+    pub(crate) fn identify(&self, reply: &[u8], newest: u32) -> Result<Sending, Changed> {
         let sending = if self.numbered {
             let (number, attempt) = header(reply).unwrap_or_default();
             if !(1..=newest).contains(&number) {
-                let fault = format!("{} bytes that are no echo of ours", reply.len());
+                let fault = format!("{} bytes that are not an echo", reply.len());
                 return Err(Changed { number: None, fault });
             }
             Sending { number, attempt }
         } else {
-            // An older one comes twice, or late; or nothing fits, and it was meant for the newest.
-            let fits = |number: &u32| self.message(*number) == reply;
-            let number = (1..=newest).rev().take(self.messages.len()).find(fits);
+            // It may be duplicated or late. A reply that is no echo counts as that of the newest.
+            let matches = |number: &u32| self.message(*number) == reply;
+            let number = (1..=newest).rev().take(self.messages.len()).find(matches);
             Sending { number: number.unwrap_or(newest), attempt: 0 }
         };
         let sent = self.bytes(sending);
@@ -98,7 +100,7 @@ impl Plan {
             return Ok(sending);
         }
         let (number, got, bytes) = (sending.number, reply.len(), sent.len());
-        let lengths = || format!("{got} bytes came back of {bytes} that were sent");
+        let lengths = || format!("sent {bytes} bytes, received {got}");
         let what = first_difference(&sent, reply, 0).unwrap_or_else(lengths);
         let which = if self.total > 1 { format!("datagram {number}: ") } else { String::new() };
         Err(Changed { number: Some(number), fault: which + &what })
@@ -127,34 +129,37 @@ mod tests {
         let sending = Sending { number: 4, attempt: 1 };
         let bytes = plan.bytes(sending);
         assert_eq!(bytes, b"\0\0\0\x04\0\0\0\x01bb");
-        assert_eq!(plan.recognise(&bytes, 4), Ok(sending));
-        assert_eq!([1, 2, 3, 4].map(|number| plan.ends_turn(number)), [false, true, false, true]);
+        assert_eq!(plan.identify(&bytes, 4), Ok(sending));
+        assert_eq!(
+            [1, 2, 3, 4].map(|number| plan.ends_repetition(number)),
+            [false, true, false, true]
+        );
     }
 
     #[test]
-    fn what_was_not_sent_is_no_echo() {
+    fn a_reply_that_was_not_sent_is_not_an_echo() {
         let plan = plan(&["hello"], 3);
         let fault = |reply: &[u8]| {
-            let changed = plan.recognise(reply, 2).unwrap_err();
+            let changed = plan.identify(reply, 2).unwrap_err();
             (changed.number, changed.fault)
         };
-        let none = |bytes| (None, format!("{bytes} bytes that are no echo of ours"));
+        let none = |bytes| (None, format!("{bytes} bytes that are not an echo"));
         assert_eq!(fault(b""), none(0));
         assert_eq!(fault(b"\0\0\0\x01\0\0\0"), none(7));
         assert_eq!(fault(b"\0\0\0\x03\0\0\0\0hello"), none(13));
         assert_eq!(fault(b"\0\0\0\0\0\0\0\0hello"), none(13));
         let changed = "datagram 2: byte 10 was sent as 0x6c and came back as 0x4c";
         assert_eq!(fault(b"\0\0\0\x02\0\0\0\0heLlo"), (Some(2), changed.to_owned()));
-        let cut = "datagram 2: 12 bytes came back of 13 that were sent";
+        let cut = "datagram 2: sent 13 bytes, received 12";
         assert_eq!(fault(b"\0\0\0\x02\0\0\0\0hell"), (Some(2), cut.to_owned()));
     }
 
     #[test]
-    fn without_a_number_the_bytes_tell_which_it_is() {
+    fn without_a_number_the_bytes_identify_the_datagram() {
         let plan = plan(&["one", "two", ""], 1);
-        let number = |reply: &[u8], newest| plan.recognise(reply, newest).unwrap().number;
+        let number = |reply: &[u8], newest| plan.identify(reply, newest).unwrap().number;
         assert_eq!((number(b"two", 2), number(b"one", 2), number(b"", 3)), (2, 1, 3));
-        let changed = plan.recognise(b"", 2).unwrap_err();
-        assert_eq!(changed.fault, "datagram 2: 0 bytes came back of 3 that were sent");
+        let changed = plan.identify(b"", 2).unwrap_err();
+        assert_eq!(changed.fault, "datagram 2: sent 3 bytes, received 0");
     }
 }

@@ -1,4 +1,4 @@
-//! What is said about the datagrams.
+//! What is printed about the datagrams.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::args::Args;
 use crate::flight::{Counts, Echo, Flight};
 use crate::plan::{Plan, Sending};
 
-/// One datagram that came back as it was sent.
+/// The line of a datagram that was echoed.
 pub(crate) fn echoed(peer: SocketAddr, plan: &Plan, echo: &Echo, args: &Args) -> String {
     let Echo { number, sent, time } = *echo;
     let bytes = plan.bytes(Sending { number, attempt: 0 }).len();
@@ -26,22 +26,22 @@ pub(crate) fn echoed(peer: SocketAddr, plan: &Plan, echo: &Echo, args: &Args) ->
     format!("{peer} echoed{number} {bytes} bytes{message}   {}{times}", millis(time))
 }
 
-/// All counts, and the times of those that came back.
+/// The counts, and the round-trip times.
 pub(crate) fn summary(peer: SocketAddr, flight: &mut Flight, args: &Args) -> String {
     flight.times.sort_unstable();
-    let Counts { echoed, lost, changed, doubled, reordered, late, resent } = flight.counts;
+    let Counts { echoed, lost, changed, duplicated, reordered, late, resent } = flight.counts;
     let (total, count) = (flight.newest(), flight.times.len());
     let [minimum, median, p99] = [0, 50, 99].map(|percent| percentile(&flight.times, percent));
     if args.json {
         let json = Json::new("summary").address(peer).number("count", total);
         let json = json.number("echoed", echoed).number("lost", lost).number("changed", changed);
-        let json = json.number("doubled", doubled).number("reordered", reordered);
+        let json = json.number("doubled", duplicated).number("reordered", reordered);
         let json = json.number("late", late).number("resent", resent);
         let json = json.nanos("minimum_ns", minimum).nanos("median_ns", median);
         return format!("{}\n", json.nanos("p99_ns", p99));
     }
     let mut text = format!(
-        "{echoed} of {total} datagrams came back: {lost} lost, {changed} changed; {doubled} doubled, \
+        "{echoed} of {total} datagrams echoed: {lost} lost, {changed} changed; {duplicated} duplicated, \
          {reordered} reordered, {late} late, {resent} sent again\n"
     );
     if count > 0 {
@@ -51,12 +51,11 @@ pub(crate) fn summary(peer: SocketAddr, flight: &mut Flight, args: &Args) -> Str
     text
 }
 
-/// One error for all the addresses from which nothing came, so that none is forgotten: that of the
-/// last, with the others before it.
+/// One error for all addresses that did not reply: that of the last, with the others in its text.
 pub(crate) fn all_failed(failures: Vec<Error>) -> Error {
     let mut failures = failures.into_iter().rev();
     let Some(mut last) = failures.next() else {
-        return Error::Usage("no address to send to".to_owned());
+        return Error::Usage("no address".to_owned());
     };
     for before in failures {
         if let Error::Os { attempt, .. } | Error::Timeout { attempt, .. } = &mut last {

@@ -140,7 +140,7 @@ fn lossy(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let (lost, doubled) = (fates.count(Fate::Lost), fates.count(Fate::Doubled));
     let (text, code) = (finished.stdout_text(), finished.code());
     let counted = text.contains(&format!(" {lost} lost, "))
-        && text.contains(&format!(" {doubled} doubled, "));
+        && text.contains(&format!(" {doubled} duplicated, "));
     let evidence = format!("the path lost {lost} and duplicated {doubled}; {}", finished.status);
     scenario.check(
         "lossy",
