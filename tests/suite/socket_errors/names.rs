@@ -9,6 +9,7 @@ use std::thread;
 use libtest_mimic::Trial;
 use netcheck::peer::SilentListener;
 use netcheck::{Finished, Need, Run, Skip, bin, need};
+use socket2::{Domain, Socket, Type};
 
 use super::{fails, take_request};
 use crate::{tests, topic};
@@ -58,9 +59,17 @@ fn every_address_is_tried_in_the_resolvers_order() -> Result<(), Skip> {
     fails(&finished, 69, "connect", &all.join(", "));
     // The last of them is the one that answers; IPv6 comes before all (RFC 6724).
     let last: IpAddr = order[2].parse().unwrap();
-    let Ok(listener) = TcpListener::bind((last, 0)) else {
+    if TcpListener::bind((last, 0)).is_err() {
         return Err(Skip { reason: format!("needs {last} on the loopback interface") });
-    };
+    }
+    // The same port of the others is bound, and refuses: no server of another test is given it.
+    let found = (0..100).find_map(|_| {
+        let listener = TcpListener::bind((last, 0)).ok()?;
+        let port = listener.local_addr().ok()?.port();
+        let others = order.iter().take(2).map(|ip| bound(ip.parse().ok()?, port));
+        Some((listener, others.collect::<Option<Vec<Socket>>>()?))
+    });
+    let (listener, _others) = found.expect("a port that is free at three addresses");
     let address = listener.local_addr().unwrap();
     answer(listener);
     let port = address.port().to_string();
@@ -83,6 +92,13 @@ fn every_address_is_tried_in_the_resolvers_order() -> Result<(), Skip> {
     Ok(())
 }
 
+/// A socket that is bound and does not listen.
+fn bound(ip: IpAddr, port: u16) -> Option<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
+    socket.bind(&SocketAddr::from((ip, port)).into()).ok()?;
+    Some(socket)
+}
+
 /// Answers the one connection that comes.
 fn answer(listener: TcpListener) {
     thread::spawn(move || {
@@ -93,11 +109,14 @@ fn answer(listener: TcpListener) {
 }
 
 fn a_silent_address_leaves_time_for_the_next() -> Result<(), Skip> {
-    let silent = SilentListener::start();
-    // The same port of another address.
-    let other = SocketAddr::from(([127, 0, 0, 2], silent.address().port()));
-    let Ok(listener) = TcpListener::bind(other) else {
-        return Err(Skip { reason: "needs a port that is free at 127.0.0.2".to_owned() });
+    // The same port of another address; it may be taken.
+    let found = (0..100).find_map(|_| {
+        let silent = SilentListener::start();
+        let other = SocketAddr::from(([127, 0, 0, 2], silent.address().port()));
+        Some((silent, other, TcpListener::bind(other).ok()?))
+    });
+    let Some((silent, other, listener)) = found else {
+        return Err(Skip { reason: "needs 127.0.0.2 on the loopback interface".to_owned() });
     };
     answer(listener);
     let port = other.port().to_string();
