@@ -1,7 +1,7 @@
 //! `cargo xtask each`: every package checked alone.
 //!
 //! `cargo check --workspace` unifies features: a package that forgot the feature `signal` of nix
-//! builds there because another one names it, and fails for whoever installs it alone.
+//! builds there because another one names it, and fails when it is installed alone.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

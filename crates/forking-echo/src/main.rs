@@ -95,6 +95,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     // The parent never writes to these pages, so fork copies none; a child touches what it fills.
     let mut buffer = Buffer::untouched().attempt("allocate the buffer")?;
     log::ready(listener.local()?, args.json, &args.shown_pid(), out)?;
+    let parent = getpid();
     loop {
         // A full server waits for signals only: new clients wait in the kernel's queue.
         let accepting = args.when_full == WhenFull::Refuse || !clients.limits.is_full();
@@ -109,7 +110,6 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
                     continue; // the drop of `stream` closes it
                 }
                 let record = log.open(peer);
-                let parent = getpid();
                 // SAFETY: this process has one thread, so no other holds a lock, and nothing is
                 // buffered that both would write: the child may do all that the parent may.
                 #[expect(unsafe_code, reason = "fork is what this recipe shows")]

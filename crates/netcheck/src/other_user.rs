@@ -1,5 +1,5 @@
 //! What another user is to run stands where that user may run it: target/ may be below a home, and was
-//! built with the umask of whoever built it.
+//! built with any umask.
 
 use std::fs::{self, Permissions};
 use std::io;

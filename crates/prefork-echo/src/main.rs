@@ -90,9 +90,9 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let (local, listeners) = open_listeners(local, args)?;
     let mut children = Children::new(log, args.workers);
     log::ready(local, args.json, &args.shown_pid(), out)?;
+    let parent = getpid();
     loop {
         while let Some(place) = children.wanted() {
-            let parent = getpid();
             // SAFETY: this process has one thread, so no other holds a lock, and nothing is
             // buffered that both would write: the child may do all that the parent may.
             #[expect(unsafe_code, reason = "fork is what this recipe shows")]
