@@ -63,15 +63,21 @@ impl Log {
 
     /// One event, built in one of the two forms, unless `-q` wants none.
     pub fn event(&self, json: impl FnOnce() -> Json, line: impl FnOnce() -> String) {
-        let Some(file) = self.file else { return };
-        let shown = |line: String| format!("{}: {line}\n", self.name);
-        if self.json {
-            let lost = |lines| format!("{}\n", Json::new("lost").number("lines", lines));
-            file.line(&format!("{}\n", json()), lost);
-        } else {
-            let lost = |lines| shown(format!("{lines} lines of this log lost: it had no room"));
-            file.line(&shown(line()), lost);
+        if let Some(file) = self.file {
+            self.write(file, if self.json { json().to_string() } else { line() });
         }
+    }
+
+    fn write(&self, file: &LogFile, event: String) {
+        let line = |text: String| match self.json {
+            true => format!("{text}\n"),
+            false => format!("{}: {text}\n", self.name),
+        };
+        let lost = |lines: u64| match self.json {
+            true => line(Json::new("lost").number("lines", lines).to_string()),
+            false => line(format!("{lines} lines of this log lost: it had no room")),
+        };
+        file.line(&line(event), lost);
     }
 }
 

@@ -6,16 +6,15 @@
 //! (open(2)), and that of standard error is shared with other programs. A line for which there is no
 //! room is lost whole, and counted.
 
-use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::write;
 
 use crate::sys::shared_counter;
@@ -33,7 +32,7 @@ enum Kind {
 }
 
 pub(crate) struct LogFile {
-    file: File,
+    file: OwnedFd,
     kind: Kind,
     /// Lines that were lost and not reported yet, by all processes that were forked from this one.
     lost: &'static AtomicU64,
@@ -44,21 +43,21 @@ pub(crate) struct LogFile {
 impl LogFile {
     /// A second access to a standard stream; `None` where it is closed.
     pub(crate) fn of(stream: BorrowedFd<'_>) -> Option<LogFile> {
-        let file = File::from(stream.try_clone_to_owned().ok()?);
-        let file_type = file.metadata().ok()?.file_type();
-        let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
-        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let again = || OpenOptions::new().write(true).custom_flags(flags.bits()).open(&path).ok();
-        let (file, kind) = if file_type.is_socket() {
-            (file, Kind::Send)
-        } else if file_type.is_fifo() || file_type.is_char_device() {
-            match again() {
-                Some(own) => (own, Kind::Write),
-                None => (file, Kind::PollAndWrite),
+        let file_type = SFlag::from_bits_truncate(fstat(stream).ok()?.st_mode) & SFlag::S_IFMT;
+        let (own, kind) = match file_type {
+            SFlag::S_IFSOCK => (None, Kind::Send),
+            SFlag::S_IFIFO | SFlag::S_IFCHR => {
+                let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+                let flags =
+                    OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+                match open(path.as_str(), flags, Mode::empty()) {
+                    Ok(own) => (Some(own), Kind::Write),
+                    Err(_) => (None, Kind::PollAndWrite),
+                }
             }
-        } else {
-            (file, Kind::Write)
+            _ => (None, Kind::Write),
         };
+        let file = own.or_else(|| stream.try_clone_to_owned().ok())?;
         Some(LogFile { file, kind, lost: shared_counter(), rest: Mutex::new(Vec::new()) })
     }
 
