@@ -77,8 +77,8 @@ fn a_drip_is_stopped_by_a_deadline_and_by_no_timeout() -> Result<(), Skip> {
     assert_eq!([&timeout["bounded_by"], &deadline["bounded_by"]], ["SO_RCVTIMEO", "deadline"]);
     assert_eq!(timeout["received"], 24, "{timeout}");
     let ns = |of: &Value, key: &str| of[key].as_u64().unwrap();
-    // All the bytes took three times what each of them was given.
-    assert!(ns(timeout, "measured_ns") >= 2_400_000_000, "{timeout}");
+    // All the bytes took three times what each of them was given; the reader may begin after the sender.
+    assert!(ns(timeout, "measured_ns") >= 2_300_000_000, "{timeout}");
     assert_eq!(deadline["fired"], true, "{deadline}");
     assert!(ns(deadline, "received") < 24, "{deadline}");
     assert!(ns(deadline, "measured_ns") >= 800_000_000, "{deadline}");
