@@ -37,6 +37,10 @@ const TYPES: [(&str, &str); 20] = [
     ("woff2", "font/woff2"),
 ];
 
+/// How often an open is tried. The kernel follows a `..` beneath the folder only while nobody renames or
+/// mounts anything, wherever that is, and otherwise fails with EAGAIN: openat2(2) says to try again.
+const TRIES: u32 = 32;
+
 /// An open folder.
 pub(crate) struct Folder(OwnedFd);
 
@@ -78,10 +82,7 @@ impl Folder {
         };
         // O_NONBLOCK: without it the open of a FIFO would wait for a writer, and all clients with it.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let file = match openat2(&self.0, name, beneath(flags)) {
-            Ok(file) => File::from(file),
-            Err(why) => return Err(refusal(why)),
-        };
+        let file = File::from(self.open_beneath(name, flags)?);
         let about = file.metadata().map_err(|_| Status::INTERNAL)?;
         if about.is_dir() && name == path {
             return Err(Status::MOVED);
@@ -93,6 +94,16 @@ impl Folder {
         let known = TYPES.iter().find(|(known, _)| end.eq_ignore_ascii_case(known));
         let media_type = known.map_or("application/octet-stream", |(_, media_type)| media_type);
         Ok(Document { file, size: about.len(), modified: about.modified().ok(), media_type })
+    }
+
+    fn open_beneath(&self, name: &str, flags: OFlag) -> Result<OwnedFd, Status> {
+        let mut tries = 1;
+        loop {
+            match openat2(&self.0, name, beneath(flags)) {
+                Err(Errno::EAGAIN | Errno::EINTR) if tries < TRIES => tries += 1,
+                opened => return opened.map_err(refusal),
+            }
+        }
     }
 }
 
@@ -108,7 +119,7 @@ fn beneath(flags: OFlag) -> OpenHow {
 fn refusal(why: Errno) -> Status {
     match why {
         Errno::EACCES | Errno::EPERM => Status::FORBIDDEN,
-        // No descriptor is left, or (EAGAIN) a folder of the path was renamed during the call.
+        // No descriptor is left, or each try was in vain.
         Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN | Errno::EINTR => {
             Status::UNAVAILABLE
         }

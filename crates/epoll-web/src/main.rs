@@ -43,6 +43,8 @@
 //!   `shutdown`, then the server receives and drops what the peer still sends.
 //! - O_NONBLOCK has no effect on files: while the disk is slow, all clients wait.
 //! - EMFILE in `openat2`: 503, and the connection is closed, since it holds a descriptor.
+//! - EAGAIN in `openat2`: anybody on this machine renamed a file while the kernel followed a link with
+//!   `..`. Another try helps.
 //!
 //! # Next
 //! `epoll-echo` is the loop alone; `socket-errors` is a client of HTTP.

@@ -18,6 +18,8 @@ pub(super) fn trials() -> Vec<Trial> {
             no_path_leads_out_of_the_folder,
             nothing_outside_is_even_opened,
             a_link_is_followed_as_long_as_it_stays_inside,
+            a_link_is_followed_while_anybody_renames,
+            an_open_is_tried_32_times,
             the_links_of_proc_lead_nowhere,
             only_regular_files_are_served,
             a_folder_has_its_index_and_a_slash,
@@ -125,6 +127,43 @@ fn a_link_is_followed_as_long_as_it_stays_inside() -> Result<(), Skip> {
     symlink(site.join("page.html"), site.join("absolute")).unwrap();
     for target in ["/absolute", "/out-folder/secret", "/slash/etc/passwd", "/magic/etc/passwd"] {
         assert_eq!(status(&web.get(target)), "404", "{target}");
+    }
+    Ok(())
+}
+
+fn a_link_is_followed_while_anybody_renames() -> Result<(), Skip> {
+    let web = Web::start(&["-q"]);
+    symlink("../page.html", web.folder.path().join("site/docs/up")).unwrap();
+    let (here, there) = (web.folder.path().join("a"), web.folder.path().join("b"));
+    fs::create_dir(&here).unwrap();
+    let answers = std::thread::scope(|scope| {
+        let asks = scope.spawn(|| (0..2_000).map(|_| web.get("/docs/up")).collect::<Vec<_>>());
+        while !asks.is_finished() {
+            fs::rename(&here, &there).unwrap();
+            fs::rename(&there, &here).unwrap();
+        }
+        asks.join().unwrap()
+    });
+    let found = answers.iter().filter(|answer| answer.ends_with(PAGE)).count();
+    assert_eq!(found, answers.len(), "of {}", answers.len());
+    Ok(())
+}
+
+fn an_open_is_tried_32_times() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    for errno in ["EAGAIN", "EINTR"] {
+        for (failures, expected) in [(31, "200"), (32, "503")] {
+            // The first call is the question whether there is such a call.
+            let inject = format!("inject=openat2:error={errno}:when=2..{}", failures + 1);
+            let mut trace = None;
+            let web = Web::start_run(&[], |run| {
+                let (run, file) = run.traced(&["trace=openat2", &inject]);
+                trace = Some(file);
+                run
+            });
+            assert_eq!(status(&web.get("/page.html")), expected, "{failures} times {errno}");
+            assert_eq!(status(&web.get("/page.html")), "200", "after it");
+        }
     }
     Ok(())
 }
