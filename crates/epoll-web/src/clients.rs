@@ -1,5 +1,6 @@
 //! The clients, beside the kernel's list of them.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
@@ -19,11 +20,18 @@ pub(crate) struct Clients<'a> {
     pub(crate) all: Slab<Connection<'a>>,
     /// Those that were just reported, and those that are not done.
     pub(crate) ready: Vec<usize>,
+    deadlines: BTreeSet<(Instant, usize)>,
 }
 
 impl<'a> Clients<'a> {
     pub(crate) fn new(epoll: Epoll, limits: Limits, site: Site<'a>) -> Self {
-        Clients { epoll, limits, site, all: Slab::new(), ready: Vec::new() }
+        let (all, ready, deadlines) = (Slab::new(), Vec::new(), BTreeSet::new());
+        Clients { epoll, limits, site, all, ready, deadlines }
+    }
+
+    /// The first deadline of a client.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// What the kernel is to report of a client.
@@ -64,6 +72,14 @@ impl<'a> Clients<'a> {
         }
     }
 
+    /// Ends the clients whose deadline has passed.
+    pub(crate) fn end_late(&mut self, now: Instant) {
+        while self.deadline().is_some_and(|deadline| deadline <= now) {
+            let Some((_, key)) = self.deadlines.pop_first() else { return };
+            self.serve(key, |client, _| client.end_late(now));
+        }
+    }
+
     /// The server stops: from now on each response is the last of its connection.
     pub(crate) fn stop(&mut self, buffer: &mut [u8], now: Instant) {
         self.site.is_stopping = true;
@@ -81,6 +97,7 @@ impl<'a> Clients<'a> {
         let Some(client) = self.all.get_mut(key) else { return };
         let was_sending = client.is_sending();
         let progress = step(client, &mut self.site);
+        let deadline = client.deadline().map(|deadline| (deadline, key));
         let mut ended = progress == Progress::Done;
         if !ended && client.is_sending() != was_sending {
             let mut interest = Self::interest(key, client);
@@ -92,7 +109,11 @@ impl<'a> Clients<'a> {
         if ended {
             self.limits.leave(client.peer());
             self.all.remove(key); // the drop closes it, and a closed socket leaves the list
-        } else if progress == Progress::Ready {
+            deadline.map(|deadline| self.deadlines.remove(&deadline));
+            return;
+        }
+        self.deadlines.extend(deadline);
+        if progress == Progress::Ready {
             self.ready.push(key);
         }
     }

@@ -17,8 +17,8 @@ use crate::response::Site;
 use crate::sending::Sending;
 use crate::status::Status;
 
-/// How long, at the least, and for how many bytes a peer may continue to send after its last response
-/// was sent. A peer may have sent much before it receives the response: as much as the buffers of both
+/// How long, and for how many bytes, a peer may continue to send after its last response was sent.
+/// The time has nothing to do with the idle timeout: the server has ended, and waits for the peer to end. A peer may have sent much before it receives the response: as much as the buffers of both
 /// ends hold (tcp_wmem and tcp_rmem, 4 and 32 MiB).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 << 20;
@@ -47,8 +47,8 @@ pub(crate) struct Connection<'a> {
     body: usize,
     /// What is being sent.
     response: Option<Sending>,
-    /// After the last response: how many bytes may still be received.
-    draining: Option<usize>,
+    /// After the last response: how many bytes may still be received, and until when.
+    draining: Option<(usize, Instant)>,
     /// When the request began; before it, and while it is answered, when bytes last went.
     since: Instant,
 }
@@ -76,6 +76,11 @@ impl<'a> Connection<'a> {
     /// Whether it waits for room to send, and not for bytes to receive.
     pub(crate) fn is_sending(&self) -> bool {
         self.response.is_some()
+    }
+
+    /// When it has to have closed, once its last response is sent.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.draining.map(|(_, deadline)| deadline)
     }
 
     /// Sets what the responses need. `sendfile` has no flags, and so no MSG_DONTWAIT. Without
@@ -169,14 +174,14 @@ impl<'a> Connection<'a> {
             }
         }
         match progress {
-            Ok(Progress::Done) => self.responded(site),
+            Ok(Progress::Done) => self.responded(site, now),
             Ok(progress) => progress,
             Err(why) => self.abort(site, &why),
         }
     }
 
     /// The kernel has the whole response.
-    fn responded(&mut self, site: &Site) -> Progress {
+    fn responded(&mut self, site: &Site, now: Instant) -> Progress {
         let Some(sending) = self.response.take() else { return Progress::Blocked };
         sending.log(site.log, self.peer);
         if sending.keep() {
@@ -191,7 +196,7 @@ impl<'a> Connection<'a> {
         }
         // A close with bytes of the peer unread, or still to come, resets the connection, and the reset
         // may overtake the response: so FIN is sent, and the peer closes first.
-        self.draining = Some(LINGER_BYTES);
+        self.draining = Some((LINGER_BYTES, now + LINGER));
         match self.stream.shutdown(Shutdown::Write) {
             Ok(()) => Progress::Ready,
             Err(_) => self.close(Ok(())),
@@ -200,10 +205,10 @@ impl<'a> Connection<'a> {
 
     /// Receives what the peer still sends, and drops it.
     fn drain(&mut self, buffer: &mut [u8]) -> Progress {
-        let left = self.draining.unwrap_or(0);
+        let Some((left, deadline)) = self.draining else { return Progress::Blocked };
         match recv(self.stream.as_raw_fd(), buffer, MsgFlags::empty()) {
             Ok(count) if count > 0 && count < left => {
-                self.draining = Some(left - count);
+                self.draining = Some((left - count, deadline));
                 Progress::Ready
             }
             Err(Errno::EAGAIN) => Progress::Blocked,
@@ -219,15 +224,12 @@ impl<'a> Connection<'a> {
         site: &mut Site,
         now: Instant,
     ) -> Progress {
-        let Some(longest) = timeout.duration() else { return Progress::Blocked };
-        let longest = if self.draining.is_some() { longest.min(LINGER) } else { longest };
-        if now.saturating_duration_since(self.since) < longest {
+        let silent = now.saturating_duration_since(self.since);
+        if self.draining.is_some() || timeout.duration().is_none_or(|longest| silent < longest) {
             return Progress::Blocked;
         }
         if self.response.is_some() {
             self.abort(site, &format!("send timed out after {timeout}"))
-        } else if self.draining.is_some() {
-            self.close(Ok(()))
         } else if self.received.is_empty() {
             self.close(Err(format!("timed out after {timeout}")))
         } else {
@@ -235,6 +237,14 @@ impl<'a> Connection<'a> {
             let response = site.refuse(Status::TOO_SLOW);
             self.response = Some(Sending::new(response, Default::default(), self.since));
             self.send_some(site, now)
+        }
+    }
+
+    /// Closes the connection if its deadline has passed.
+    pub(crate) fn end_late(&mut self, now: Instant) -> Progress {
+        match self.deadline() {
+            Some(deadline) if deadline <= now => self.close(Ok(())),
+            _ => Progress::Blocked,
         }
     }
 

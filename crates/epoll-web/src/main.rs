@@ -40,7 +40,7 @@
 //! - EPIPE comes with SIGPIPE, which ends a process that does not ignore it: `sendfile` has no
 //!   MSG_NOSIGNAL.
 //! - A close with bytes unread resets the connection, and the peer may lose the response (413): first
-//!   `shutdown`, then the server receives and drops what the peer still sends.
+//!   `shutdown`, then the server receives and drops what the peer still sends, for 2 s at most.
 //! - O_NONBLOCK has no effect on files: while the disk is slow, all clients wait.
 //! - EMFILE in `openat2`: 503, and the connection is closed, since it holds a descriptor.
 //! - EAGAIN in `openat2`: anybody on this machine renamed a file while the kernel followed a link with
@@ -123,7 +123,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut events = vec![EpollEvent::empty(); EVENTS];
     let mut buffer = vec![0; BUFFER];
     while stop.listener.is_some() || !clients.all.is_empty() {
-        let deadline = stop.deadline(idle.next);
+        let deadline = stop.deadline(idle.next).into_iter().chain(clients.deadline()).min();
         let busy = !clients.ready.is_empty();
         let timeout = if busy { EpollTimeout::ZERO } else { timeout_until(deadline) };
         let count = match clients.epoll.wait(&mut events, timeout) {
@@ -141,6 +141,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
 
         let now = Instant::now();
         clients.serve_ready(&mut buffer, now);
+        clients.end_late(now);
         if idle.is_due(now) {
             clients.end_idle(args.idle_timeout, now);
         }

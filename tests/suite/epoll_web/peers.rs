@@ -24,6 +24,7 @@ pub(super) fn trials() -> Vec<Trial> {
             who_reads_slowly_gets_every_byte_and_holds_up_nobody,
             who_never_reads_is_closed_after_the_idle_timeout,
             who_sends_on_after_the_last_answer_is_closed,
+            who_does_not_close_after_the_last_answer_is_closed_after_2_s,
             who_sends_all_before_it_reads_gets_the_answer,
             a_hundred_resets_leave_nothing,
             two_hundred_connections_with_32_descriptors_cost_nothing,
@@ -164,11 +165,25 @@ fn who_sends_on_after_the_last_answer_is_closed() -> Result<(), Skip> {
     let block = vec![b'x'; 65_536];
     let sent = (0..4000).take_while(|_| client.write_all(&block).is_ok()).count();
     assert!(sent < 4000, "{sent} blocks");
-    // One that only does not close is left after a while.
-    let mut silent = peer::connect(web.server.address()).unwrap();
-    silent.write_all(b"GET /page.html HTTP/1.0\r\n\r\n").unwrap();
-    assert!(String::from_utf8(rest_of(&mut silent)).unwrap().ends_with(PAGE));
-    at_rest(&web.server);
+    Ok(())
+}
+
+fn who_does_not_close_after_the_last_answer_is_closed_after_2_s() -> Result<(), Skip> {
+    const LINGER: Duration = Duration::from_secs(2);
+    // The idle timeout is another clock.
+    for timeout in ["none", "1m", "1s"] {
+        let web = Web::start(&["--idle-timeout", timeout, "--max-clients", "1"]);
+        let begun = Instant::now();
+        let mut silent = peer::connect(web.server.address()).unwrap();
+        silent.write_all(b"GET /page.html HTTP/1.0\r\n\r\n").unwrap();
+        assert!(String::from_utf8(rest_of(&mut silent)).unwrap().ends_with(PAGE));
+        // Its place is the only one.
+        assert!(web.get("/page.html").ends_with(PAGE), "{timeout}");
+        let took = begun.elapsed();
+        assert!(took >= LINGER && took < LINGER * 3 / 2, "{timeout}: {took:?}");
+        web.logs(" closed: 27 bytes in, ");
+        at_rest(&web.server);
+    }
     Ok(())
 }
 
