@@ -1,5 +1,7 @@
 //! A request, read from bytes: what its head says (RFC 9112), and which file its target names.
 
+use std::net::Ipv6Addr;
+
 use crate::status::Status;
 
 /// The longest head of a request: its line and all its fields.
@@ -10,6 +12,9 @@ const BODY: u64 = 64 * 1024;
 
 /// The most fields of a head.
 const FIELDS: usize = 64;
+
+/// What the name of a host may have beside letters and digits.
+const NAME: &[u8] = b"-._~!$&'()*+,;=%";
 
 /// What the head of a request says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -85,6 +90,9 @@ fn read_field<'b>(
     let is = |known: &str| name.eq_ignore_ascii_case(known);
     if is("host") {
         framing.hosts += 1;
+        if !is_host(value.trim_ascii()) {
+            return Err(Status::BAD_REQUEST);
+        }
     } else if is("content-length") {
         let length = number(value).ok_or(Status::BAD_REQUEST)?;
         // Two that differ: a proxy on the way may have used the other one (request smuggling).
@@ -110,6 +118,23 @@ fn read_field<'b>(
         request.if_none_match = Some(value);
     }
     Ok(())
+}
+
+/// Whether this is a host and perhaps a port (RFC 9110 §7.2, RFC 3986 §3.2): a name, which may be
+/// empty, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(value: &[u8]) -> bool {
+    let Ok(value) = str::from_utf8(value) else { return false };
+    let (is_good, port) = match value.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((address, port))) => (address.parse::<Ipv6Addr>().is_ok(), port),
+        Some(None) => return false,
+        None => {
+            let (name, port) = value.split_at(value.find(':').unwrap_or(value.len()));
+            let of_name = |byte: u8| byte.is_ascii_alphanumeric() || NAME.contains(&byte);
+            (name.bytes().all(of_name) && decode(name).is_some(), port)
+        }
+    };
+    let all_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_good && (port.is_empty() || port.strip_prefix(':').is_some_and(all_digits))
 }
 
 /// Where the request ends, and whether another may follow it (RFC 9112 §3.2, §6.3, §9.3).

@@ -78,6 +78,57 @@ fn a_request_whose_end_is_unclear_is_refused() {
 }
 
 #[test]
+fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+    let status = |host: &str| {
+        let [new, old] = ["1.1", "1.0"].map(|version| {
+            read(&format!("GET / HTTP/{version}\r\nHost: {host}\r\n\r\n")).map(drop)
+        });
+        assert_eq!(new, old, "{host:?}");
+        new
+    };
+    for good in [
+        "",
+        "a",
+        "a:80",
+        "a:",
+        ":80",
+        "A-1._b.example:8080",
+        "127.0.0.1:7777",
+        "[::1]",
+        "[::1]:80",
+        "[fe80::1]:",
+        "x%41%c3%a9",
+        "(a)!*'",
+        " a ",
+    ] {
+        assert_eq!(status(good), Ok(()), "{good:?}");
+    }
+    for bad in [
+        "a b/@:99999",
+        "a:b:c",
+        "[::1",
+        "::1",
+        "[::1]80",
+        "[1]",
+        "[]",
+        "a/",
+        "u@a",
+        "a:-1",
+        "a:8x",
+        "a b",
+        "\u{e9}",
+        "a%",
+        "a%4",
+        "a,b/",
+        "<a>",
+        "a\"",
+        "[::1%25eth0]",
+    ] {
+        assert_eq!(status(bad), Err(Status::BAD_REQUEST), "{bad:?}");
+    }
+}
+
+#[test]
 fn what_is_longer_than_a_head_says_which_part_is() {
     let long = "x".repeat(HEAD);
     let cut = |text: String| parse(&text.as_bytes()[..HEAD]).unwrap_err();

@@ -95,6 +95,8 @@ fn what_is_no_request_is_told_which_and_the_connection_ends() -> Result<(), Skip
     for (request, expected) in [
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), "400"),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost: a b/@:99999\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n".to_owned(), "400"),
         ("GET /\r\n\r\n".to_owned(), "400"),
         ("\0\u{1}\u{2}".to_owned(), "400"),
         (format!("GET /{long} HTTP/1.1\r\n"), "414"),
