@@ -10,6 +10,7 @@ use socket2::Socket;
 
 use netcore::error::{Attempt, Error, errno};
 use netcore::log::Record;
+use netcore::text::shown_word;
 use netcore::time::Timeout;
 
 use crate::request::{HEAD, parse};
@@ -150,7 +151,8 @@ impl<'a> Connection<'a> {
             Ok(None) => return Progress::Blocked,
             Ok(Some((request, length))) => {
                 self.body = request.body;
-                let line = [request.method, request.target].map(str::to_owned);
+                // A head may be long, and a peer need not read: no more of it is kept than is shown.
+                let line = [request.method, request.target].map(|word| shown_word(word.as_bytes()));
                 (site.respond(&request), length, line)
             }
             Err(status) => (site.refuse(status), self.received.len(), Default::default()),

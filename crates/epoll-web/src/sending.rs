@@ -12,7 +12,7 @@ use socket2::Socket;
 
 use netcore::error::errno;
 use netcore::log::Log;
-use netcore::text::{Json, escape};
+use netcore::text::Json;
 use netcore::time::millis;
 
 use crate::connection::Progress;
@@ -27,7 +27,7 @@ pub(crate) struct Sending {
     head: usize,
     /// Bytes of the file that were sent.
     file: usize,
-    /// Method and target of the request; empty where there was none.
+    /// Method and target of the request as they are shown; empty where there was none.
     line: [String; 2],
     begun: Instant,
 }
@@ -96,17 +96,16 @@ impl Sending {
     pub(crate) fn log(&self, log: &Log, peer: SocketAddr) {
         let took = self.begun.elapsed();
         let (status, bytes) = (self.response.status.0, self.file as u64);
-        let escaped = || self.line.each_ref().map(|text| escape(text.as_bytes()));
+        let [method, target] = &self.line;
         log.event(
             || {
-                let [method, target] = escaped();
-                let json = Json::new("request").address(peer).text("method", &method);
-                let json = json.text("target", &target).number("status", status);
+                let json = Json::new("request").address(peer).text("method", method);
+                let json = json.text("target", target).number("status", status);
                 json.number("bytes", bytes).nanos("duration_ns", took)
             },
             || {
-                let asked = escaped().join(" ");
-                let asked = if asked == " " { "no request" } else { &asked };
+                let asked = format!("{method} {target}");
+                let asked = if method.is_empty() { "no request" } else { &asked };
                 format!("{peer} {asked}: {status}, {bytes} bytes, {}", millis(took))
             },
         );

@@ -18,10 +18,20 @@ pub fn escape(bytes: &[u8]) -> String {
 /// A payload in quotes, cut at 512 characters, with the number of bytes that were left out.
 #[must_use]
 pub fn shown(bytes: &[u8]) -> String {
+    cut(bytes, "\"")
+}
+
+/// A word of a protocol, cut as a payload is, without the quotes.
+#[must_use]
+pub fn shown_word(bytes: &[u8]) -> String {
+    cut(bytes, "")
+}
+
+fn cut(bytes: &[u8], quote: &str) -> String {
     let (text, used) = escape_some(bytes, SHOWN);
     match bytes.len().saturating_sub(used) {
-        0 => format!("\"{text}\""),
-        more => format!("\"{text}\" and {more} more bytes"),
+        0 => format!("{quote}{text}{quote}"),
+        more => format!("{quote}{text}{quote} and {more} more bytes"),
     }
 }
 
@@ -174,6 +184,8 @@ mod tests {
         assert_eq!(shown(&[b'x'; 512]).len(), 514);
         assert!(shown(&[b'x'; 600]).ends_with("x\" and 88 more bytes"));
         assert!(shown(&[0xff; 600]).ends_with("\\xff\" and 88 more bytes"));
+        assert_eq!(shown_word(b"GET"), "GET");
+        assert_eq!(shown_word(&[b'/'; 513]), format!("{} and 1 more bytes", "/".repeat(512)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use libtest_mimic::Trial;
 use netcheck::{Need, Signal, Skip, evidence, need, peer};
 
-use super::{BIG, PAGE, SECOND, Web, page_of};
+use super::{BIG, PAGE, SECOND, Web, page_of, status};
 use crate::{tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
@@ -18,6 +18,7 @@ pub(super) fn trials() -> Vec<Trial> {
             a_second_signal_ends_it_at_once,
             who_finds_no_place_on_the_list_is_closed,
             each_request_has_a_line,
+            a_long_request_has_a_short_line,
             json_has_an_object_for_each_request,
         ],
     )
@@ -125,6 +126,21 @@ fn each_request_has_a_line() -> Result<(), Skip> {
     quiet.server.signal(Signal::SIGTERM);
     ends_with_0(&quiet);
     assert_eq!(quiet.server.stderr(), "");
+    Ok(())
+}
+
+fn a_long_request_has_a_short_line() -> Result<(), Skip> {
+    let long = format!("/{}", "\u{202e}".repeat(2_000));
+    for option in ["--json", "--grace=5s"] {
+        let web = Web::start(&[option]);
+        assert_eq!(status(&web.get(&long)), "404");
+        web.server.signal(Signal::SIGTERM);
+        ends_with_0(&web);
+        let log = web.server.stdout() + &web.server.stderr();
+        // 512 characters, the first of them the slash.
+        assert_eq!(log.matches("u{202e}").count(), 511, "{log}");
+        assert!(log.contains(" and 4467 more bytes"), "{log}");
+    }
     Ok(())
 }
 
