@@ -79,7 +79,10 @@ impl Site<'_> {
         match self.folder.find(&path) {
             Ok(document) => self.file(document, request),
             Err(Status::MOVED) => {
-                let location = format!("Location: /{}/\r\n", encode(&path));
+                let query = request.target.split_once('?').map(|(_, query)| query);
+                let query = query.map(|query| format!("?{}", encode(query.as_bytes(), QUERY)));
+                let query = query.unwrap_or_default();
+                let location = format!("Location: /{}/{query}\r\n", encode(path.as_bytes(), PATH));
                 self.status(Status::MOVED, &location, Some(request))
             }
             Err(status) => self.status(status, "", Some(request)),
@@ -227,11 +230,17 @@ fn is_unchanged(request: &Request, modified: Option<u64>) -> bool {
     }
 }
 
-/// A path as a field may have it: every character that is not unreserved as `%41`.
-fn encode(path: &str) -> String {
-    let mut encoded = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+/// What a path that was decoded keeps beside letters and digits when it is encoded.
+const PATH: &[u8] = b"/-._~";
+
+/// The same of a query, which is sent back as it came (RFC 3986 §3.4): it was not decoded.
+const QUERY: &[u8] = b"/-._~?%:@!$&'()*+,;=";
+
+/// Part of a target as a field may have it: every byte that is not kept as `%41`.
+fn encode(part: &[u8], kept: &[u8]) -> String {
+    let mut encoded = String::with_capacity(part.len());
+    for byte in part.iter().copied() {
+        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
             encoded.push(char::from(byte));
         } else {
             let _ = write!(encoded, "%{byte:02X}");

@@ -94,5 +94,7 @@ fn the_clock_shows_the_current_second() {
 
 #[test]
 fn a_location_is_plain_text() {
-    assert_eq!(encode("a/é b\r\n%?\""), "a/%C3%A9%20b%0D%0A%25%3F%22");
+    assert_eq!(encode("a/é b\r\n%?\"".as_bytes(), PATH), "a/%C3%A9%20b%0D%0A%25%3F%22");
+    assert_eq!(encode(b"a\xe9", PATH), "a%E9");
+    assert_eq!(encode("a=b&c=/?%20é\r\n\"#".as_bytes(), QUERY), "a=b&c=/?%20%C3%A9%0D%0A%22%23");
 }

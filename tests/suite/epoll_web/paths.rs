@@ -209,7 +209,10 @@ fn a_folder_has_its_index_and_a_slash() -> Result<(), Skip> {
     assert!(web.get("/docs/?a=b").ends_with("\r\n\r\nthe index of docs\n"));
     assert!(web.get("http://host").ends_with("\r\n\r\nthe index\n"));
     let moved = web.get("/docs?a=b");
-    assert_eq!((status(&moved), field(&moved, "Location")), ("301", Some("/docs/")));
+    assert_eq!((status(&moved), field(&moved, "Location")), ("301", Some("/docs/?a=b")));
+    let moved = web.get("http://host/docs?a=/b?%20c\u{e9}#d");
+    assert_eq!(field(&moved, "Location"), Some("/docs/?a=/b?%20c%C3%A9%23d"));
+    assert_eq!(field(&web.get("/docs"), "Location"), Some("/docs/"));
     fs::create_dir(web.folder.path().join("site/a\r\nb: c")).unwrap();
     let moved = web.get("/a%0d%0ab:%20c");
     assert_eq!(field(&moved, "Location"), Some("/a%0D%0Ab%3A%20c/"), "{moved}");
