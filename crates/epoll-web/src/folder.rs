@@ -72,10 +72,10 @@ impl Folder {
     /// # Errors
     /// [`Status::MOVED`] for a folder whose path does not end in `/`: relative links of its page would
     /// lead to the folder above. 404 for all that is no regular file.
-    pub(crate) fn find(&self, path: &str) -> Result<Document, Status> {
+    pub(crate) fn find(&self, path: &[u8]) -> Result<Document, Status> {
         let index;
-        let name = if path.is_empty() || path.ends_with('/') {
-            index = format!("{path}index.html");
+        let name = if path.is_empty() || path.ends_with(b"/") {
+            index = [path, b"index.html"].concat();
             &index
         } else {
             path
@@ -90,13 +90,14 @@ impl Folder {
         if !about.is_file() {
             return Err(Status::NOT_FOUND);
         }
-        let end = name.rsplit_once('.').map_or("", |(_, end)| end);
-        let known = TYPES.iter().find(|(known, _)| end.eq_ignore_ascii_case(known));
+        let dot = name.iter().rposition(|byte| *byte == b'.');
+        let end = dot.and_then(|dot| name.get(dot + 1..)).unwrap_or_default();
+        let known = TYPES.iter().find(|(known, _)| end.eq_ignore_ascii_case(known.as_bytes()));
         let media_type = known.map_or("application/octet-stream", |(_, media_type)| media_type);
         Ok(Document { file, size: about.len(), modified: about.modified().ok(), media_type })
     }
 
-    fn open_beneath(&self, name: &str, flags: OFlag) -> Result<OwnedFd, Status> {
+    fn open_beneath(&self, name: &[u8], flags: OFlag) -> Result<OwnedFd, Status> {
         let mut tries = 1;
         loop {
             match openat2(&self.0, name, beneath(flags)) {

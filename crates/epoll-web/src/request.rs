@@ -167,6 +167,7 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// The path below the folder that a target names, decoded; of a folder it is empty or ends in `/`.
+/// Names are bytes, which need not be UTF-8.
 ///
 /// It is decoded once, segment by segment: `%252e` is a file that is named `%2e`, and `%2f` is a
 /// character of a name, which no file has. No segment that begins with a dot is served: not `..`, and
@@ -174,7 +175,7 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
 ///
 /// # Errors
 /// 400 for what is no path, 404 for one that no file here can have.
-pub(crate) fn path(target: &str) -> Result<String, Status> {
+pub(crate) fn path(target: &str) -> Result<Vec<u8>, Status> {
     const SCHEME: &str = "http://";
     let path = match target.split_at_checked(SCHEME.len()) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => {
@@ -185,24 +186,25 @@ pub(crate) fn path(target: &str) -> Result<String, Status> {
     };
     let path = path.split('?').next().unwrap_or_default();
     let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
-    let mut decoded = String::with_capacity(path.len());
+    let mut decoded = Vec::with_capacity(path.len());
     while let Some(segment) = segments.next() {
         let segment = decode(segment).ok_or(Status::BAD_REQUEST)?;
         let is_last = segments.peek().is_none();
-        if segment.starts_with('.') || segment.contains('/') || segment.is_empty() && !is_last {
+        let is_hidden = segment.starts_with(b".");
+        if is_hidden || segment.contains(&b'/') || segment.is_empty() && !is_last {
             return Err(Status::NOT_FOUND);
         }
-        decoded.push_str(&segment);
+        decoded.extend(segment);
         if !is_last {
-            decoded.push('/');
+            decoded.push(b'/');
         }
     }
     Ok(decoded)
 }
 
-/// Replaces `%41` by the byte that it stands for. `None` for a `%` without two digits, for a NUL,
-/// which would end the name for the kernel, and for what is not UTF-8.
-fn decode(segment: &str) -> Option<String> {
+/// Replaces `%41` by the byte that it stands for. `None` for a `%` without two digits, and for a NUL,
+/// which would end the name for the kernel.
+fn decode(segment: &str) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(segment.len());
     let mut bytes = segment.bytes();
     let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
@@ -215,7 +217,7 @@ fn decode(segment: &str) -> Option<String> {
             other => other,
         });
     }
-    String::from_utf8(decoded).ok().filter(|name| !name.contains('\0'))
+    Some(decoded).filter(|name| !name.contains(&0))
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Site<'_> {
                 let query = request.target.split_once('?').map(|(_, query)| query);
                 let query = query.map(|query| format!("?{}", encode(query.as_bytes(), QUERY)));
                 let query = query.unwrap_or_default();
-                let location = format!("Location: /{}/{query}\r\n", encode(path.as_bytes(), PATH));
+                let location = format!("Location: /{}/{query}\r\n", encode(&path, PATH));
                 self.status(Status::MOVED, &location, Some(request))
             }
             Err(status) => self.status(status, "", Some(request)),

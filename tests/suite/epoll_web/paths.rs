@@ -1,5 +1,6 @@
 //! Paths that try to lead out of the folder, and files that are none.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -227,6 +228,17 @@ fn a_name_may_have_any_characters() -> Result<(), Skip> {
     assert!(answer.ends_with("\r\n\r\nodd"), "{answer}");
     assert_eq!(field(&answer, "Content-Type"), Some("text/plain; charset=utf-8"));
     web.logs(" GET /a%20b%252e%c3%a9%3f%23%1b[31m.txt: 200, 3 bytes, ");
+    let site = web.folder.path().join("site");
+    fs::create_dir(site.join(OsStr::from_bytes(b"caf\xe9"))).unwrap();
+    fs::write(site.join(OsStr::from_bytes(b"caf\xe9/\xff\xfe.html")), "latin").unwrap();
+    fs::write(site.join("html"), "no end").unwrap();
+    let none = web.get("/html");
+    assert_eq!(field(&none, "Content-Type"), Some("application/octet-stream"));
+    let answer = web.get("/caf%E9/%ff%FE.html");
+    assert!(answer.ends_with("\r\n\r\nlatin"), "{answer}");
+    assert_eq!(field(&answer, "Content-Type"), Some("text/html; charset=utf-8"));
+    assert_eq!(field(&web.get("/caf%e9"), "Location"), Some("/caf%E9/"));
+    assert_eq!(status(&web.get("/%ff")), "404");
     assert_eq!(status(&web.get("/\u{e9}\u{202e}")), "404");
     web.logs("/\u{e9}\\u{202e}: 404, ");
     Ok(())
