@@ -15,7 +15,7 @@ pub(crate) struct Args {
     /// port to listen on: a number, a service name, or 0 for any that is free
     #[argh(option, short = 'p')]
     pub(crate) port: ListenPort,
-    /// folder whose files are served; nothing outside it, and no name that begins with a dot
+    /// folder whose files are served; nothing outside it, and no name that begins with a dot but .well-known
     #[argh(option, arg_name = "folder")]
     pub(crate) dir: String,
     /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4

@@ -171,7 +171,7 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
 ///
 /// It is decoded once, segment by segment: `%252e` is a file that is named `%2e`, and `%2f` is a
 /// character of a name, which no file has. No segment that begins with a dot is served: not `..`, and
-/// not `.git` or `.env`.
+/// not `.git` or `.env`; but for `.well-known` in the folder itself (RFC 8615).
 ///
 /// # Errors
 /// 400 for what is no path, 404 for one that no file here can have.
@@ -190,7 +190,7 @@ pub(crate) fn path(target: &str) -> Result<Vec<u8>, Status> {
     while let Some(segment) = segments.next() {
         let segment = decode(segment).ok_or(Status::BAD_REQUEST)?;
         let is_last = segments.peek().is_none();
-        let is_hidden = segment.starts_with(b".");
+        let is_hidden = is_hidden(&segment, decoded.is_empty());
         if is_hidden || segment.contains(&b'/') || segment.is_empty() && !is_last {
             return Err(Status::NOT_FOUND);
         }
@@ -200,6 +200,11 @@ pub(crate) fn path(target: &str) -> Result<Vec<u8>, Status> {
         }
     }
     Ok(decoded)
+}
+
+/// Whether a name is not served, although there is such a file.
+pub(crate) fn is_hidden(name: &[u8], is_first: bool) -> bool {
+    name.starts_with(b".") && !(is_first && name == b".well-known")
 }
 
 /// Replaces `%41` by the byte that it stands for. `None` for a `%` without two digits, and for a NUL,

@@ -157,6 +157,8 @@ fn a_target_names_a_file_below_the_folder() {
         ("http://host/a", "a"),
         ("HTTP://host", ""),
         ("http://host?a", ""),
+        ("/.well-known/a", ".well-known/a"),
+        ("/%2ewell-known", ".well-known"),
     ] {
         assert_eq!(path(target).as_deref(), Ok(expected.as_bytes()), "{target}");
     }
@@ -173,6 +175,10 @@ fn a_target_that_could_lead_elsewhere_names_none() {
         "/.%2E/a",
         "/a/./b",
         "/.git/config",
+        "/a/.well-known/b",
+        "/.well-known/.b",
+        "/.well-known/../b",
+        "/.well-known.old",
         "/%2egit",
         "//a",
         "/a//b",

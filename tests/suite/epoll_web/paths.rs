@@ -25,6 +25,7 @@ pub(super) fn trials() -> Vec<Trial> {
             only_regular_files_are_served,
             a_folder_has_its_index_and_a_slash,
             a_name_may_have_any_characters,
+            the_folder_well_known_is_served,
             a_folder_that_is_none_is_74,
             a_kernel_without_openat2_is_71,
         ],
@@ -241,6 +242,19 @@ fn a_name_may_have_any_characters() -> Result<(), Skip> {
     assert_eq!(status(&web.get("/%ff")), "404");
     assert_eq!(status(&web.get("/\u{e9}\u{202e}")), "404");
     web.logs("/\u{e9}\\u{202e}: 404, ");
+    Ok(())
+}
+
+fn the_folder_well_known_is_served() -> Result<(), Skip> {
+    let web = Web::start(&[]);
+    let known = web.folder.path().join("site/.well-known");
+    fs::create_dir(&known).unwrap();
+    fs::write(known.join("security.txt"), "Contact: here\n").unwrap();
+    fs::write(known.join(".hidden"), "SECRET").unwrap();
+    assert!(web.get("/.well-known/security.txt").ends_with("\r\n\r\nContact: here\n"));
+    for target in ["/.well-known/.hidden", "/docs/.well-known/", "/.well-known/../.hidden"] {
+        assert_eq!(status(&web.get(target)), "404", "{target}");
+    }
     Ok(())
 }
 
