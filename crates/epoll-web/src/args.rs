@@ -9,7 +9,7 @@ use netcore::time::{Span, Timeout};
 
 /// Serve the files of a folder over HTTP, all connections in one thread, with sendfile.
 #[derive(FromArgs, ArgsInfo)]
-#[argh(example = "{command_name} --port 7777 --dir .")]
+#[argh(example = "{command_name} --port 7777 --dir . --list")]
 #[argh(example = "{command_name} --port 0 --dir . --idle-timeout 5s -q")]
 pub(crate) struct Args {
     /// port to listen on: a number, a service name, or 0 for any that is free
@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// folder whose files are served; nothing outside it, and no name that begins with a dot but .well-known
     #[argh(option, arg_name = "folder")]
     pub(crate) dir: String,
+    /// list the files of a folder that has no index.html
+    #[argh(switch)]
+    pub(crate) list: bool,
     /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
     #[argh(option, default = "Host::LOOPBACK")]
     pub(crate) host: Host,

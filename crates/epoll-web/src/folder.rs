@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
@@ -11,6 +12,7 @@ use nix::sys::stat::Mode;
 use netcore::error::{Attempt, Error};
 use netcore::text::escape;
 
+use crate::request::is_hidden;
 use crate::status::Status;
 
 /// The media type of a file, by the end of its name; of all others it is application/octet-stream.
@@ -40,6 +42,9 @@ const TYPES: [(&str, &str); 20] = [
 /// How often an open is tried. The kernel follows a `..` beneath the folder only while nobody renames or
 /// mounts anything, wherever that is, and otherwise fails with EAGAIN: openat2(2) says to try again.
 const TRIES: u32 = 32;
+
+/// Names that are read of a folder that is listed: while they are read, all clients wait.
+const NAMES: usize = 10_000;
 
 /// An open folder.
 pub(crate) struct Folder(OwnedFd);
@@ -74,7 +79,7 @@ impl Folder {
     /// lead to the folder above. 404 for all that is no regular file.
     pub(crate) fn find(&self, path: &[u8]) -> Result<Document, Status> {
         let index;
-        let name = if path.is_empty() || path.ends_with(b"/") {
+        let name = if is_folder(path) {
             index = [path, b"index.html"].concat();
             &index
         } else {
@@ -97,6 +102,30 @@ impl Folder {
         Ok(Document { file, size: about.len(), modified: about.modified().ok(), media_type })
     }
 
+    /// The names in a folder that are served, those of folders with a `/` behind them.
+    ///
+    /// # Errors
+    /// 404 where there is no such folder.
+    pub(crate) fn list(&self, path: &[u8]) -> Result<Vec<Vec<u8>>, Status> {
+        let name = if path.is_empty() { b"." } else { path };
+        let folder = self.open_beneath(name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let mut names = Vec::new();
+        for entry in Dir::from_fd(folder).map_err(refusal)?.iter().take(NAMES) {
+            let entry = entry.map_err(refusal)?;
+            let mut name = entry.file_name().to_bytes().to_vec();
+            match entry.file_type() {
+                Some(Type::Directory) => name.push(b'/'),
+                // Only an open shows where a link leads, and what the file system does not say.
+                Some(Type::File | Type::Symlink) | None => {}
+                Some(_) => continue,
+            }
+            if !is_hidden(name.strip_suffix(b"/").unwrap_or(&name), path.is_empty()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     fn open_beneath(&self, name: &[u8], flags: OFlag) -> Result<OwnedFd, Status> {
         let mut tries = 1;
         loop {
@@ -106,6 +135,11 @@ impl Folder {
             }
         }
     }
+}
+
+/// Whether a path is that of a folder, and not of a file.
+pub(crate) fn is_folder(path: &[u8]) -> bool {
+    path.is_empty() || path.ends_with(b"/")
 }
 
 /// The whole path has to stay beneath the folder, each symbolic link on it too: one that stays inside

@@ -57,6 +57,7 @@ mod args;
 mod clients;
 mod connection;
 mod folder;
+mod listing;
 mod request;
 mod response;
 mod sending;
@@ -118,7 +119,8 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut idle = Idle::new(args.idle_timeout);
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
-    let site = Site { folder, clock: Clock::default(), log: &log, is_stopping: false };
+    let (clock, list) = (Clock::default(), args.list);
+    let site = Site { folder, list, clock, log: &log, is_stopping: false };
     let mut clients = Clients::new(epoll, limits, site);
     let mut events = vec![EpollEvent::empty(); EVENTS];
     let mut buffer = vec![0; BUFFER];

@@ -6,13 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use netcore::log::Log;
 
-use crate::folder::{Document, Folder};
+use crate::folder::{Document, Folder, is_folder};
+use crate::listing::page;
 use crate::request::{Request, number, path};
 use crate::status::Status;
 
 /// What all connections share.
 pub(crate) struct Site<'a> {
     pub(crate) folder: Folder,
+    /// Whether a folder without index.html is listed.
+    pub(crate) list: bool,
     pub(crate) clock: Clock,
     pub(crate) log: &'a Log,
     /// Each response is now the last of its connection.
@@ -78,6 +81,15 @@ impl Site<'_> {
         };
         match self.folder.find(&path) {
             Ok(document) => self.file(document, request),
+            Err(Status::NOT_FOUND) if self.list && is_folder(&path) => {
+                match self.folder.list(&path) {
+                    Ok(names) => {
+                        let kind = "Content-Type: text/html; charset=utf-8\r\n";
+                        self.text(Status::OK, kind, &page(&path, names), Some(request))
+                    }
+                    Err(status) => self.status(status, "", Some(request)),
+                }
+            }
             Err(Status::MOVED) => {
                 let query = request.target.split_once('?').map(|(_, query)| query);
                 let query = query.map(|query| format!("?{}", encode(query.as_bytes(), QUERY)));
@@ -96,15 +108,22 @@ impl Site<'_> {
 
     /// A response whose body is its status in words.
     fn status(&mut self, status: Status, field: &str, request: Option<&Request>) -> Response {
+        let fields = format!("{field}Content-Type: text/plain; charset=utf-8\r\n");
+        self.text(status, &fields, &format!("{} {}\n", status.0, status.1), request)
+    }
+
+    /// A response whose body is not a file.
+    fn text(
+        &mut self,
+        status: Status,
+        fields: &str,
+        body: &str,
+        request: Option<&Request>,
+    ) -> Response {
         let mut response = self.begin(status, request);
-        let body = format!("{} {}\n", status.0, status.1);
-        let length = body.len();
-        let _ = write!(
-            response.head,
-            "{field}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\r\n"
-        );
+        let _ = write!(response.head, "{fields}Content-Length: {}\r\n\r\n", body.len());
         if request.is_none_or(|request| request.method != "HEAD") {
-            response.head.push_str(&body);
+            response.head.push_str(body);
         }
         response
     }
@@ -231,13 +250,13 @@ fn is_unchanged(request: &Request, modified: Option<u64>) -> bool {
 }
 
 /// What a path that was decoded keeps beside letters and digits when it is encoded.
-const PATH: &[u8] = b"/-._~";
+pub(crate) const PATH: &[u8] = b"/-._~";
 
 /// The same of a query, which is sent back as it came (RFC 3986 §3.4): it was not decoded.
 const QUERY: &[u8] = b"/-._~?%:@!$&'()*+,;=";
 
 /// Part of a target as a field may have it: every byte that is not kept as `%41`.
-fn encode(part: &[u8], kept: &[u8]) -> String {
+pub(crate) fn encode(part: &[u8], kept: &[u8]) -> String {
     let mut encoded = String::with_capacity(part.len());
     for byte in part.iter().copied() {
         if byte.is_ascii_alphanumeric() || kept.contains(&byte) {

@@ -26,6 +26,7 @@ pub(super) fn trials() -> Vec<Trial> {
             a_folder_has_its_index_and_a_slash,
             a_name_may_have_any_characters,
             the_folder_well_known_is_served,
+            a_folder_without_index_is_listed_where_that_is_asked_for,
             a_folder_that_is_none_is_74,
             a_kernel_without_openat2_is_71,
         ],
@@ -255,6 +256,47 @@ fn the_folder_well_known_is_served() -> Result<(), Skip> {
     for target in ["/.well-known/.hidden", "/docs/.well-known/", "/.well-known/../.hidden"] {
         assert_eq!(status(&web.get(target)), "404", "{target}");
     }
+    Ok(())
+}
+
+fn a_folder_without_index_is_listed_where_that_is_asked_for() -> Result<(), Skip> {
+    assert_eq!(status(&Web::start(&[]).get("/empty/")), "404");
+    let web = Web::start(&["--list"]);
+    let folder = web.folder.path().join("site/empty");
+    fs::create_dir(folder.join("sub")).unwrap();
+    for name in ["b<i>.txt", "a & b", ".hidden", "Z"] {
+        fs::write(folder.join(name), "").unwrap();
+    }
+    fs::write(folder.join(OsStr::from_bytes(b"caf\xe9")), "latin").unwrap();
+    symlink("../page.html", folder.join("link")).unwrap();
+    let _socket = UnixListener::bind(folder.join("socket")).unwrap();
+    let answer = web.get("/empty/?a");
+    let links = "<li><a href=\"Z\">Z</a>\n\
+                 <li><a href=\"a%20%26%20b\">a &amp; b</a>\n\
+                 <li><a href=\"b%3Ci%3E.txt\">b&lt;i&gt;.txt</a>\n\
+                 <li><a href=\"caf%E9\">caf\\xe9</a>\n\
+                 <li><a href=\"link\">link</a>\n\
+                 <li><a href=\"sub/\">sub/</a>\n";
+    assert!(answer.ends_with(&format!("<title>/empty/</title>\n{links}")), "{answer}");
+    assert_eq!(field(&answer, "Content-Type"), Some("text/html; charset=utf-8"));
+    assert!(web.get("/empty/caf%E9").ends_with("\r\n\r\nlatin"));
+    let (moved, sub) = (web.get("/empty/sub"), web.get("/empty/sub/"));
+    assert_eq!(field(&moved, "Location"), Some("/empty/sub/"));
+    assert!(sub.ends_with("<title>/empty/sub/</title>\n"), "{sub}");
+    let head = web.request("HEAD /empty/ HTTP/1.0\r\n\r\n");
+    assert!(head.ends_with("\r\n\r\n") && field(&head, "Content-Length").is_some(), "{head}");
+    // A folder with an index has that.
+    assert!(web.get("/docs/").ends_with("\r\n\r\nthe index of docs\n"));
+    assert!(web.get("/").ends_with("\r\n\r\nthe index\n"));
+    symlink("..", web.folder.path().join("site/out")).unwrap();
+    for target in ["/none/", "/out/", "/page.html/", "/empty/../", "/empty//", "/.git/"] {
+        assert_eq!(status(&web.get(target)), "404", "{target}");
+    }
+    fs::remove_file(web.folder.path().join("site/index.html")).unwrap();
+    let names = ["big.bin", "docs/", "empty/", "out", "page.html"];
+    let root = web.get("/");
+    let listed = root.lines().filter_map(|line| line.strip_prefix("<li><a href=\"")?.split('"').next());
+    assert_eq!(listed.collect::<Vec<_>>(), names, "{root}");
     Ok(())
 }
 
