@@ -104,11 +104,12 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let listener = Listener::new(listen_with(local, args.backlog.into(), |listener| {
         listener.set_send_buffer_size(SEND_BUFFER).attempt("setsockopt SO_SNDBUF")
     })?)?;
-    log::ready(listener.local()?, args.json, "", out)?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
     epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).attempt("epoll_ctl")?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).attempt("epoll_ctl")?;
+
+    log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut room = Room::new(epoll, &log, args);

@@ -110,11 +110,12 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
 
     // echo-server writes these calls out.
     let listener = Listener::new(listen(local, args.backlog.into())?)?;
-    log::ready(listener.local()?, args.json, "", out)?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
     epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).attempt("epoll_ctl")?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).attempt("epoll_ctl")?;
+
+    log::ready(listener.local()?, args.json, "", out)?;
 
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut idle = Idle::new(args.idle_timeout);
