@@ -67,7 +67,7 @@ use netcore::log::{self, Log};
 use netcore::output::Output;
 use netcore::poll::timeout_until;
 use netcore::resolve::first_address;
-use netcore::signal::Signal::{SIGINT, SIGTERM};
+use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
 use netcore::signal::Signals;
 use netcore::stop::Stop;
 use netcore::{cli, recipe};
@@ -97,7 +97,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     args.check()?;
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[SIGINT, SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
     // The sockets that `accept` returns inherit the size of the buffer.
@@ -139,8 +139,8 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             accept_some(listener, &mut room, &log, now)?;
         }
         let was_open = stop.listener.is_some();
-        if signal {
-            stop.next_signal(now)?;
+        if signal && stop.next_signal(now)? == Some(SIGUSR1) {
+            room.limits.report();
         }
         if let Some(why) = stop.is_over(now) {
             room.close_all(why);

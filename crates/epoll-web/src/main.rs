@@ -78,7 +78,7 @@ use netcore::log::{self, Log};
 use netcore::output::Output;
 use netcore::poll::timeout_until;
 use netcore::resolve::first_address;
-use netcore::signal::Signal::{SIGINT, SIGTERM};
+use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
 use netcore::signal::Signals;
 use netcore::stop::Stop;
 use netcore::{cli, recipe};
@@ -87,7 +87,7 @@ use args::Args;
 use clients::Clients;
 use connection::Connection;
 use folder::Folder;
-use response::{Clock, Site};
+use response::Site;
 
 /// The number that comes back with an event: a client's key in the slab, or one of these.
 const SIGNALS: u64 = u64::MAX;
@@ -104,7 +104,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let folder = Folder::open(&args.dir)?;
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[SIGINT, SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     // Each client may have a file too.
     raise_rlimit_nofile(args.max_clients.saturating_mul(2));
 
@@ -120,9 +120,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut idle = Idle::new(args.idle_timeout);
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
-    let (clock, list) = (Clock::default(), args.list);
-    let site = Site { folder, list, clock, log: &log, is_stopping: false };
-    let mut clients = Clients::new(epoll, limits, site);
+    let mut clients = Clients::new(epoll, limits, Site::new(folder, args.list, &log));
     let mut events = vec![EpollEvent::empty(); EVENTS];
     let mut buffer = vec![0; BUFFER];
     while stop.listener.is_some() || !clients.all.is_empty() {
@@ -158,8 +156,10 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         if clients.limits.is_full() != was_full {
             set_accepting(&clients, &stop)?;
         }
-        if signal && stop.next_signal(now)?.is_some() {
-            clients.stop(&mut buffer, now);
+        match if signal { stop.next_signal(now)? } else { None } {
+            Some(SIGUSR1) => clients.limits.report(),
+            Some(_) => clients.stop(&mut buffer, now),
+            None => {}
         }
         if let Some(why) = stop.is_over(now) {
             clients.all.iter_mut().for_each(|(_, client)| client.end(why));

@@ -13,10 +13,10 @@ use crate::status::Status;
 
 /// What all connections share.
 pub(crate) struct Site<'a> {
-    pub(crate) folder: Folder,
+    folder: Folder,
     /// Whether a folder without index.html is listed.
-    pub(crate) list: bool,
-    pub(crate) clock: Clock,
+    list: bool,
+    clock: Clock,
     pub(crate) log: &'a Log,
     /// Each response is now the last of its connection.
     pub(crate) is_stopping: bool,
@@ -41,7 +41,7 @@ pub(crate) struct Part {
 
 /// The current time as the field Date has it, formatted once a second.
 #[derive(Default)]
-pub(crate) struct Clock {
+struct Clock {
     second: u64,
     text: String,
 }
@@ -66,7 +66,11 @@ fn seconds(time: SystemTime) -> Option<u64> {
     Some(seconds).filter(|seconds| *seconds < YEAR_10000)
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    pub(crate) fn new(folder: Folder, list: bool, log: &'a Log) -> Self {
+        Self { folder, list, clock: Clock::default(), log, is_stopping: false }
+    }
+
     /// The response to a request.
     pub(crate) fn respond(&mut self, request: &Request) -> Response {
         if !["GET", "HEAD"].contains(&request.method) {
