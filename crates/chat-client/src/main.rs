@@ -192,7 +192,7 @@ impl Client<'_> {
                 let inside = if self.frames.is_inside() { " inside a frame" } else { "" };
                 return Err(Error::Gone { peer, why: format!("closed without a goodbye{inside}") });
             }
-            Ok(received) => self.frames.push(&buffer[..received]),
+            Ok(received) => self.frames.push(&buffer[..received]).attempt("receive a frame")?,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(true),
             Err(why) => return Err(why).attempt(format_args!("receive from {peer}")),
         }

@@ -14,6 +14,7 @@ use socket2::Socket;
 
 use netcore::chat::{Frames, LONGEST_TEXT};
 use netcore::error::errno;
+use netcore::limits::reserve;
 use netcore::log::Record;
 
 /// The kernel's queue of each client, which would grow to megabytes. The kernel doubles the number.
@@ -72,8 +73,13 @@ impl<'a> Client<'a> {
         self.queue.len()
     }
 
-    pub(crate) fn push(&mut self, frame: Rc<[u8]>) {
+    /// Puts a frame into its queue. Without room for one more, only this client ends.
+    pub(crate) fn push(&mut self, frame: Rc<[u8]>) -> Result<(), String> {
+        if self.queue.len() == self.queue.capacity() {
+            reserve(|| self.queue.try_reserve(1)).map_err(|_| "no memory for its queue")?;
+        }
         self.queue.push_back(frame);
+        Ok(())
     }
 
     /// What the kernel is to report: only what there is to do, or it would be reported each time. A
@@ -109,13 +115,15 @@ impl<'a> Client<'a> {
     pub(crate) fn send_some(&mut self, now: Instant) -> Result<(), String> {
         while self.is_sending() {
             let mut sent = self.sent;
-            let frames = self.queue.iter().take(FRAMES);
-            let unsent = frames.map(|frame| IoSlice::new(&frame[std::mem::take(&mut sent)..]));
-            let unsent: Vec<IoSlice> = unsent.collect();
+            let mut unsent = [IoSlice::new(&[]); FRAMES];
+            for (slice, frame) in unsent.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(&frame[std::mem::take(&mut sent)..]);
+            }
+            let unsent = &unsent[..self.queue.len().min(FRAMES)];
             let length: usize = unsent.iter().map(|frame| frame.len()).sum();
             // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-            match sendmsg::<()>(self.stream.as_raw_fd(), &unsent, &[], flags, None) {
+            match sendmsg::<()>(self.stream.as_raw_fd(), unsent, &[], flags, None) {
                 Ok(sent) => {
                     self.last = now;
                     self.record.sent(sent);

@@ -129,7 +129,10 @@ impl<'a> Room<'a> {
                             false => Reason::Left,
                         });
                     }
-                    Some(bytes) => client.frames.push(bytes),
+                    Some(bytes) => client
+                        .frames
+                        .push(bytes)
+                        .map_err(|_| Reason::Failed("no memory for a frame".to_owned()))?,
                 }
             } else {
                 return Ok(());
@@ -154,16 +157,18 @@ impl<'a> Room<'a> {
     fn join(&mut self, key: usize, text: &str, now: Instant) -> Result<(), Reason> {
         let Some(client) = self.all.get_mut(key) else { return Ok(()) };
         let name: Rc<str> = name(text).map_err(Reason::Refused)?.into();
-        if !self.names.insert(Rc::clone(&name)) {
+        if self.names.contains(&name) {
             return Err(Reason::Refused(format!("the name {name} is taken")));
         }
+        let mut history = self.history.iter();
+        history.try_for_each(|frame| client.push(Rc::clone(frame))).map_err(Reason::Failed)?;
+        self.names.insert(Rc::clone(&name));
         let (log, peer) = (self.log, client.peer);
         log.event(
             || Json::new("joined").address(peer).text("name", &name),
             || format!("{peer} joined as {name}"),
         );
         client.name = Some(Rc::clone(&name));
-        self.history.iter().for_each(|frame| client.push(Rc::clone(frame)));
         self.deadlines.remove(&(client.deadline.take().unwrap_or(now), key));
         self.send_to_all(ServerMessage::Joined(name.to_string()).frame().into(), now);
         // The history may have filled its queue before.
@@ -191,7 +196,8 @@ impl<'a> Room<'a> {
                     if !client.is_sending() {
                         self.unsent.push(key);
                     }
-                    client.push(Rc::clone(&frame));
+                    let pushed = client.push(Rc::clone(&frame));
+                    ended.extend(pushed.err().map(|why| (key, Reason::Failed(why))));
                 }
             }
             for (key, why) in ended {

@@ -9,6 +9,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::Socket;
 
 use netcore::error::{Attempt, Error, errno};
+use netcore::limits::reserve;
 use netcore::log::Record;
 use netcore::text::shown_word;
 use netcore::time::Timeout;
@@ -121,6 +122,9 @@ impl<'a> Connection<'a> {
                 // More bytes of the same request do not move its deadline.
                 if !self.is_inside() {
                     self.since = now;
+                }
+                if reserve(|| self.received.try_reserve(count)).is_err() {
+                    return self.close(Err("no memory for the request".to_owned()));
                 }
                 self.received.extend_from_slice(bytes);
                 self.respond(site, now)

@@ -4,6 +4,7 @@
 //! first frame is its name, each other one is something that it says. A server's frame is a word
 //! and its arguments, with tabs between: see [`ServerMessage`].
 
+use crate::limits::reserve;
 use crate::text::escape;
 
 /// Longest text of a client's frame, in bytes.
@@ -42,10 +43,15 @@ impl Frames {
     }
 
     /// Adds what was received.
-    pub fn push(&mut self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// ENOMEM: only this peer cannot be served.
+    pub fn push(&mut self, bytes: &[u8]) -> nix::Result<()> {
         self.bytes.drain(..self.done);
         self.done = 0;
+        reserve(|| self.bytes.try_reserve(bytes.len()))?;
         self.bytes.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// The text of the next frame that is whole. The length is judged as soon as it is there: a

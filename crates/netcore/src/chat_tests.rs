@@ -6,7 +6,7 @@ use proptest::prelude::*;
 fn cut(longest: usize, pieces: &[&[u8]]) -> Result<Vec<String>, String> {
     let (mut frames, mut texts) = (Frames::new(longest), Vec::new());
     for piece in pieces {
-        frames.push(piece);
+        frames.push(piece).unwrap();
         while let Some(text) = frames.next_text()? {
             texts.push(text);
         }
@@ -49,7 +49,7 @@ fn the_longest_frame_is_taken_and_one_byte_more_is_not_waited_for() {
 fn a_frame_that_is_not_whole_is_known() {
     let mut frames = Frames::new(LONGEST_TEXT);
     for (bytes, text, inside) in [(&b"\0\0\0"[..], None, true), (b"\x01a", Some("a"), false)] {
-        frames.push(bytes);
+        frames.push(bytes).unwrap();
         assert_eq!(frames.next_text().unwrap().as_deref(), text);
         assert_eq!(frames.is_inside(), inside);
     }
@@ -93,7 +93,7 @@ proptest! {
         let (mut frames, mut texts) = (Frames::new(64), Vec::new());
         let mut fault = false;
         for piece in &pieces {
-            frames.push(piece);
+            frames.push(piece).unwrap();
             loop {
                 match frames.next_text() {
                     Ok(Some(text)) => texts.push(text),

@@ -1,8 +1,10 @@
 //! How many clients may be connected at once, and how many of them from one address.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, TryReserveError};
+use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::log::Log;
@@ -107,6 +109,21 @@ pub fn raise_rlimit_nofile(clients: usize) {
     if wanted > soft {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
     }
+}
+
+/// Makes a reservation for one client, if there is memory beside it for what all clients need: a line of
+/// the log, a list that grows. There an allocation that fails would abort the program.
+///
+/// # Errors
+/// ENOMEM: only this client cannot be served.
+pub fn reserve(for_client: impl FnOnce() -> Result<(), TryReserveError>) -> nix::Result<()> {
+    /// Bytes that have to be left.
+    const SPARE: usize = 32 * 1024;
+    let mut spare: Vec<u8> = Vec::new();
+    let reserved = spare.try_reserve_exact(SPARE).and_then(|()| for_client());
+    // The compiler may leave out an allocation that nobody looks at.
+    black_box(&spare);
+    reserved.map_err(|_| Errno::ENOMEM)
 }
 
 #[cfg(test)]

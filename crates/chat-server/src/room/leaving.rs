@@ -64,7 +64,8 @@ impl Room<'_> {
             }
         };
         client.end = Some(end);
-        last.into_iter().for_each(|frame| client.push(frame));
+        // A frame for which there is no room is not waited for.
+        last.map(|frame| client.push(frame));
         self.unsent.push(key);
         self.set_deadline(key, LINGER, now);
         left
