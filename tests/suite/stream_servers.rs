@@ -1,5 +1,7 @@
-//! Every echo server over TCP, through the same checks. They are found by looking: a crate whose
-//! first line says `Echo what each peer sends` and whose system calls have a `listen` is one.
+//! Every server over TCP, through the same checks. Those of echo are found by looking: a crate whose
+//! first line says `Echo what each peer sends` and whose system calls have a `listen` is one. What is
+//! said of each server is said with its [`Probe`]; which servers a statement is about, and why not of
+//! all, stands at the functions of [`Kind`].
 
 mod accept;
 mod crowd;
@@ -7,6 +9,7 @@ mod ends;
 mod faults;
 mod log;
 mod peers;
+mod probe;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,6 +18,7 @@ use libtest_mimic::Trial;
 use netcheck::{Header, Need, Run, Server, Skip, evidence, need, recipes};
 
 use crate::trial;
+use probe::Probe;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -48,10 +52,12 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Who has to be among them: a header that is worded anew takes no server out.
-const COVERED: [&str; 9] = [
+const COVERED: [&str; 11] = [
+    "chat-server",
     "echo-server",
     "epoll-echo",
     "epoll-echo --edge",
+    "epoll-web",
     "forking-echo",
     "poll-echo",
     "prefork-echo",
@@ -64,6 +70,7 @@ const COVERED: [&str; 9] = [
 #[derive(Clone)]
 struct Kind {
     name: String,
+    probe: Probe,
     /// An option that makes it another server.
     variant: Option<&'static str>,
     /// Its system calls.
@@ -76,7 +83,7 @@ fn kinds() -> Vec<Kind> {
     let mut kinds = Vec::new();
     for name in recipes() {
         let Header { title, calls, .. } = Header::read(&name);
-        if title.starts_with("Echo what each peer sends")
+        if let Some(probe) = Probe::of(&name, &title)
             && calls.iter().any(|call| call == "listen")
         {
             let help = Run::new(&name).arg("--help").finish().stdout_text();
@@ -85,6 +92,7 @@ fn kinds() -> Vec<Kind> {
             let variants = ["--edge", "--reuse-port"].into_iter().filter(|v| help.contains(v));
             kinds.extend(std::iter::once(None).chain(variants.map(Some)).map(|variant| Kind {
                 name: name.clone(),
+                probe,
                 variant,
                 calls: calls.clone(),
                 limit,
@@ -94,10 +102,10 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-/// Every one of them by its name, as far as this kernel can run it.
+/// Every echo server by its name, as far as this kernel can run it.
 pub(crate) fn names() -> impl Iterator<Item = String> {
     let runs = |kind: &Kind| kind.name != "uring-echo" || need(Need::IoUring).is_ok();
-    let kinds = kinds().into_iter().filter(|kind| kind.variant.is_none());
+    let kinds = kinds().into_iter().filter(|kind| kind.variant.is_none() && kind.echoes());
     kinds.filter(runs).map(|kind| kind.name)
 }
 
@@ -108,7 +116,12 @@ impl Kind {
     }
 
     fn run(&self, port: &str) -> Run {
-        Run::new(&self.name).args(["--port", port]).args(self.variant)
+        Run::new(&self.name).args(["--port", port]).args(self.options())
+    }
+
+    /// What makes it this server.
+    fn options(&self) -> impl Iterator<Item = &'static str> {
+        self.variant.into_iter().chain(self.probe.options())
     }
 
     fn start(&self, args: &[&str]) -> Server {
@@ -132,6 +145,54 @@ impl Kind {
 
     fn any(&self) -> bool {
         true
+    }
+
+    /// What is said of bytes: of those that come back, of how many they are, and of `forking-client`.
+    /// chat-server and epoll-web have their own: `chat_server::people`, `epoll_web::requests`.
+    fn echoes(&self) -> bool {
+        self.probe == Probe::Echo
+    }
+
+    fn echoes_to_several(&self) -> bool {
+        self.echoes() && self.serves_several()
+    }
+
+    /// epoll-web has a time for a whole head, however it drips: `epoll_web::peers::a_head_that_drips…`.
+    fn lets_a_message_drip(&self) -> bool {
+        self.probe != Probe::Web
+    }
+
+    /// epoll-web closes a client without a request at SIGTERM, and chat-server each client that has
+    /// received why: `epoll_web::ends::at_sigterm_…`, `chat_server::all_are_told_that_the_server_stops`.
+    fn serves_after_sigterm(&self) -> bool {
+        self.echoes()
+    }
+
+    /// A client of chat-server that does not close stays until the grace is over.
+    fn waits_for_its_clients(&self) -> bool {
+        self.probe != Probe::Web
+    }
+
+    /// A client of chat-server that does not read what others say is dropped:
+    /// `chat_server::one_who_never_reads_is_told_and_dropped…`.
+    fn serves_each_apart(&self) -> bool {
+        self.serves_several() && self.probe != Probe::Chat
+    }
+
+    /// Echo servers keep nothing that is not whole; what they have no memory for is a peer's that does
+    /// not read.
+    fn keeps_part_of_a_message(&self) -> bool {
+        !self.echoes()
+    }
+
+    /// How long it waits after the idle timeout for a client to receive why it is closed.
+    fn goodbye(&self) -> Duration {
+        if self.probe == Probe::Chat { 2 * SECOND } else { Duration::ZERO }
+    }
+
+    /// Opened, closed, and what it asked for or which name it has.
+    fn lines_of_a_client(&self) -> usize {
+        if self.echoes() { 2 } else { 3 }
     }
 
     fn serves_several(&self) -> bool {
@@ -165,9 +226,10 @@ impl Kind {
         self.calls.iter().any(|call| call == "accept")
     }
 
-    /// Its clients and the reserve of its listener compete for the same descriptors.
+    /// Its clients and the reserve of its listener compete for the same descriptors, and it copies
+    /// none but the listener: epoll-web makes each client non-blocking with the call that is to fail.
     fn accepts_into_one_process(&self) -> bool {
-        self.calls_accept() && self.serves_from_one_process()
+        self.calls_accept() && self.serves_from_one_process() && self.probe != Probe::Web
     }
 
     /// A bad listener ends the process that has it: of workers only one.
@@ -222,7 +284,7 @@ pub(crate) fn cpu_share(server: &Server, during: Duration) -> f64 {
 }
 
 /// The resident memory of them all.
-pub(crate) fn memory(server: &Server) -> u64 {
+fn memory(server: &Server) -> u64 {
     family(server).into_iter().filter_map(evidence::rss).sum()
 }
 

@@ -155,15 +155,22 @@ pub fn reset(address: SocketAddr, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the system calls say.
 pub fn never_reads(address: SocketAddr) -> io::Result<(TcpStream, usize)> {
+    fill(connect(address)?, &pattern(0, 64 * 1024))
+}
+
+/// The same over a connection that there is; what it sends is `block`, again and again.
+///
+/// # Errors
+/// What the system calls say.
+pub fn fill(mut stream: TcpStream, block: &[u8]) -> io::Result<(TcpStream, usize)> {
     const ENOUGH: usize = 64 << 20;
     /// In milliseconds.
     const QUIET: u8 = 200;
-    let mut stream = connect(address)?;
     stream.set_nonblocking(true)?;
-    let block = pattern(0, 64 * 1024);
     let mut sent = 0;
     while sent < ENOUGH {
-        match stream.write(&block) {
+        let (_, rest) = block.split_at(sent % block.len());
+        match stream.write(rest) {
             Ok(count) => sent += count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if poll(

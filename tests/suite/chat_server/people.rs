@@ -1,7 +1,6 @@
 //! Names, and who receives what: at the beginning, at the end, and at the end of the server.
 
 use std::io::Write;
-use std::net::Shutdown;
 
 use libtest_mimic::Trial;
 use netcheck::{Run, Server, Signal, Skip};
@@ -23,8 +22,6 @@ pub(super) fn trials() -> Vec<Trial> {
             a_silent_client_is_told_why_it_is_closed,
             a_client_without_a_name_in_time_is_closed,
             all_are_told_that_the_server_stops,
-            a_stop_waits_for_nobody_longer_than_its_grace,
-            a_full_server_lets_the_next_client_wait,
         ],
     )
 }
@@ -143,28 +140,5 @@ fn all_are_told_that_the_server_stops() -> Result<(), Skip> {
     assert!(server.still_running());
     drop(clients);
     assert_eq!(server.wait(5 * SECOND).and_then(|status| status.code()), Some(0));
-    Ok(())
-}
-
-fn a_stop_waits_for_nobody_longer_than_its_grace() -> Result<(), Skip> {
-    let server = server(&["--grace", "200ms"]);
-    let _deaf = Chatter::join(server.address(), "deaf").unwrap();
-    server.signal(Signal::SIGTERM);
-    assert_eq!(server.wait(5 * SECOND).and_then(|status| status.code()), Some(0));
-    let why = "the server stops";
-    assert!(server.stderr().contains(why), "{}", server.stderr());
-    Ok(())
-}
-
-fn a_full_server_lets_the_next_client_wait() -> Result<(), Skip> {
-    let server = server(&["--max-clients", "1"]);
-    let first = Chatter::join(server.address(), "first").unwrap();
-    let mut second = Chatter::connect(server.address()).unwrap();
-    second.say("second").unwrap();
-    second.stream.set_read_timeout(Some(SECOND / 5)).unwrap();
-    second.hear().expect_err("it waits");
-    second.stream.set_read_timeout(Some(10 * SECOND)).unwrap();
-    first.stream.shutdown(Shutdown::Both).unwrap();
-    assert_eq!(second.hear().unwrap().unwrap(), "joined\tsecond");
     Ok(())
 }

@@ -1,21 +1,20 @@
 //! Many clients at once, good ones and others.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use netcheck::{Run, Server, Skip, bin, evidence, peer};
-use scenarios::served;
 use socket2::{Domain, Socket, Type};
 
 use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share};
 
 pub(super) const CHECKS: Checks = checks![
+    echoes_to_several: a_stopped_client_holds_up_nobody;
+    serves_each_apart: five_hundred_idle_and_a_hundred_busy_clients_hold_up_nobody;
     serves_several:
-        a_stopped_client_holds_up_nobody,
-        five_hundred_idle_and_a_hundred_dripping_clients_hold_up_nobody,
         fifty_clients_of_the_same_instant_are_all_served,
         a_full_server_lets_the_next_client_wait_and_sleeps;
     serves_from_one_process:
@@ -43,12 +42,11 @@ fn a_stopped_client_holds_up_nobody(kind: &Kind) -> Result<(), Skip> {
 }
 
 /// The round trips of one client, the slowest of a hundred last.
-fn round_trips(client: &mut TcpStream) -> Duration {
+fn round_trips(kind: &Kind, client: &mut TcpStream) -> Duration {
     let mut took: Vec<Duration> = (0..200)
         .map(|_| {
             let begun = Instant::now();
-            client.write_all(b"hello").unwrap();
-            client.read_exact(&mut [0; 5]).unwrap();
+            kind.probe.ask(client).unwrap();
             begun.elapsed()
         })
         .collect();
@@ -56,30 +54,27 @@ fn round_trips(client: &mut TcpStream) -> Duration {
     took[took.len() * 99 / 100]
 }
 
-fn five_hundred_idle_and_a_hundred_dripping_clients_hold_up_nobody(
+fn five_hundred_idle_and_a_hundred_busy_clients_hold_up_nobody(
     kind: &Kind,
 ) -> Result<(), Skip> {
     let server = kind.with_room(700, &[]);
-    let mut good = served(server.address()).unwrap();
-    let alone = round_trips(&mut good);
-    let idle: Vec<TcpStream> = (0..500).map(|_| served(server.address()).unwrap()).collect();
-    let mut dripping: Vec<TcpStream> =
-        (0..100).map(|_| served(server.address()).unwrap()).collect();
+    let served = || kind.probe.served(server.address()).unwrap();
+    let mut good = served();
+    let alone = round_trips(kind, &mut good);
+    let idle: Vec<TcpStream> = (0..500).map(|_| served()).collect();
+    let mut busy: Vec<TcpStream> = (0..100).map(|_| served()).collect();
     let over = AtomicBool::new(false);
     let p99 = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                for client in &mut dripping {
-                    client.write_all(b".").unwrap();
-                    client.read_exact(&mut [0; 1]).unwrap();
-                }
+                busy.iter_mut().for_each(|client| kind.probe.ask(client).unwrap());
             }
         });
-        let p99 = round_trips(&mut good);
+        let p99 = round_trips(kind, &mut good);
         over.store(true, Ordering::Relaxed);
         p99
     });
-    drop((idle, dripping));
+    drop((idle, busy));
     // A machine that is busy with other things lets also a single client wait.
     let limit = Duration::from_millis(50) + 10 * alone;
     assert!(p99 < limit, "{p99:?}, without the others {alone:?}");
@@ -91,12 +86,10 @@ fn fifty_clients_of_the_same_instant_are_all_served(kind: &Kind) -> Result<(), S
     let first = at_rest(&server);
     let together = Barrier::new(50);
     std::thread::scope(|scope| {
-        for number in 0..50_u8 {
-            let (server, together) = (&server, &together);
-            scope.spawn(move || {
+        for _ in 0..50 {
+            scope.spawn(|| {
                 together.wait();
-                let reply = peer::exchange(server.address(), &[number; 100]).unwrap();
-                assert_eq!(reply, [number; 100]);
+                kind.probe.exchange(server.address()).unwrap();
             });
         }
     });
@@ -107,18 +100,20 @@ fn fifty_clients_of_the_same_instant_are_all_served(kind: &Kind) -> Result<(), S
 
 fn the_soft_limit_of_descriptors_is_no_limit(kind: &Kind) -> Result<(), Skip> {
     let run = Run::script(r#"ulimit -Sn 32; exec "$@""#).arg(bin(&kind.name));
-    let run = run.args(["--port", "0", "--backlog", "128"]).args(kind.variant().split_whitespace());
+    let run = run.args(["--port", "0", "--backlog", "128"]).args(kind.options());
     let server = Server::start_run(run);
-    let clients = (0..100).map(|_| served(server.address())).collect::<Result<Vec<_>, _>>();
+    let served = |_| kind.probe.served(server.address());
+    let clients = (0..100).map(served).collect::<Result<Vec<_>, _>>();
     assert_eq!(clients.expect("each is served").len(), 100, "{}", server.stderr());
     Ok(())
 }
 
 fn a_full_server_lets_the_next_client_wait_and_sleeps(kind: &Kind) -> Result<(), Skip> {
     let server = kind.with_room(2, &[]);
-    let (first, _second) = (served(server.address()).unwrap(), served(server.address()).unwrap());
+    let served = || kind.probe.served(server.address()).unwrap();
+    let (first, _second) = (served(), served());
     let mut third = peer::connect(server.address()).unwrap();
-    third.write_all(b"third").unwrap();
+    kind.probe.say_hello(&mut third).unwrap();
     // The listener is ready all the time; a server that still waited for it would turn.
     let share = cpu_share(&server, Duration::from_millis(500));
     assert!(share < 0.05, "{:.0} % of a core", share * 100.0);
@@ -126,9 +121,7 @@ fn a_full_server_lets_the_next_client_wait_and_sleeps(kind: &Kind) -> Result<(),
     assert!(third.read(&mut [0; 5]).is_err(), "it waits");
     third.set_nonblocking(false).unwrap();
     drop(first);
-    let mut reply = [0; 5];
-    third.read_exact(&mut reply).unwrap();
-    assert_eq!(&reply, b"third");
+    kind.probe.hear_reply(&mut third).unwrap();
     Ok(())
 }
 
@@ -141,8 +134,8 @@ fn max_per_source_counts_each_address_apart(kind: &Kind) -> Result<(), Skip> {
         socket.connect(&server.address().into()).unwrap();
         socket.set_read_timeout(Some(10 * SECOND)).unwrap();
         let mut stream = TcpStream::from(socket);
-        let _ = stream.write_all(b"hello");
-        let served = stream.read_exact(&mut [0; 5]).is_ok();
+        let said = kind.probe.say_hello(&mut stream);
+        let served = said.and_then(|()| kind.probe.hear_reply(&mut stream)).is_ok();
         (stream, served)
     };
     let clients: Vec<(TcpStream, bool)> = (0..3).map(|_| from("127.0.0.2")).collect();

@@ -1,20 +1,20 @@
 //! How a server ends, and what becomes of its clients then.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::{ErrorKind, Read};
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use netcheck::{Server, Signal, Skip, evidence, peer};
-use scenarios::served;
+use netcheck::{Server, Signal, Skip, evidence};
 
 use super::{Checks, Kind, SECOND, checks, family};
 
 pub(super) const CHECKS: Checks = checks![
-    any:
-        the_listener_closes_at_sigterm_and_the_client_is_still_served,
+    serves_after_sigterm: the_listener_closes_at_sigterm_and_the_client_is_still_served;
+    waits_for_its_clients:
         a_client_that_stays_is_cut_off_when_the_grace_is_over,
+        a_second_signal_ends_it_at_once;
+    any:
         a_client_that_never_reads_is_cut_off_when_the_grace_is_over,
-        a_second_signal_ends_it_at_once,
         a_restart_past_time_wait_binds_at_once,
         when_it_is_killed_nothing_is_left;
 ];
@@ -22,6 +22,12 @@ pub(super) const CHECKS: Checks = checks![
 fn stops_listening(server: &Server) {
     let closed = || (!evidence::is_listening(server.address())).then_some(());
     evidence::wait_until(2 * SECOND, closed).expect("the listener is closed");
+}
+
+/// At its end, after a goodbye or none, or reset.
+fn is_closed(client: &mut TcpStream) {
+    let end = client.read_to_end(&mut Vec::new());
+    assert!(!end.is_err_and(|why| why.kind() == ErrorKind::WouldBlock), "it is open");
 }
 
 /// It ends with 0, and nothing of it is left.
@@ -35,11 +41,10 @@ fn ends(server: &Server) {
 
 fn the_listener_closes_at_sigterm_and_the_client_is_still_served(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--grace", "30s"]);
-    let mut client = served(server.address()).unwrap();
+    let mut client = kind.probe.served(server.address()).unwrap();
     server.signal(Signal::SIGTERM);
     stops_listening(&server);
-    client.write_all(b"still").unwrap();
-    client.read_exact(&mut [0; 5]).unwrap();
+    kind.probe.ask(&mut client).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "the end of the stream");
     ends(&server);
@@ -48,16 +53,16 @@ fn the_listener_closes_at_sigterm_and_the_client_is_still_served(kind: &Kind) ->
 
 fn a_client_that_stays_is_cut_off_when_the_grace_is_over(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--grace", "100ms"]);
-    let mut client = served(server.address()).unwrap();
+    let mut client = kind.probe.served(server.address()).unwrap();
     server.signal(Signal::SIGTERM);
-    assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0, "it is closed");
+    is_closed(&mut client);
     ends(&server);
     Ok(())
 }
 
 fn a_client_that_never_reads_is_cut_off_when_the_grace_is_over(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--grace", "100ms"]);
-    let _deaf = peer::never_reads(server.address()).unwrap();
+    let _deaf = kind.probe.never_reads(server.address()).unwrap();
     // The server waits for room to send, and not for bytes to receive.
     server.signal(Signal::SIGTERM);
     ends(&server);
@@ -66,7 +71,7 @@ fn a_client_that_never_reads_is_cut_off_when_the_grace_is_over(kind: &Kind) -> R
 
 fn a_second_signal_ends_it_at_once(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--grace", "1h"]);
-    let _client = served(server.address()).unwrap();
+    let _client = kind.probe.served(server.address()).unwrap();
     server.signal(Signal::SIGINT);
     stops_listening(&server);
     assert!(server.still_running(), "it drains");
@@ -81,23 +86,23 @@ fn a_restart_past_time_wait_binds_at_once(kind: &Kind) -> Result<(), Skip> {
         let server = Server::start_run(kind.run(&port));
         port = server.address().port().to_string();
         // The server closes first: its side of the connection is then in TIME_WAIT.
-        let mut client = served(server.address()).unwrap();
+        let mut client = kind.probe.served(server.address()).unwrap();
         server.signal(Signal::SIGTERM);
         stops_listening(&server);
         server.signal(Signal::SIGINT);
         server.wait(10 * SECOND).expect("it ends");
-        assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
+        is_closed(&mut client);
     }
     Ok(())
 }
 
 fn when_it_is_killed_nothing_is_left(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&[]);
-    let mut client = served(server.address()).unwrap();
+    let mut client = kind.probe.served(server.address()).unwrap();
     let family = family(&server);
     server.signal(Signal::SIGKILL);
     client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0, "the connection is closed");
+    is_closed(&mut client);
     let gone = |pid: &i32| evidence::state(*pid).is_none_or(|state| state == 'Z');
     let none = || family.iter().all(gone).then_some(());
     evidence::wait_until(2 * SECOND, none).expect("its children end with it");

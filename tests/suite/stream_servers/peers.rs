@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use netcheck::peer::{self, Pace};
 use netcheck::{Server, Skip, evidence};
-use scenarios::served;
 
 use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share, memory};
 
@@ -15,37 +14,38 @@ pub(super) const CHECKS: Checks = checks![
         a_silent_client_costs_no_time,
         a_client_that_never_reads_is_closed_after_the_idle_timeout,
         a_client_that_never_reads_costs_no_time,
-        a_client_that_drips_is_not_idle,
+        a_hundred_resets_leave_nothing,
+        memory_is_flat_over_many_connections;
+    lets_a_message_drip: a_client_that_drips_is_not_idle;
+    echoes:
         a_slow_reader_gets_every_byte,
         a_half_closed_client_gets_every_byte,
-        a_hundred_resets_leave_nothing,
-        memory_stays_bounded_under_a_flood,
-        memory_is_flat_over_many_connections;
+        memory_stays_bounded_under_a_flood;
 ];
 
 /// On a busy machine the next client too may be silent for that long.
-fn serves_the_next(server: &Server) {
-    let echoed = || peer::exchange(server.address(), b"next").ok().filter(|reply| reply == b"next");
-    evidence::wait_until(10 * SECOND, echoed).expect("it serves the next client");
+fn serves_the_next(kind: &Kind, server: &Server) {
+    let served = || kind.probe.exchange(server.address()).ok();
+    evidence::wait_until(10 * SECOND, served).expect("it serves the next client");
 }
 
 fn a_silent_client_is_closed_after_the_idle_timeout(kind: &Kind) -> Result<(), Skip> {
     // Its place is the only one, so the next client needs it.
     let server = kind.with_room(1, &["--idle-timeout", "200ms"]);
     let begun = Instant::now();
-    let mut silent = served(server.address()).unwrap();
-    assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0, "it closed");
+    let mut silent = kind.probe.served(server.address()).unwrap();
+    silent.read_to_end(&mut Vec::new()).expect("it closed, after a goodbye or none");
     assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
     let why = |log: &str| log.contains("timed out after 200ms");
     assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
-    serves_the_next(&server);
+    serves_the_next(kind, &server);
     Ok(())
 }
 
 fn a_silent_client_costs_no_time(kind: &Kind) -> Result<(), Skip> {
     // A server with all clients in one thread looks at them ten times in that time: so it has looked.
     let server = kind.start(&["--idle-timeout", "2s"]);
-    let _silent = served(server.address()).unwrap();
+    let _silent = kind.probe.served(server.address()).unwrap();
     let share = cpu_share(&server, Duration::from_millis(500));
     assert!(share < 0.05, "{:.0} % of a core", share * 100.0);
     Ok(())
@@ -54,17 +54,17 @@ fn a_silent_client_costs_no_time(kind: &Kind) -> Result<(), Skip> {
 fn a_client_that_never_reads_is_closed_after_the_idle_timeout(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--idle-timeout", "200ms"]);
     // It is reset while it still sends, or later; kept open either way.
-    let _deaf = peer::never_reads(server.address());
+    let _deaf = kind.probe.never_reads(server.address());
     let why = |log: &str| log.contains("timed out after 200ms");
     assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
-    serves_the_next(&server);
+    serves_the_next(kind, &server);
     Ok(())
 }
 
 fn a_client_that_never_reads_costs_no_time(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&[]);
     // It is owed bytes, and its own lie unread: a server that asked whether there are any would turn.
-    let _deaf = peer::never_reads(server.address()).unwrap();
+    let _deaf = kind.probe.never_reads(server.address()).unwrap();
     let share = cpu_share(&server, Duration::from_millis(500));
     assert!(share < 0.05, "{:.0} % of a core", share * 100.0);
     Ok(())
@@ -72,10 +72,12 @@ fn a_client_that_never_reads_costs_no_time(kind: &Kind) -> Result<(), Skip> {
 
 fn a_client_that_drips_is_not_idle(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--idle-timeout", "2s"]);
-    let bytes = peer::pattern(2, 60);
+    let name = "a-client-with-a-long-name";
+    let (bytes, reply) = (kind.probe.hello(name), kind.probe.reply(name));
     let begun = Instant::now();
-    let pace = Pace::ByteEvery(Duration::from_millis(50));
-    assert!(peer::exchange_with(server.address(), &bytes, pace).unwrap() == bytes);
+    let pace = Pace::ByteEvery(Duration::from_millis(90));
+    let received = peer::exchange_with(server.address(), &bytes, pace).unwrap();
+    assert!(received.windows(reply.len()).any(|part| part == reply), "{received:?}");
     assert!(begun.elapsed() > 2 * SECOND, "longer than the timeout");
     Ok(())
 }
@@ -101,13 +103,14 @@ fn a_half_closed_client_gets_every_byte(kind: &Kind) -> Result<(), Skip> {
 
 fn a_hundred_resets_leave_nothing(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--backlog", "128"]);
-    peer::exchange(server.address(), b"first").unwrap();
+    kind.probe.exchange(server.address()).unwrap();
     let first = at_rest(&server);
-    let bytes = peer::pattern(5, 10_000);
-    for _ in 0..100 {
-        peer::reset(server.address(), &bytes).unwrap();
+    let hello = kind.probe.hello("one");
+    let starts = [vec![], hello[..1].to_vec(), hello, peer::pattern(5, 10_000)];
+    for start in starts.iter().cycle().take(100) {
+        peer::reset(server.address(), start).unwrap();
     }
-    assert_eq!(peer::exchange(server.address(), b"still here").unwrap(), b"still here");
+    kind.probe.exchange(server.address()).expect("it is still here");
     assert_eq!(at_rest(&server), first, "the descriptors of the start");
     Ok(())
 }
@@ -126,7 +129,7 @@ fn memory_is_flat_over_many_connections(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["-q"]);
     let connections = |count| {
         for _ in 0..count {
-            assert_eq!(peer::exchange(server.address(), b"x").unwrap(), b"x");
+            kind.probe.exchange(server.address()).unwrap();
         }
         at_rest(&server);
         memory(&server)
