@@ -15,7 +15,6 @@ pub(super) const CHECKS: Checks = checks![
         a_quiet_one_logs_nothing,
         sigusr1_logs_the_counts,
         json_events_of_clients_at_once_are_whole_lines,
-        sigusr1_prints_the_counts,
         it_sets_reuse_address_before_bind;
     echoes: its_log_is_one_line_for_each_event;
 ];
@@ -132,18 +131,5 @@ fn it_sets_reuse_address_before_bind(kind: &Kind) -> Result<(), Skip> {
         at("listen", "5"),
     ];
     assert!(order.is_sorted(), "{calls:?}");
-    Ok(())
-}
-
-fn sigusr1_prints_the_counts(kind: &Kind) -> Result<(), Skip> {
-    let server = kind.start(&[]);
-    let client = served(server.address()).unwrap();
-    server.signal(Signal::SIGUSR1);
-    let counts = if kind.has_workers() { "8 workers, started 8" } else { "accepted 1," };
-    let said = format!("{}: {counts}", kind.name);
-    assert!(server.wait_stderr(|log| log.contains(&said), 10 * SECOND), "{}", server.stderr());
-    // It still serves.
-    drop(client);
-    assert_eq!(peer::exchange(server.address(), b"next").unwrap(), b"next");
     Ok(())
 }
