@@ -1,7 +1,7 @@
 //! Every server over TCP, through the same checks. Those of echo are found by looking: a crate whose
-//! first line says `Echo what each peer sends` and whose system calls have a `listen` is one. What is
-//! said of each server is said with its [`Probe`]; which servers a statement is about, and why not of
-//! all, stands at the functions of [`Kind`].
+//! first line says `Echo what each peer sends` and whose system calls have a `listen` is one. How a
+//! client talks to a server is its [`Probe`]; which servers a statement is about, and why not all,
+//! stands at the functions of [`Kind`].
 
 mod accept;
 mod crowd;
@@ -147,8 +147,8 @@ impl Kind {
         true
     }
 
-    /// What is said of bytes: of those that come back, of how many they are, and of `forking-client`.
-    /// chat-server and epoll-web have their own: `chat_server::people`, `epoll_web::requests`.
+    /// What is about bytes that come back, about how many they are, or about `forking-client`. The
+    /// others have tests of their own for that: `chat_server::people`, `epoll_web::requests`.
     fn echoes(&self) -> bool {
         self.probe == Probe::Echo
     }
@@ -179,8 +179,7 @@ impl Kind {
         self.serves_several() && self.probe != Probe::Chat
     }
 
-    /// Echo servers keep nothing that is not whole; what they have no memory for is a peer's that does
-    /// not read.
+    /// An echo server keeps nothing until it is whole.
     fn keeps_part_of_a_message(&self) -> bool {
         !self.echoes()
     }
@@ -226,10 +225,9 @@ impl Kind {
         self.calls.iter().any(|call| call == "accept")
     }
 
-    /// Its clients and the reserve of its listener compete for the same descriptors, and it copies
-    /// none but the listener: epoll-web makes each client non-blocking with the call that is to fail.
+    /// Its clients and the reserve of its listener compete for the same descriptors.
     fn accepts_into_one_process(&self) -> bool {
-        self.calls_accept() && self.serves_from_one_process() && self.probe != Probe::Web
+        self.calls_accept() && self.serves_from_one_process()
     }
 
     /// A bad listener ends the process that has it: of workers only one.

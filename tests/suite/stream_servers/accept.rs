@@ -9,7 +9,9 @@ use netcheck::{Need, Run, Server, Skip, evidence, need, peer};
 use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share};
 
 pub(super) const CHECKS: Checks = checks![
-    any: two_hundred_connections_with_32_descriptors_cost_nothing;
+    any:
+        two_hundred_connections_with_32_descriptors_cost_nothing,
+        a_connection_that_is_reset_in_the_queue_is_passed_over;
     accepts_itself:
         without_a_descriptor_left_load_is_shed_without_spinning,
         an_accept_that_fails_for_the_listener_ends_the_server;
@@ -47,6 +49,18 @@ fn two_hundred_connections_with_32_descriptors_cost_nothing(kind: &Kind) -> Resu
     assert!(complaints <= 5, "{complaints} lines:\n{}", server.stderr());
     drop(held);
     full_service_within_200_ms(kind, &server, 200);
+    Ok(())
+}
+
+fn a_connection_that_is_reset_in_the_queue_is_passed_over(kind: &Kind) -> Result<(), Skip> {
+    let server = kind.start(&["--backlog", "256"]);
+    // Workers are not stopped with their parent, and may be quicker.
+    server.stop();
+    for start in [&b""[..], b"x"].iter().cycle().take(50) {
+        peer::reset(server.address(), start).unwrap();
+    }
+    server.cont();
+    kind.probe.exchange(server.address()).expect("it serves the next client");
     Ok(())
 }
 
