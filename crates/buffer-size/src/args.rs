@@ -161,7 +161,8 @@ mod tests {
     fn a_size_fits_in_an_int() {
         assert_eq!(size("0"), Ok(0));
         assert_eq!(size("2147483647"), Ok(2_147_483_647));
-        for text in ["2147483648", "4294967295", "4294967296", "-1", "+1", "4k", "", "0x10"] {
+        assert_eq!((size("64K"), size("0x1000")), (Ok(65_536), Ok(4096)));
+        for text in ["2147483648", "4294967295", "4294967296", "-1", "+1", "4KB", "", "2G"] {
             assert_eq!(
                 size(text),
                 Err("write a whole number from 0 to 2147483647".into()),

@@ -1,6 +1,10 @@
 //! Whole numbers as they are typed, and errors that say which are accepted.
 
-/// Reads a whole number of an unsigned type: digits only, no sign.
+/// What the suffixes of a size mean.
+const SUFFIXES: [(char, u128); 3] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30)];
+
+/// Reads a whole number of an unsigned type: digits without a sign, `0x1000` in hexadecimal, or `64K`,
+/// `1M`, `1G`, which are multiples of 1024.
 ///
 /// # Errors
 /// What is accepted, as a sentence for a usage error.
@@ -17,12 +21,24 @@ pub fn at_least_one<T: TryFrom<u128>>(text: &str) -> Result<T, String> {
 }
 
 fn from<T: TryFrom<u128>>(least: u128, text: &str) -> Result<T, String> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| digits && *number >= least);
-    number.and_then(|number: u128| T::try_from(number).ok()).ok_or_else(|| {
+    let number = parse(text).filter(|number| *number >= least);
+    number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
         let most = u128::MAX >> (128 - 8 * size_of::<T>());
         format!("write a whole number from {least} to {most}")
     })
+}
+
+fn parse(text: &str) -> Option<u128> {
+    let unit =
+        SUFFIXES.iter().find_map(|(suffix, unit)| Some((text.strip_suffix(*suffix)?, *unit)));
+    let (digits, unit, radix) = match (text.strip_prefix("0x"), unit) {
+        (Some(digits), _) => (digits, 1, 16),
+        (None, Some((digits, unit))) => (digits, unit, 10),
+        (None, None) => (text, 1, 10),
+    };
+    // from_str_radix takes a sign too.
+    let number = u128::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+'))?;
+    number.checked_mul(unit)
 }
 
 #[cfg(test)]
@@ -38,6 +54,16 @@ mod tests {
     }
 
     #[test]
+    fn a_size_may_be_hexadecimal_or_a_multiple_of_1024() {
+        for (text, number) in
+            [("64K", 65_536), ("1M", 1 << 20), ("1G", 1 << 30), ("0x1000", 4096), ("0xfF", 255)]
+        {
+            assert_eq!(whole(text), Ok(number), "{text}");
+        }
+        assert_eq!(at_least_one::<u32>("3G"), Ok(3 << 30));
+    }
+
+    #[test]
     fn a_refusal_says_what_is_accepted() {
         for text in [
             "65536",
@@ -46,8 +72,15 @@ mod tests {
             "",
             " 1",
             "1e3",
-            "0x10",
+            "0x",
+            "0x+1",
+            "0x1K",
+            "K",
+            "1k",
+            "1KB",
+            "64K",
             "99999999999999999999999999999999999999999",
+            "340282366920938463463374607431768211455K",
         ] {
             assert_eq!(
                 whole::<u16>(text),
