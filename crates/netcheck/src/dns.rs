@@ -8,6 +8,7 @@
 //! | `fifty.test` | 198.51.100.1 to 198.51.100.50, too long for a datagram |
 //! | `cut.test` | over UDP cut to nothing, over TCP 192.0.2.9 |
 //! | `servfail.test` | SERVFAIL |
+//! | `refused.test` | REFUSED |
 //! | `silent.test` | no answer at all |
 //! | any other | NXDOMAIN |
 //!
@@ -25,6 +26,7 @@ const AAAA: u16 = 28;
 
 const NOERROR: u8 = 0;
 const SERVFAIL: u8 = 2;
+const REFUSED: u8 = 5;
 const NXDOMAIN: u8 = 3;
 
 /// What fits into a datagram without EDNS (RFC 1035 §4.2.1).
@@ -116,6 +118,7 @@ fn records(name: &str, kind: u16) -> Option<(u8, Vec<Record>)> {
     let all = match name {
         "silent.test" => return None,
         "servfail.test" | "77.2.0.192.in-addr.arpa" => return Some((SERVFAIL, Vec::new())),
+        "refused.test" => return Some((REFUSED, Vec::new())),
         "four.test" => vec![v4(4)],
         "both.test" | "alias.test" => vec![v4(1), v6()],
         "cut.test" => vec![v4(9)],

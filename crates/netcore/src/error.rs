@@ -89,7 +89,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (2, "usage"),
     (3, "a monitoring plug-in could not find out"),
     (65, "the peer sent what the protocol does not allow"),
-    (68, "the host name does not exist"),
+    (68, "the host name does not exist, or has no such address"),
     (69, "refused, unreachable, or cut off by the peer"),
     (71, "a system call failed (EADDRINUSE, EMFILE, fork)"),
     (74, "reading or writing a file or a standard stream failed"),

@@ -14,12 +14,15 @@ pub struct Reason {
     pub(crate) source: Errno,
 }
 
+/// Not in the libc crate: netdb.h has it for glibc.
+const EAI_ADDRFAMILY: i32 = -9;
+
 /// The EAI codes and what they mean to the one who asked.
 const EAI: [(i32, &str, &str); 12] = [
     (libc::EAI_NONAME, "EAI_NONAME", "no such host"),
-    (libc::EAI_NODATA, "EAI_NODATA", "the host has no address of that kind"),
-    (libc::EAI_AGAIN, "EAI_AGAIN", "the name server did not answer, try again later"),
-    (libc::EAI_FAIL, "EAI_FAIL", "the name server refused to answer"),
+    (libc::EAI_NODATA, "EAI_NODATA", "the host has no address of that family"),
+    (libc::EAI_AGAIN, "EAI_AGAIN", "no usable reply from a name server, try again later"),
+    (libc::EAI_FAIL, "EAI_FAIL", "the name server failed, and will fail again"),
     (libc::EAI_MEMORY, "EAI_MEMORY", "out of memory"),
     (libc::EAI_SYSTEM, "EAI_SYSTEM", "a system call failed"),
     (libc::EAI_OVERFLOW, "EAI_OVERFLOW", "the name is too long"),
@@ -27,18 +30,18 @@ const EAI: [(i32, &str, &str); 12] = [
     (libc::EAI_SOCKTYPE, "EAI_SOCKTYPE", "the socket type is not supported"),
     (libc::EAI_SERVICE, "EAI_SERVICE", "the service has no such socket type"),
     (libc::EAI_BADFLAGS, "EAI_BADFLAGS", "the flags are not valid"),
-    // Not in the libc crate: netdb.h has it for glibc.
-    (-9, "EAI_ADDRFAMILY", "the host has no address of that family"),
+    (EAI_ADDRFAMILY, "EAI_ADDRFAMILY", "the host has no address of that family"),
 ];
 
 impl Reason {
     /// For a name that cannot be one, and is not asked for.
     pub const NO_SUCH_HOST: Reason = Reason { code: libc::EAI_NONAME, source: Errno::ENOENT };
 
-    /// 68 for a name that does not exist, 75 where asking again may help, else 71.
+    /// 68 for a name that does not exist or has no such address, 75 where asking again may help,
+    /// else 71.
     pub(crate) fn exit_code(self) -> u8 {
         match self.code {
-            libc::EAI_NONAME => 68,
+            libc::EAI_NONAME | libc::EAI_NODATA | EAI_ADDRFAMILY => 68,
             libc::EAI_AGAIN => 75,
             _ => 71,
         }
@@ -66,7 +69,8 @@ mod tests {
             (libc::EAI_NONAME, 68, "EAI_NONAME"),
             (libc::EAI_AGAIN, 75, "EAI_AGAIN"),
             (libc::EAI_FAIL, 71, "EAI_FAIL"),
-            (libc::EAI_NODATA, 71, "EAI_NODATA"),
+            (libc::EAI_NODATA, 68, "EAI_NODATA"),
+            (EAI_ADDRFAMILY, 68, "EAI_ADDRFAMILY"),
             (libc::EAI_SYSTEM, 71, "EAI_SYSTEM"),
         ] {
             assert_eq!(reason(code).exit_code(), exit_code, "{symbol}");
