@@ -7,7 +7,7 @@ use std::time::Duration;
 use netcore::error::Error;
 use netcore::log::Log;
 use netcore::output::Output;
-use netcore::text::Json;
+use netcore::text::{Json, counted};
 
 use crate::args::{Buffer, Moment, Wanted};
 
@@ -289,7 +289,7 @@ impl Accepted {
             if buffer == Buffer::Receive {
                 let before = before.map(|before| format!(", {before} if set before listen"));
                 let before = before.unwrap_or_default();
-                text += &format!("\n  it holds {unread} bytes unread{before}");
+                text += &format!("\n  it holds {} unread{before}", counted(*unread, "byte"));
             }
             out.line(text)?;
         }

@@ -12,7 +12,7 @@ use socket2::Socket;
 
 use netcore::error::errno;
 use netcore::log::Log;
-use netcore::text::Json;
+use netcore::text::{Json, counted};
 use netcore::time::millis;
 
 use crate::connection::Progress;
@@ -106,7 +106,7 @@ impl Sending {
             || {
                 let asked = format!("{method} {target}");
                 let asked = if method.is_empty() { "no request" } else { &asked };
-                format!("{peer} {asked}: {status}, {bytes} bytes, {}", millis(took))
+                format!("{peer} {asked}: {status}, {}, {}", counted(bytes, "byte"), millis(took))
             },
         );
     }

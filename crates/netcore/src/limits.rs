@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::log::Log;
-use crate::text::Json;
+use crate::text::{Json, counted};
 
 /// Counts the clients of a server, and refuses those that are too many.
 pub struct Limits {
@@ -43,9 +43,9 @@ impl Limits {
     pub fn admit(&mut self, peer: SocketAddr) -> bool {
         let of_source = self.sources.get(&peer.ip()).copied().unwrap_or_default();
         let why = if self.is_full() {
-            format!("limit of {} clients reached", self.most)
+            format!("limit of {} reached", counted(self.most, "client"))
         } else if of_source >= self.most_per_source {
-            format!("limit of {of_source} clients of {} reached", peer.ip())
+            format!("limit of {} of {} reached", counted(of_source, "client"), peer.ip())
         } else {
             self.inside += 1;
             self.most_at_once = self.most_at_once.max(self.inside);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::error::Error;
 use crate::log_file::LogFile;
 use crate::output::Output;
-use crate::text::{Json, shown};
+use crate::text::{Json, counted, shown};
 use crate::time::millis;
 
 /// The connection log. Each event is one line and one write(2), so that the lines of several
@@ -75,7 +75,7 @@ impl Log {
         };
         let lost = |lines: u64| match self.json {
             true => line(Json::new("lost").number("lines", lines).to_string()),
-            false => line(format!("{lines} lines of this log lost: it had no room")),
+            false => line(format!("{} of this log lost: it had no room", counted(lines, "line"))),
         };
         file.line(&line(event), lost);
     }
@@ -92,7 +92,7 @@ impl Record<'_> {
                     let json = Json::new("received").address(peer).number("bytes", count);
                     json.text("payload", &shown(bytes))
                 },
-                || format!("{peer} sent {count} bytes: {}", shown(bytes)),
+                || format!("{peer} sent {}: {}", counted(count, "byte"), shown(bytes)),
             );
         }
     }
@@ -114,7 +114,8 @@ impl Record<'_> {
             },
             || {
                 let took = millis(since.elapsed());
-                format!("{peer} closed: {received} bytes in, {sent} out, {took}, {}", why())
+                let received = counted(received, "byte");
+                format!("{peer} closed: {received} in, {sent} out, {took}, {}", why())
             },
         );
     }

@@ -1,6 +1,6 @@
 //! Bytes from outside made safe to show, and JSON lines.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// How many characters of a payload are shown.
 const SHOWN: usize = 512;
@@ -31,8 +31,19 @@ fn cut(bytes: &[u8], quote: &str) -> String {
     let (text, used) = escape_some(bytes, SHOWN);
     match bytes.len().saturating_sub(used) {
         0 => format!("{quote}{text}{quote}"),
-        more => format!("{quote}{text}{quote} and {more} more bytes"),
+        more => format!("{quote}{text}{quote} and {}", counted(more, "more byte")),
     }
+}
+
+/// `1 byte`, `2 bytes`, `2 processes`.
+#[must_use]
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let plural = match noun.ends_with('s') {
+        _ if count == N::from(1) => "",
+        true => "es",
+        false => "s",
+    };
+    format!("{count} {noun}{plural}")
 }
 
 /// `once`, `4 times`.
@@ -140,7 +151,7 @@ impl Json {
     }
 }
 
-impl std::fmt::Display for Json {
+impl Display for Json {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}}}", self.0)
     }
@@ -185,7 +196,15 @@ mod tests {
         assert!(shown(&[b'x'; 600]).ends_with("x\" and 88 more bytes"));
         assert!(shown(&[0xff; 600]).ends_with("\\xff\" and 88 more bytes"));
         assert_eq!(shown_word(b"GET"), "GET");
-        assert_eq!(shown_word(&[b'/'; 513]), format!("{} and 1 more bytes", "/".repeat(512)));
+        assert_eq!(shown_word(&[b'/'; 513]), format!("{} and 1 more byte", "/".repeat(512)));
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(counted(1_u32, "byte"), "1 byte");
+        assert_eq!(counted(0_usize, "byte"), "0 bytes");
+        assert_eq!(counted(2_u64, "process"), "2 processes");
+        assert!(shown(&[b'x'; 513]).ends_with("x\" and 1 more byte"));
     }
 
     #[test]

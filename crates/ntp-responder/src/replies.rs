@@ -8,7 +8,7 @@ use netcore::error::Error;
 use netcore::log::Log;
 use netcore::ntp::packet::{CLIENT, Packet, SERVER, Short, UNSYNCHRONISED};
 use netcore::ntp::time::{Timestamp, Utc};
-use netcore::text::Json;
+use netcore::text::{Json, counted};
 
 use crate::args::{Args, Code, SignedSpan};
 use crate::faults::{Datagram, Exchange, Fault};
@@ -86,7 +86,7 @@ impl Replies {
             let count = bytes.len() as u64;
             log.event(
                 || Json::new("ignored").address(peer).number("bytes", count),
-                || format!("{peer} sent {count} bytes that are not a request"),
+                || format!("{peer} sent {}, not a request", counted(count, "byte")),
             );
             return;
         };

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use netcore::error::errno;
 use netcore::log::Log;
-use netcore::text::Json;
+use netcore::text::{Json, counted};
 
 /// The pause before a place is filled again, after one death. It doubles with each that follows.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -114,7 +114,7 @@ impl Children {
                 let json = Json::new("counts").number("workers", alive.len() as u64);
                 json.number("started", *started).number("lost", *failed)
             },
-            || format!("{} workers, started {started}, lost {failed}", alive.len()),
+            || format!("{}, started {started}, lost {failed}", counted(alive.len(), "worker")),
         );
     }
 }

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use netcore::error::Error;
 use netcore::output::Output;
-use netcore::text::Json;
+use netcore::text::{Json, counted};
 use netcore::time::millis;
 
 /// How a call is made.
@@ -113,7 +113,7 @@ impl Row {
             text += &format!(", ended by {option}");
         }
         if let Some(bytes) = ended.bytes {
-            text += &format!(", after {bytes} bytes");
+            text += &format!(", after {}", counted(bytes, "byte"));
         }
         text
     }

@@ -10,7 +10,7 @@ use nix::sys::socket::SockaddrStorage;
 
 use netcore::error::errno;
 use netcore::log::Log;
-use netcore::text::{Json, shown};
+use netcore::text::{Json, counted, shown};
 
 use crate::args::Args;
 
@@ -172,7 +172,7 @@ impl Counts {
                     let json = Json::new("received").address(peer).text("asked", &to);
                     json.number("bytes", length).text("payload", &shown(bytes))
                 },
-                || format!("{peer} sent {length} bytes to {to}: {}", shown(bytes)),
+                || format!("{peer} sent {} to {to}: {}", counted(length, "byte"), shown(bytes)),
             );
         }
     }
@@ -228,8 +228,9 @@ impl Counts {
                 json.number("dropped", dropped)
             },
             || {
+                let bytes = counted(bytes, "byte");
                 format!(
-                    "datagrams: {received} received ({bytes} bytes), {echoed} echoed, {refused} \
+                    "datagrams: {received} received ({bytes}), {echoed} echoed, {refused} \
                      refused, {truncated} truncated, {failed} failed, {dropped} dropped by the \
                      kernel from a full queue"
                 )

@@ -91,7 +91,7 @@ fn drops(
         format_args!("{} KiB resident", resident / 1024),
     )?;
     let heard = deaf.hear_all()?;
-    let why = "closed\ttoo slow: 50 messages were waiting";
+    let why = "closed\ttoo slow: 50 messages waiting";
     scenario.check_eq(
         "told",
         "the last frame it can read says why",

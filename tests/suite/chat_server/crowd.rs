@@ -92,10 +92,10 @@ fn one_who_never_reads_is_told_and_dropped_and_the_others_do_not_wait() -> Resul
     let limit = Duration::from_millis(50) + 10 * alone;
     assert!(p99 < limit, "{p99:?}, without him {alone:?}");
     // The server does not wait for him for long; what he was sent is still there for him.
-    let closed = |log: &str| log.contains(" too slow: 256 messages were waiting\n");
+    let closed = |log: &str| log.contains(" too slow: 256 messages waiting\n");
     assert!(server.wait_stderr(closed, 10 * SECOND), "{}", server.stderr());
     let heard = deaf.hear_all().unwrap();
-    assert_eq!(heard.last().unwrap(), "closed\ttoo slow: 256 messages were waiting");
+    assert_eq!(heard.last().unwrap(), "closed\ttoo slow: 256 messages waiting");
     // What he did get is whole, and in its order.
     for (number, heard) in heard[..heard.len() - 1].iter().enumerate() {
         assert!(heard.starts_with(&format!("said\tn0\t{number} ")), "{number}: {heard}");

@@ -53,7 +53,7 @@ fn its_log_is_one_line_for_each_event(kind: &Kind) -> Result<(), Skip> {
     for _ in 0..20 {
         peer::exchange(server.address(), b"x").unwrap();
     }
-    let all = |log: &str| log.matches("1 bytes in, 1 out,").count() == 20;
+    let all = |log: &str| log.matches("1 byte in, 1 out,").count() == 20;
     assert!(server.wait_stderr(all, 5 * SECOND), "{}", server.stderr());
     assert_eq!(server.stderr().lines().count(), 40, "{}", server.stderr());
     Ok(())

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use netcore::chat::ServerMessage;
+use netcore::text::counted;
 
 use super::{NAME_TIMEOUT, Room};
 use crate::client::Client;
@@ -58,7 +59,7 @@ impl Room<'_> {
             }
             Reason::Closed(why) => (closed(&why), Err(why)),
             Reason::Slow => {
-                let why = format!("too slow: {} messages were waiting", client.queued());
+                let why = format!("too slow: {} waiting", counted(client.queued(), "message"));
                 client.drop_queue();
                 (closed(&why), Err(why))
             }
