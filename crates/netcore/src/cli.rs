@@ -43,10 +43,11 @@ pub fn run<A: FromArgs + ArgsInfo>(
     recipe: &Recipe,
     body: impl FnOnce(&A, &mut Output) -> Result<(), Error>,
 ) -> ExitCode {
-    let mut out = Output::new(recipe.name);
+    let argv: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut out = Output::new(recipe.name, asks_for_json::<A>(&argv));
     // A file at its limit (RLIMIT_FSIZE): EFBIG in place of SIGXFSZ, which would end the program.
     let _ = set_action(Signal::SIGXFSZ, Action::Ignore);
-    let result = match read::<A>(recipe, std::env::args_os().skip(1)) {
+    let result = match read::<A>(recipe, argv) {
         Ok(Asked::Run(args)) => body(&args, &mut out),
         Ok(Asked::Print(text)) => out.line(text.trim_end()),
         Err(usage) => Err(Error::Usage(usage)),
@@ -63,6 +64,13 @@ pub fn run<A: FromArgs + ArgsInfo>(
         _ => {}
     }
     ExitCode::from(out.worst())
+}
+
+/// Whether `--json` is among the options, for a program that has it: known before the command line is
+/// read, which may fail.
+fn asks_for_json<A: ArgsInfo>(argv: &[OsString]) -> bool {
+    let has = A::get_args_info().flags.iter().any(|flag| flag.long == "--json");
+    has && argv.iter().take_while(|word| *word != "--").any(|word| word == "--json")
 }
 
 /// What a command line asks for.
@@ -89,9 +97,21 @@ fn read<A: FromArgs + ArgsInfo>(
         Line::Words(words) => words,
     };
     let words: Vec<&str> = line.iter().map(String::as_str).collect();
-    A::from_args(&[recipe.name], &words)
-        .map(Asked::Run)
-        .map_err(|early| reword(&info, &early.output))
+    A::from_args(&[recipe.name], &words).map(Asked::Run).map_err(|early| {
+        let refusal = reword(&info, &early.output);
+        match words.split(|word| *word == "--").nth(1) {
+            // The order of nc and telnet.
+            Some([host, port, ..]) if refusal == "--port: required" && number(port) => {
+                let host = escape(host.as_bytes());
+                format!("{refusal}\nhint: {} --host {host} --port {port}", recipe.name)
+            }
+            _ => refusal,
+        }
+    })
+}
+
+fn number(word: &str) -> bool {
+    word.parse::<u16>().is_ok()
 }
 
 /// A command line in the one form that argh reads.

@@ -98,6 +98,9 @@ fn help_fits_a_terminal_and_ends_with_examples_and_exit_codes() {
 #[test]
 fn a_usage_error_names_the_option_the_value_and_what_is_accepted() {
     assert_eq!(refused(&["--port", "70000"]), "--port 70000: write a whole number from 0 to 65535");
+    let hint = "--port: required\nhint: demo --host local\\u{1b}host --port 7";
+    assert_eq!(refused(&["local\u{1b}host", "7", "hello"]), hint);
+    assert_eq!(refused(&["hello", "hello"]), "--port: required");
     assert_eq!(refused(&["--port=-1"]), "--port -1: write a whole number from 0 to 65535");
     assert_eq!(refused(&["--port"]), "--port: needs a value, <port>");
     assert_eq!(refused(&["-p"]), "-p: needs a value, <port>");

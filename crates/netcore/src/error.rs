@@ -62,11 +62,18 @@ pub enum Error {
         /// Why.
         why: String,
     },
-    /// Nothing happened for as long as we were ready to wait.
+    /// What was asked for was not complete within its time (`--timeout`).
     Timeout {
         /// What was attempted.
         attempt: String,
         /// How long we waited.
+        after: Duration,
+    },
+    /// The peer sent nothing for too long (`--idle-timeout`).
+    Idle {
+        /// What was attempted.
+        attempt: String,
+        /// How long it was silent.
         after: Duration,
     },
     /// A file could not be read.
@@ -110,7 +117,7 @@ impl Error {
             Error::Protocol { .. } => 65,
             Error::Resolve { reason, .. } => reason.exit_code(),
             Error::Gone { .. } => 69,
-            Error::Timeout { .. } | Error::Later { .. } => 75,
+            Error::Timeout { .. } | Error::Idle { .. } | Error::Later { .. } => 75,
             Error::Denied { .. } => 77,
             Error::File { .. } | Error::Output(_) | Error::Input(_) => 74,
             Error::Os { source, .. } => match source {
@@ -152,22 +159,36 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Error {
+    /// What was attempted, or the peer that is at fault, and why it failed. A usage error and a negative
+    /// result are a sentence of their own, without an attempt.
+    pub(crate) fn parts(&self) -> (String, String) {
         match self {
-            Error::Usage(what) | Error::No(what) => f.write_str(what),
-            Error::Os { attempt, source } => write!(f, "{attempt}: {}", errno(*source)),
-            Error::Resolve { name, reason } => write!(f, "resolve {name}: {reason}"),
+            Error::Usage(what) | Error::No(what) => (String::new(), what.clone()),
+            Error::Os { attempt, source } => (attempt.clone(), errno(*source)),
+            Error::Resolve { name, reason } => (format!("resolve {name}"), reason.to_string()),
             Error::Protocol { peer, fault: why }
             | Error::Gone { peer, why }
             | Error::Denied { peer, why }
-            | Error::Later { peer, why } => write!(f, "{peer}: {why}"),
+            | Error::Later { peer, why } => (peer.clone(), why.clone()),
             Error::Timeout { attempt, after } => {
-                write!(f, "{attempt}: timed out after {}", time::exact(*after))
+                (attempt.clone(), format!("timed out after {}", time::exact(*after)))
             }
-            Error::File { path, source } => write!(f, "read {path}: {}", errno(*source)),
-            Error::Output(error) => write!(f, "write to standard output: {}", io_errno(error)),
-            Error::Input(source) => write!(f, "read from standard input: {}", errno(*source)),
+            Error::Idle { attempt, after } => {
+                (attempt.clone(), format!("timed out after {} of silence", time::exact(*after)))
+            }
+            Error::File { path, source } => (format!("read {path}"), errno(*source)),
+            Error::Output(error) => ("write to standard output".to_owned(), io_errno(error)),
+            Error::Input(source) => ("read from standard input".to_owned(), errno(*source)),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parts() {
+            (attempt, reason) if attempt.is_empty() => f.write_str(&reason),
+            (attempt, reason) => write!(f, "{attempt}: {reason}"),
         }
     }
 }
@@ -222,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_timeout_says_which_of_the_two_it_was() {
+        let (attempt, after) = (String::from("echo from 127.0.0.1:7"), Duration::from_secs(5));
+        let line = Error::Timeout { attempt: attempt.clone(), after }.to_string();
+        assert_eq!(line, "echo from 127.0.0.1:7: timed out after 5s");
+        let line = Error::Idle { attempt, after }.to_string();
+        assert_eq!(line, "echo from 127.0.0.1:7: timed out after 5s of silence");
+    }
+
+    #[test]
     fn each_errno_has_its_exit_code() {
         for (errno, code) in [
             (Errno::ECONNREFUSED, 69),
@@ -250,6 +280,7 @@ mod tests {
             Error::Denied { peer: String::new(), why: String::new() },
             Error::Later { peer: String::new(), why: String::new() },
             Error::Timeout { attempt: String::new(), after: Duration::ZERO },
+            Error::Idle { attempt: String::new(), after: Duration::ZERO },
             Error::File { path: String::new(), source: Errno::ENOENT },
             Error::Output(io::Error::from_raw_os_error(28)),
             Error::Output(io::ErrorKind::BrokenPipe.into()),

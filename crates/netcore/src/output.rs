@@ -5,24 +5,36 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
 use crate::error::Error;
+use crate::text::Json;
 
 /// Standard output. Each call reaches the kernel before it returns, so nothing is lost when a
 /// program is killed, and nothing that one process wrote is written again by a forked child.
 pub struct Output {
     name: &'static str,
+    /// Whether a failure is an object on standard output too (`--json`).
+    json: bool,
     worst: u8,
 }
 
 impl Output {
     /// The standard output of the program `name`.
-    pub(crate) fn new(name: &'static str) -> Output {
-        Output { name, worst: 0 }
+    pub(crate) fn new(name: &'static str, json: bool) -> Output {
+        Output { name, json, worst: 0 }
     }
 
-    /// Writes an error on standard error. The program continues with the rest of what it was
-    /// asked; it then ends with the worst (highest) exit code of all.
+    /// Writes an error on standard error, and with `--json` as an object on standard output. The
+    /// program continues with the rest of what it was asked; it then ends with the worst (highest)
+    /// exit code of all.
     pub fn report(&mut self, error: &Error) {
         self.worst = self.worst.max(error.exit_code());
+        if self.json && !matches!(error, Error::Output(_)) {
+            let (attempt, reason) = error.parts();
+            // The hint of a usage error is for a person.
+            let reason = reason.split("\nhint: ").next().unwrap_or_default();
+            let json = Json::new("error").number("code", error.exit_code());
+            // Where it cannot be written, there still is the line on standard error.
+            let _ = self.line(json.text("attempt", &attempt).text("reason", reason));
+        }
         let hint = error.hint().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
         self.note(format_args!("{error}{hint}"));
     }

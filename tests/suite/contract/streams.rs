@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use netcheck::peer::{refused_datagrams, refused_port};
 use netcheck::{Finished, Header, Need, Run, Server, Signal, Skip, bin, evidence, need};
 use serde_json::Value;
 
@@ -14,13 +15,16 @@ pub(super) const TOPICS: &[(&str, Kind, Topic)] = topics![
         a_reader_that_has_gone_ends_it_quietly,
         a_full_disk_is_74,
         closed_descriptors_are_survived,
-        no_output_has_an_escape_sequence;
+        no_output_has_an_escape_sequence,
+        json_of_a_usage_error_is_an_object;
     Server:
         no_socket_of_a_server_is_a_standard_descriptor,
-        json_of_a_server_is_one_object_a_line;
+        json_of_a_server_is_one_object_a_line,
+        json_of_a_server_that_fails_is_an_object;
     Client:
         no_socket_of_a_client_is_a_standard_descriptor,
-        json_of_a_client_is_one_object_a_line;
+        json_of_a_client_is_one_object_a_line,
+        json_of_a_client_that_fails_is_an_object;
 ];
 
 const SOON: Duration = Duration::from_secs(10);
@@ -188,5 +192,52 @@ fn json_of_a_client_is_one_object_a_line(tool: &Tool) -> Result<(), Skip> {
         assert_eq!(finished.code(), Some(0), "{finished:?}");
         assert!(!types(&finished.stdout_text()).is_empty(), "{finished:?}");
     }
+    Ok(())
+}
+
+/// It, started so that it fails: with `--json` the line on standard error is an object on standard
+/// output too.
+fn is_an_object(tool: &Tool, args: &[String], code: i32) {
+    if !tool.has("--json") {
+        return;
+    }
+    let finished = tool.run(args).arg("--json").finish();
+    assert_eq!(finished.code(), Some(code), "{finished:?}");
+    let objects = finished.stdout_text();
+    types(&objects);
+    let objects = objects.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let said = finished.stderr_text();
+    let said = said.lines().next().expect("a line").strip_prefix(&format!("{}: ", tool.name));
+    let says_so = |object: &Value| {
+        let [attempt, reason] = ["attempt", "reason"].map(|key| object[key].as_str());
+        let line = match attempt {
+            Some("") => reason.map(str::to_owned),
+            _ => attempt.zip(reason).map(|(attempt, reason)| format!("{attempt}: {reason}")),
+        };
+        object["type"] == "error" && object["code"] == code && line.as_deref() == said
+    };
+    assert_eq!(objects.filter(says_so).count(), 1, "{finished:?}");
+}
+
+fn json_of_a_usage_error_is_an_object(tool: &Tool) -> Result<(), Skip> {
+    is_an_object(tool, &["--no-such-option".to_owned()], 2);
+    // Without it, or behind `--`, there is none.
+    let finished = tool.run(["--no-such-option", "--", "--json"]).finish();
+    assert!(finished.code() == Some(2) && finished.stdout.is_empty(), "{finished:?}");
+    Ok(())
+}
+
+fn json_of_a_server_that_fails_is_an_object(tool: &Tool) -> Result<(), Skip> {
+    let server = Server::start_run(tool.run(tool.needed("0")));
+    is_an_object(tool, &tool.needed(&server.address().port().to_string()), 71);
+    Ok(())
+}
+
+fn json_of_a_client_that_fails_is_an_object(tool: &Tool) -> Result<(), Skip> {
+    let (stream, datagram) = (refused_port(), refused_datagrams());
+    let nobody = if tool.datagrams { datagram.address() } else { stream.address() };
+    let mut args = tool.needed(&nobody.port().to_string());
+    args.extend(["--host".to_owned(), "127.0.0.1".to_owned()]);
+    is_an_object(tool, &args, 69);
     Ok(())
 }
