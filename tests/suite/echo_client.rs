@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_server_that_closes_early_is_a_protocol_error,
             too_many_bytes_are_a_protocol_error,
             more_after_the_end_is_a_protocol_error,
+            a_server_that_closes_between_two_messages_has_gone,
             a_reset_is_cut_off,
             a_silent_server_is_a_timeout,
             a_server_that_never_accepts_is_a_timeout,
@@ -27,6 +28,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             every_address_of_a_name_is_tried,
             the_statistics_count_every_round_trip,
             empty_input_is_no_error,
+            the_order_of_nc_gets_a_hint,
+            one_is_no_plural,
         ],
     )
 }
@@ -70,7 +73,7 @@ fn a_server_that_closes_early_is_a_protocol_error() -> Result<(), Skip> {
         stream.read_exact(&mut bytes).unwrap();
         stream.write_all(b"hel").unwrap();
     });
-    fails(&client(address, &["hello"]), 65, "closed after 3 bytes, 2 are missing");
+    fails(&client(address, &["hello"]), 65, "closed after 3 bytes, 2 missing");
     Ok(())
 }
 
@@ -96,6 +99,24 @@ fn more_after_the_end_is_a_protocol_error() -> Result<(), Skip> {
         stream.write_all(b"PS").unwrap();
     });
     fails(&client(address, &["hello"]), 65, "at least 2 bytes more than were sent");
+    Ok(())
+}
+
+fn a_server_that_closes_between_two_messages_has_gone() -> Result<(), Skip> {
+    // It takes the second message too, or its close would be a reset.
+    for (echoed, words) in
+        [(0, "closed after 0 bytes, 5 missing"), (5, "closed after 5 bytes, 5 missing")]
+    {
+        let address = server(move |mut stream| {
+            let mut bytes = [0; 5];
+            for _ in 0..echoed / 5 {
+                stream.read_exact(&mut bytes).unwrap();
+                stream.write_all(&bytes).unwrap();
+            }
+            stream.read_exact(&mut bytes).unwrap();
+        });
+        fails(&client(address, &["--count", "2", "hello"]), 69, words);
+    }
     Ok(())
 }
 
@@ -127,7 +148,7 @@ fn a_server_that_never_accepts_is_a_timeout() -> Result<(), Skip> {
 
 fn sixty_four_mebibytes_do_not_deadlock() -> Result<(), Skip> {
     let server = Server::start("echo-server", ["--port", "0"]);
-    let finished = client(server.address(), &["--size", "67108864"]);
+    let finished = client(server.address(), &["--size", "64M", "--timeout", "60s"]);
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     assert!(finished.stdout_text().contains("echoed 67108864 bytes"), "{}", finished.stdout_text());
     Ok(())
@@ -145,7 +166,7 @@ fn standard_input_comes_back_on_standard_output() -> Result<(), Skip> {
 }
 
 fn a_server_that_echoes_slowly_is_waited_for() -> Result<(), Skip> {
-    // Each byte arrives well within the timeout, all of them together do not.
+    // Each byte arrives well within the idle timeout, all of them together do not.
     let address = server(|mut stream| {
         let mut byte = [0; 1];
         while stream.read(&mut byte).is_ok_and(|read| read == 1) {
@@ -153,7 +174,7 @@ fn a_server_that_echoes_slowly_is_waited_for() -> Result<(), Skip> {
             stream.write_all(&byte).unwrap();
         }
     });
-    let finished = client(address, &["--timeout", "300ms", "twenty bytes, slowly"]);
+    let finished = client(address, &["--idle-timeout", "300ms", "twenty bytes, slowly"]);
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
     assert!(finished.elapsed >= Duration::from_millis(300));
     Ok(())
@@ -187,5 +208,28 @@ fn empty_input_is_no_error() -> Result<(), Skip> {
         let finished = client(server.address(), args);
         assert_eq!(finished.code(), Some(0), "{args:?}: {}", finished.stderr_text());
     }
+    Ok(())
+}
+
+fn the_order_of_nc_gets_a_hint() -> Result<(), Skip> {
+    for name in ["echo-client", "udp-client"] {
+        let finished = Run::new(name).args(["localhost", "7777", "hello"]).finish();
+        let hint = format!("hint: {name} --host localhost --port 7777\n");
+        let said = format!("{name}: --port: required\n{hint}Try '{name} --help'.\n");
+        assert_eq!((finished.code(), finished.stderr_text()), (Some(2), said));
+    }
+    Ok(())
+}
+
+fn one_is_no_plural() -> Result<(), Skip> {
+    let server = Server::start("echo-server", ["--port", "0", "-v"]);
+    let said = client(server.address(), &["x"]).stdout_text();
+    assert!(said.contains(" echoed 1 byte: \"x\" "), "{said}");
+    let closed = |log: &str| log.contains(" closed: 1 byte in, 1 out, ");
+    assert!(server.wait_stderr(closed, Duration::from_secs(10)), "{}", server.stderr());
+    assert!(server.stderr().contains(" sent 1 byte: \"x\"\n"), "{}", server.stderr());
+    let port = server.address().port().to_string();
+    let alone = Run::new("forking-client").args(["--port", &port, "--clients", "1"]).finish();
+    assert!(alone.stdout_text().ends_with("\n1 client, each its own bytes\n"), "{alone:?}");
     Ok(())
 }

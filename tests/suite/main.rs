@@ -47,6 +47,7 @@ suite! {
     epoll_web,
     chat_server,
     chat_client,
+    two_clocks,
     socket_timeout,
     socket_errors,
     make_errors,

@@ -27,9 +27,12 @@ pub(crate) struct Args {
     /// name in the room: 1 to 32 printable characters without a blank
     #[argh(option, arg_name = "text", from_str_fn(chat::name))]
     pub(crate) name: String,
-    /// longest wait for the connection, the welcome and the goodbye (5s), or none
+    /// longest time to connect, from the name to the first reply (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
+    /// longest silence of a peer (60s), or none
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
+    pub(crate) idle_timeout: Timeout,
     /// JSON Lines on standard output
     #[argh(switch)]
     pub(crate) json: bool,

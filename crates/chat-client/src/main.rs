@@ -25,6 +25,8 @@
 //! # What can go wrong
 //! - A name that is taken, or not allowed: the server refuses it and says why, exit code 1.
 //! - A line of more than 4096 bytes, or one that is not UTF-8: it is not sent, the next ones are.
+//! - A server that does not welcome us in time (`--timeout`), or that neither sends nor takes anything
+//!   while it has to (`--idle-timeout`). In a room where nobody speaks there is no limit.
 //! - The server closes: it says why, if it can. One reason is a client that reads too slowly, as after
 //!   Ctrl-Z, or with its output in a pager.
 //! - A message comes while you type: it stands in the middle of your line, which is sent as you
@@ -45,6 +47,7 @@ use std::io::stdin;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
@@ -68,23 +71,25 @@ use report::Lines;
 const BUFFER: usize = 16 * 1024;
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 1 2 65 68 69 71 74 75 130), talk)
+    cli::run(&recipe!(0 1 2 65 68 69 71 74 75 77 130), talk)
 }
 
 fn talk(args: &Args, out: &mut Output) -> Result<(), Error> {
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
+    let deadline = args.timeout.deadline(); // until the server has accepted our name
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
-    let (stream, peer) = connect(&addresses, args.timeout)?; // echo-client writes it out
-    let (frames, lines) = (Frames::new(LONGEST_MESSAGE), Lines::default());
+    let (stream, peer) = connect(&addresses, args.timeout, deadline)?; // echo-client writes it out
+    let (frames, lines, last) = (Frames::new(LONGEST_MESSAGE), Lines::default(), Instant::now());
     let (unsent, stage, has_left) = (frame(&args.name), Stage::Joining, false);
-    let mut client = Client { args, stream, peer, frames, lines, unsent, stage, has_left };
+    let mut client =
+        Client { args, deadline, stream, peer, frames, lines, unsent, stage, last, has_left };
     let mut buffer = vec![0; BUFFER];
     loop {
         client.send_some()?;
         if client.stage == Stage::InputEnded && client.unsent.is_empty() {
             // ENOTCONN: the server has reset the connection; `recv` has the reason.
             let _ = client.stream.shutdown(Shutdown::Write);
-            client.stage = Stage::ShutDown;
+            (client.stage, client.last) = (Stage::ShutDown, Instant::now());
         }
         let (stream_ready, input_ready) = client.wait()?;
         if stream_ready && !client.receive_some(&mut buffer, out)? {
@@ -98,6 +103,8 @@ fn talk(args: &Args, out: &mut Output) -> Result<(), Error> {
 
 struct Client<'a> {
     args: &'a Args,
+    /// When we have to be in the room.
+    deadline: Option<Instant>,
     /// Non-blocking.
     stream: Socket,
     peer: SocketAddr,
@@ -106,6 +113,8 @@ struct Client<'a> {
     /// Frames that the kernel had no room for. While there are any, no line is read.
     unsent: Vec<u8>,
     stage: Stage,
+    /// When the server last sent bytes or took some, or was first expected to.
+    last: Instant,
     /// The server has said that we left, after which only its FIN is to come.
     has_left: bool,
 }
@@ -132,16 +141,25 @@ impl Client<'_> {
         if self.stage == Stage::Joined && self.unsent.is_empty() {
             fds.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
         }
-        let (deadline, what) = match self.stage {
-            Stage::Joining => (self.args.timeout.deadline(), "welcome"),
-            // Nobody has to say anything.
-            Stage::Joined | Stage::InputEnded => (None, "message"),
-            Stage::ShutDown => (self.args.timeout.deadline(), "goodbye"),
+        let (is_owed, what) = match self.stage {
+            Stage::Joining => (true, "welcome from"),
+            // Nobody has to say anything, but the server has to take what we say.
+            Stage::Joined | Stage::InputEnded => (!self.unsent.is_empty(), "send to"),
+            Stage::ShutDown => (true, "goodbye from"),
         };
-        if poll_until(&mut fds, deadline).attempt("poll")? == 0 {
-            let attempt = format!("{what} from {}", self.peer);
+        let deadline = self.deadline.filter(|_| self.stage == Stage::Joining);
+        let silent = self.args.idle_timeout.deadline_of(self.last).filter(|_| is_owed);
+        let ready =
+            poll_until(&mut fds, deadline.into_iter().chain(silent).min()).attempt("poll")?;
+        let attempt = format!("{what} {}", self.peer);
+        // A server that sends a byte now and then is ready again and again, and late all the same.
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             let after = self.args.timeout.duration().unwrap_or_default();
             return Err(Error::Timeout { attempt, after });
+        }
+        if ready == 0 {
+            let after = self.args.idle_timeout.duration().unwrap_or_default();
+            return Err(Error::Idle { attempt, after });
         }
         let is_ready = |nth: usize| fds.get(nth).is_some_and(|fd| fd.any().unwrap_or(true));
         Ok((is_ready(0), is_ready(1)))
@@ -152,7 +170,10 @@ impl Client<'_> {
         while !self.unsent.is_empty() {
             // MSG_NOSIGNAL: EPIPE in place of SIGPIPE, which would end this process.
             match send(self.stream.as_raw_fd(), &self.unsent, MsgFlags::MSG_NOSIGNAL) {
-                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Ok(sent) => {
+                    self.last = Instant::now();
+                    self.unsent.drain(..sent);
+                }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(()),
                 // The server has closed. What it sent before is still to be received, and says more.
@@ -175,7 +196,10 @@ impl Client<'_> {
                 self.lines.end(each);
                 self.stage = Stage::InputEnded;
             }
-            Ok(count) => self.lines.push(&buffer[..count], each),
+            Ok(count) => {
+                self.lines.push(&buffer[..count], each);
+                self.last = Instant::now();
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(why) => return Err(Error::Input(why)),
         }
@@ -192,7 +216,10 @@ impl Client<'_> {
                 let inside = if self.frames.is_inside() { " inside a frame" } else { "" };
                 return Err(Error::Gone { peer, why: format!("closed without a goodbye{inside}") });
             }
-            Ok(received) => self.frames.push(&buffer[..received]).attempt("receive a frame")?,
+            Ok(received) => {
+                self.last = Instant::now();
+                self.frames.push(&buffer[..received]).attempt("receive a frame")?;
+            }
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(true),
             Err(why) => return Err(why).attempt(format_args!("receive from {peer}")),
         }

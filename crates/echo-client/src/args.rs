@@ -29,9 +29,12 @@ pub(crate) struct Args {
     /// IPv6 only
     #[argh(switch, short = '6')]
     pub(crate) ipv6: bool,
-    /// longest wait for the connection, and for the next byte (5s), or none
+    /// longest time for a request, from the name to the last byte of its reply (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
+    /// longest silence of a peer (60s), or none
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
+    pub(crate) idle_timeout: Timeout,
     /// send standard input; what comes back goes to standard output
     #[argh(switch)]
     pub(crate) stdin: bool,

@@ -8,6 +8,8 @@
 //! `recv`s, or two messages in one. And both directions have to move: a client that sends all before
 //! it receives blocks the server, whose replies fill the buffers, and then itself. This one waits in
 //! `poll` for both, and for standard input. `shutdown` ends what it sends; it can still receive.
+//! Two clocks run: `--timeout` for a message and its whole reply, the first of which includes the name and
+//! all addresses, and `--idle-timeout` for the next byte. With `--stdin` the first ends with `connect`.
 //!
 //! # System calls
 //! (`socket` → `connect`)* → `poll` → `getsockopt(SO_ERROR)` → (`send` → `poll` → `recv`)* →
@@ -27,6 +29,8 @@
 //! - `ECONNREFUSED`: no program listens there. The error names each address that was tried.
 //! - The server closes early: `recv` returns 0, each time it is called. The Python original adds up
 //!   the lengths of what it received, and so never ends; it also does not look at the bytes.
+//! - A timeout of each `recv` in place of a deadline: a server that sends a byte now and then is waited
+//!   for without end.
 //! - `ECONNRESET`: the server closed the connection before it had read all that we sent.
 //! - A connection to oneself: `connect` to a free port of the ephemeral range may be given that
 //!   very port as its own, and succeed. Here that counts as refused.
@@ -74,20 +78,23 @@ const BUFFER: usize = 64 * 1024;
 const WINDOW: usize = 1024 * 1024;
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 65 68 69 71 74 75 130), run)
+    cli::run(&recipe!(0 2 65 68 69 71 74 75 77 130), run)
 }
 
 fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
     args.check()?;
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
+    let messages = args.messages();
+    let deadline = args.timeout.deadline(); // of the first message: name and connection are part of it
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
-    let (stream, peer) = connect_to_first(&addresses, args.timeout)?;
+    let (stream, peer) = connect_to_first(&addresses, args.timeout, deadline)?;
     let (window, buffer) = (Window::default(), vec![0; BUFFER]);
-    let mut echo = Echo { stream, peer, timeout: args.timeout, window, buffer };
+    let mut echo = Echo { stream, peer, args, deadline, window, buffer };
     if args.stdin {
+        echo.deadline = None; // a session: only the silence of the server ends it
         echo.exchange(Some(stdin().as_fd()), out)?;
     } else {
-        echo_messages(&mut echo, args, out)?;
+        echo_messages(&mut echo, &messages, out)?;
     }
     echo.finish()
 }
@@ -97,8 +104,8 @@ fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
 fn connect_to_first(
     addresses: &[SocketAddr],
     timeout: Timeout,
+    deadline: Option<Instant>,
 ) -> Result<(Socket, SocketAddr), Error> {
-    let deadline = timeout.deadline();
     let mut untried = alternate_families(addresses).into_iter().peekable();
     let mut pending: Vec<(Socket, SocketAddr)> = Vec::new();
     let mut failed: Vec<(SocketAddr, Errno)> = Vec::new();
@@ -159,12 +166,14 @@ fn connected(socket: &Socket) -> Result<(), Errno> {
 }
 
 /// Sends the messages as often as was asked for, each when the one before it has come back.
-fn echo_messages(echo: &mut Echo, args: &Args, out: &mut Output) -> Result<(), Error> {
-    let messages = args.messages();
-    let mut times = Vec::new();
+fn echo_messages(echo: &mut Echo, messages: &[Vec<u8>], out: &mut Output) -> Result<(), Error> {
+    let (args, mut times) = (echo.args, Vec::new());
     for remaining in (0..args.count).rev() {
-        for message in &messages {
+        for message in messages {
             let begun = Instant::now();
+            if !times.is_empty() {
+                echo.deadline = args.timeout.deadline();
+            }
             echo.window.push(message);
             echo.exchange(None, out)?;
             let time = begun.elapsed();
@@ -181,15 +190,17 @@ fn echo_messages(echo: &mut Echo, args: &Args, out: &mut Output) -> Result<(), E
 }
 
 /// A connection to an echo server.
-struct Echo {
+struct Echo<'a> {
     stream: Socket,
     peer: SocketAddr,
-    timeout: Timeout,
+    args: &'a Args,
+    /// When the message has to have come back, to its last byte.
+    deadline: Option<Instant>,
     window: Window,
     buffer: Vec<u8>,
 }
 
-impl Echo {
+impl Echo<'_> {
     /// Sends the window and receives it again, both at the same time, until all of it has come back.
     /// With an `input` that continues until its end, and what comes back is written to `out` (`str_cli`,
     /// UNP §6.4).
@@ -222,15 +233,19 @@ impl Echo {
         events.set(PollFlags::POLLOUT, !self.window.unsent().is_empty());
         let mut fds = vec![PollFd::new(self.stream.as_fd(), events)];
         fds.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
-        let missing = self.window.missing();
-        // A person at a terminal may take any time.
-        let is_idle = input.is_some() && missing == 0;
-        let deadline = if is_idle { None } else { self.timeout.deadline() };
-        if poll_until(&mut fds, deadline).attempt("poll")? == 0 {
-            return Err(Error::Timeout {
-                attempt: format!("echo from {} ({missing} bytes still to come)", self.peer),
-                after: self.timeout.duration().unwrap_or_default(),
-            });
+        let silent =
+            self.window.silent_since.and_then(|since| self.args.idle_timeout.deadline_of(since));
+        let until = self.deadline.into_iter().chain(silent).min();
+        let ready = poll_until(&mut fds, until).attempt("poll")?;
+        let (attempt, now) = (report::awaited(self.peer, self.window.missing()), Instant::now());
+        // A server that sends a byte now and then is ready again and again, and late all the same.
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            let after = self.args.timeout.duration().unwrap_or_default();
+            return Err(Error::Timeout { attempt, after });
+        }
+        if ready == 0 {
+            let after = self.args.idle_timeout.duration().unwrap_or_default();
+            return Err(Error::Idle { attempt, after });
         }
         let is_ready = |nth: usize| fds.get(nth).is_some_and(|fd| fd.any().unwrap_or(true));
         Ok((is_ready(0), is_ready(1)))
@@ -256,7 +271,7 @@ impl Echo {
     #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it got")]
     fn receive_some(&mut self) -> Result<&[u8], Error> {
         match recv(self.stream.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
-            Ok(0) => Err(self.fault(self.window.closed_early())), // FIN
+            Ok(0) => Err(self.window.closed_early(self.peer)), // FIN
             Ok(received) => match self.window.compare(&self.buffer[..received]) {
                 Ok(()) => Ok(&self.buffer[..received]),
                 Err(difference) => Err(self.fault(difference)),
@@ -281,6 +296,7 @@ impl Echo {
 
     /// Ends what is sent, and receives until the server's end: nothing may come before it.
     fn finish(mut self) -> Result<(), Error> {
+        self.window.silent_since = Some(Instant::now());
         // ENOTCONN: the server has reset the connection; `recv` has the reason.
         let _ = self.stream.shutdown(Shutdown::Write);
         loop {

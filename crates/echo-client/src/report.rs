@@ -1,12 +1,12 @@
 //! The bytes that have to come back, and what is printed about them.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netcore::error::Error;
 use netcore::output::Output;
 use netcore::pattern::first_difference;
-use netcore::text::{Json, escape, shown};
+use netcore::text::{Json, counted, escape, shown};
 use netcore::time::{millis, percentile};
 
 use crate::args::Args;
@@ -20,6 +20,9 @@ pub(crate) struct Window {
     echoed: usize,
     /// How many came back in all.
     total: u64,
+    /// When the server last sent a byte, or was first asked for one; `None` while it owes none: a person
+    /// at a terminal may take any time.
+    pub(crate) silent_since: Option<Instant>,
 }
 
 impl Window {
@@ -29,6 +32,7 @@ impl Window {
         self.sent -= self.echoed;
         self.echoed = 0;
         self.bytes.extend_from_slice(bytes);
+        self.silent_since = self.silent_since.or_else(|| self.owed_since());
     }
 
     /// Those that were not sent yet.
@@ -52,7 +56,12 @@ impl Window {
             _ => self.echoed += received.len(),
         }
         self.total += received.len() as u64;
+        self.silent_since = self.owed_since();
         Ok(())
+    }
+
+    fn owed_since(&self) -> Option<Instant> {
+        (self.missing() > 0).then(Instant::now)
     }
 
     /// How many are still to come back.
@@ -60,15 +69,27 @@ impl Window {
         self.bytes.len() - self.echoed
     }
 
-    /// The server has closed the connection too early.
-    pub(crate) fn closed_early(&self) -> String {
-        format!("closed after {} bytes, {} are missing", self.total, self.missing())
+    /// The server has closed the connection too early: within a message it breaks the protocol, between
+    /// two it has gone.
+    pub(crate) fn closed_early(&self, peer: SocketAddr) -> Error {
+        let (peer, missing) = (peer.to_string(), self.missing());
+        let why = format!("closed after {}, {missing} missing", counted(self.total, "byte"));
+        let is_within = self.echoed > 0 && missing > 0;
+        if is_within { Error::Protocol { peer, fault: why } } else { Error::Gone { peer, why } }
     }
 }
 
 /// More came back than was sent; there may be more behind it.
 pub(crate) fn too_many(more: usize) -> String {
-    format!("at least {more} bytes more than were sent")
+    format!("at least {} more than were sent", counted(more, "byte"))
+}
+
+/// What is waited for.
+pub(crate) fn awaited(peer: SocketAddr, missing: usize) -> String {
+    match missing {
+        0 => format!("end of the stream from {peer}"),
+        _ => format!("echo from {peer} ({} still to come)", counted(missing, "byte")),
+    }
 }
 
 /// Writes what came back to standard output. On a terminal it is escaped.
@@ -89,10 +110,10 @@ pub(crate) fn echoed(peer: SocketAddr, message: &[u8], time: Duration, args: &Ar
     if args.json {
         let json = Json::new("echo").address(peer).number("bytes", bytes as u64);
         json.text("message", &shown(message)).nanos("round_trip_ns", time).to_string()
-    } else if args.size.is_some() {
-        format!("{peer} echoed {bytes} bytes   {}", millis(time))
     } else {
-        format!("{peer} echoed {bytes} bytes: {}   {}", shown(message), millis(time))
+        let text =
+            if args.size.is_some() { String::new() } else { format!(": {}", shown(message)) };
+        format!("{peer} echoed {}{text}   {}", counted(bytes, "byte"), millis(time))
     }
 }
 
@@ -107,6 +128,7 @@ pub(crate) fn summary(mut times: Vec<Duration>, args: &Args) -> String {
         json.nanos("p99_ns", p99).to_string()
     } else {
         let [minimum, median, p99] = [minimum, median, p99].map(millis);
-        format!("{count} round trips: minimum {minimum}, median {median}, p99 {p99}")
+        let count = counted(count, "round trip");
+        format!("{count}: minimum {minimum}, median {median}, p99 {p99}")
     }
 }

@@ -30,13 +30,13 @@ pub(crate) struct Args {
     #[argh(switch, short = '6')]
     pub(crate) ipv6: bool,
     /// connections at once (1)
-    #[argh(option, arg_name = "n", default = "1", from_str_fn(at_least_one))]
+    #[argh(option, short = 'c', arg_name = "n", default = "1", from_str_fn(at_least_one))]
     pub(crate) connections: u32,
     /// bytes of a message (64)
     #[argh(option, arg_name = "bytes", default = "64", from_str_fn(at_least_one))]
     pub(crate) size: u32,
     /// time in which messages are begun (1s), or none: until a signal
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(1)")]
+    #[argh(option, short = 'd', arg_name = "time", default = "Timeout::seconds(1)")]
     pub(crate) duration: Timeout,
     /// messages to begin a second, of all connections together, however slow the server is
     #[argh(option, arg_name = "n", from_str_fn(at_least_one))]
@@ -50,9 +50,12 @@ pub(crate) struct Args {
     /// open the connections, and send nothing for the duration
     #[argh(switch)]
     pub(crate) idle: bool,
-    /// longest wait for the connection, and for the next byte (5s), or none
+    /// longest time to connect, from the name to the first reply (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
+    /// longest silence of a peer (60s), or none
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
+    pub(crate) idle_timeout: Timeout,
     /// seed of the pattern (1)
     #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]
     pub(crate) seed: u64,

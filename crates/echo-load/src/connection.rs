@@ -11,7 +11,10 @@ use socket2::{Domain, Socket, Type};
 
 use netcore::error::{Attempt, Error, to_errno};
 use netcore::pattern::first_difference;
+use netcore::text::counted;
+use netcore::time::Timeout;
 
+use crate::args::Args;
 use crate::bytes::Bytes;
 
 /// Source addresses of connections to this machine itself, used in turn: 127.0.1.1 and so on.
@@ -27,10 +30,15 @@ pub(crate) struct Connection {
     pub(crate) goal: u64,
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// When its message was due, when it was sent, and when a byte last came.
+    /// Bytes sent before its message.
+    pub(crate) start: u64,
+    /// When its message was due, and when it was sent.
     pub(crate) due: Instant,
     pub(crate) begun: Instant,
-    pub(crate) moved: Instant,
+    /// A first message has come back: until then `deadline` is that of --timeout, and fixed, afterwards that
+    /// of --idle-timeout.
+    pub(crate) is_open: bool,
+    pub(crate) deadline: Option<Instant>,
     /// FIN was sent, and only the server's is to come.
     shut_down: bool,
     /// What epoll reports of it; nothing before it is on the list.
@@ -45,28 +53,37 @@ pub(crate) enum Received {
 }
 
 impl Connection {
-    /// A connected socket.
-    pub(crate) fn new(socket: Socket, peer: SocketAddr, number: u32) -> Connection {
-        let (now, interest) = (Instant::now(), EpollFlags::empty());
-        let (due, begun, moved) = (now, now, now);
-        let (goal, sent, received, shut_down) = (0, 0, 0, false);
+    /// A connected socket. The first message has to have come back before the deadline.
+    pub(crate) fn new(
+        socket: Socket,
+        peer: SocketAddr,
+        number: u32,
+        deadline: Option<Instant>,
+    ) -> Connection {
+        let now = Instant::now();
         Connection {
             socket,
             peer,
             number,
-            goal,
-            sent,
-            received,
-            due,
-            begun,
-            moved,
-            shut_down,
-            interest,
+            goal: 0,
+            sent: 0,
+            received: 0,
+            start: 0,
+            due: now,
+            begun: now,
+            is_open: false,
+            deadline,
+            shut_down: false,
+            interest: EpollFlags::empty(),
         }
     }
 
     /// Sends a SYN, and does not wait for the answer: a queue that is full delays this connection only.
-    pub(crate) fn begin_to_connect(peer: SocketAddr, number: u32) -> Result<Connection, Error> {
+    pub(crate) fn begin_to_connect(
+        peer: SocketAddr,
+        number: u32,
+        deadline: Option<Instant>,
+    ) -> Result<Connection, Error> {
         let kind = Type::STREAM.nonblocking();
         let socket = Socket::new(Domain::for_address(peer), kind, None).attempt("socket")?;
         let source = source(peer, number);
@@ -85,7 +102,7 @@ impl Connection {
         if source.is_none() && socket.local_addr().is_ok_and(|own| own.as_socket() == Some(peer)) {
             return Err(Errno::ECONNREFUSED).attempt(attempt);
         }
-        Ok(Connection::new(socket, peer, number))
+        Ok(Connection::new(socket, peer, number, deadline))
     }
 
     /// Sends each piece at once: otherwise the tail of a long message waits for an ACK (Nagle).
@@ -123,11 +140,7 @@ impl Connection {
     ) -> Result<Received, Error> {
         let count = match recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
             Ok(0) if self.shut_down && self.received == self.sent => return Ok(Received::End),
-            Ok(0) => {
-                let (echoed, missing) = (self.received, self.sent - self.received);
-                let fault = format!("closed after {echoed} bytes, {missing} are missing");
-                return Err(self.fault(&fault));
-            }
+            Ok(0) => return Err(self.closed_early()),
             Ok(count) => count as u64,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
             Err(why) => return Err(why).attempt(self.attempt("receive from")),
@@ -142,7 +155,8 @@ impl Connection {
             return Err(self.fault(&difference));
         }
         if count > missing {
-            return Err(self.fault(&format!("{} bytes more than were sent", count - missing)));
+            let more = counted(count - missing, "byte");
+            return Err(self.fault(&format!("{more} more than were sent")));
         }
         self.received += count;
         Ok(Received::Bytes(count))
@@ -172,9 +186,27 @@ impl Connection {
         changed.attempt("epoll_ctl")
     }
 
-    /// What it waits for, in the words of an error.
-    pub(crate) fn awaited(&self) -> String {
-        self.attempt(if self.shut_down { "end of the stream from" } else { "echo from" })
+    /// Its deadline has passed.
+    pub(crate) fn timed_out(&self, args: &Args) -> Error {
+        let what = if self.shut_down { "end of the stream from" } else { "echo from" };
+        let (attempt, of) =
+            (self.attempt(what), |timeout: Timeout| timeout.duration().unwrap_or_default());
+        match self.is_open {
+            true => Error::Idle { attempt, after: of(args.idle_timeout) },
+            false => Error::Timeout { attempt, after: of(args.timeout) },
+        }
+    }
+
+    /// The server has closed the connection: within a message it breaks the protocol, between two it has
+    /// gone, whether or not the next one is on its way already.
+    fn closed_early(&self) -> Error {
+        let (echoed, missing) = (counted(self.received, "byte"), self.sent - self.received);
+        let why = format!("closed after {echoed}, {missing} missing");
+        if self.start < self.received && self.received < self.goal {
+            return self.fault(&why);
+        }
+        let Connection { peer, number, .. } = self;
+        Error::Gone { peer: peer.to_string(), why: format!("connection {number}: {why}") }
     }
 
     /// What was attempted, in the words of an error.

@@ -49,7 +49,8 @@ pub(crate) struct Load<'a> {
     slots: Vec<Option<Connection>>,
     /// Slots without a message under way.
     free: VecDeque<usize>,
-    /// No deadline of a connection is earlier than this.
+    /// No deadline of a connection is earlier than this. Each wait that begins counts, the first too:
+    /// nothing else ends that.
     earliest: Option<Instant>,
     /// The measurement; `None` while the connections are being opened.
     window: Option<Window>,
@@ -100,8 +101,8 @@ impl<'a> Load<'a> {
 
     /// Opens the connections, each with a first message there and back, which is not measured. A server
     /// that cannot serve so many at once is found here.
-    pub(crate) fn open(&mut self, first: Socket) -> Result<(), Error> {
-        let first = Connection::new(first, self.peer, 1).with_nodelay()?;
+    pub(crate) fn open(&mut self, first: Socket, deadline: Option<Instant>) -> Result<(), Error> {
+        let first = Connection::new(first, self.peer, 1, deadline).with_nodelay()?;
         self.tally.opened = 1;
         self.slots.push(Some(first));
         self.send_message(0, self.now)?;
@@ -209,7 +210,8 @@ impl<'a> Load<'a> {
 
     fn open_slot(&mut self, slot: usize) -> Result<(), Error> {
         self.tally.opened = self.tally.opened.wrapping_add(1);
-        let mut connection = Connection::begin_to_connect(self.peer, self.tally.opened)?;
+        let deadline = self.args.timeout.deadline_of(self.now);
+        let mut connection = Connection::begin_to_connect(self.peer, self.tally.opened, deadline)?;
         if self.mode != Mode::Churn {
             connection = connection.with_nodelay()?;
         }
@@ -226,8 +228,11 @@ impl<'a> Load<'a> {
         let endless = self.mode == Mode::Bulk && self.window.is_some();
         connection.goal =
             if endless { u64::MAX } else { connection.sent + u64::from(self.args.size) };
-        connection.due = due;
-        (connection.begun, connection.moved) = (self.now, self.now);
+        (connection.due, connection.begun, connection.start) = (due, self.now, connection.sent);
+        if connection.is_open {
+            connection.deadline = self.args.idle_timeout.deadline_of(self.now);
+        }
+        self.earliest = self.earliest.into_iter().chain(connection.deadline).min();
         connection.send_some(&self.bytes)?;
         connection.set_interest(&self.epoll, slot as u64)
     }
@@ -237,7 +242,12 @@ impl<'a> Load<'a> {
         let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
             return Ok(());
         };
-        connection.moved = self.now;
+        connection.is_open = true;
+        if !connection.is_busy() {
+            // From now on the server owes its FIN; if it owes bytes, its silence goes on.
+            connection.deadline = self.args.idle_timeout.deadline_of(self.now);
+        }
+        self.earliest = self.earliest.into_iter().chain(connection.deadline).min();
         connection.shut_down();
         connection.set_interest(&self.epoll, slot as u64)
     }

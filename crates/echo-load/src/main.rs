@@ -32,13 +32,14 @@
 //! ```
 //!
 //! # What can go wrong
-//! - A timeout: the server accepts fewer connections at once than are opened. `echo-server` has one.
+//! - A timeout before the first echo of a connection (`--timeout`): the server accepts fewer at once than
+//!   are opened. `echo-server` has one. Later only silence ends it (`--idle-timeout`).
 //! - `EMFILE`: a connection is a descriptor. The soft limit is raised to the hard one, and no further.
 //! - `EADDRNOTAVAIL`: with `--churn`, TIME_WAIT holds a port for 60 s, on the side that closes first.
 //!   To 127.0.0.0/8 it connects from 200 addresses in turn, each with ports of its own.
 //! - A maximum of 1 s or 3 s with `--churn`: the listener's queue was full, and the kernel has
 //!   sent the SYN again. A longer `--backlog` of the server prevents it.
-//! - `ECONNRESET`: the server had too many connections, or died.
+//! - `ECONNRESET`, or a close between two messages: the server had too many connections, or died.
 //!
 //! # Next
 //! `echo-client` shows more of one exchange; `forking-echo` is a server to load.
@@ -66,6 +67,7 @@ use netcore::output::Output;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::signal::Signal::{SIGINT, SIGTERM};
 use netcore::signal::Signals;
+use netcore::text::counted;
 use netcore::{cli, recipe};
 
 use args::{Args, Mode};
@@ -75,20 +77,21 @@ use load::Load;
 const OTHER_DESCRIPTORS: u64 = 16;
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 65 68 69 71 74 75 130), measure)
+    cli::run(&recipe!(0 2 65 68 69 71 74 75 77 130), measure)
 }
 
 fn measure(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mode = args.mode()?;
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
+    let deadline = args.timeout.deadline();
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
     raise_rlimit_nofile(args.connections)?;
     // The address that answers first is the one that is measured.
-    let (first, peer) = connect(&addresses, args.timeout)?; // echo-client writes it out
+    let (first, peer) = connect(&addresses, args.timeout, deadline)?; // echo-client writes it out
 
     let signals = Signals::catch(&[SIGINT, SIGTERM])?;
     let mut load = Load::new(args, mode, peer, signals)?;
-    load.open(first)?;
+    load.open(first, deadline)?;
     if mode == Mode::Idle && load.stopped.is_none() && !args.quiet {
         out.line(report::opened(peer, args))?;
     }
@@ -118,7 +121,8 @@ fn raise_rlimit_nofile(connections: u32) -> Result<(), Error> {
     let needed = u64::from(connections) + OTHER_DESCRIPTORS;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).attempt("getrlimit RLIMIT_NOFILE")?;
     if needed > hard {
-        let attempt = format!("open {connections} connections with {hard} descriptors");
+        let connections = counted(connections, "connection");
+        let attempt = format!("open {connections} with {}", counted(hard, "descriptor"));
         return Err(Errno::EMFILE).attempt(attempt);
     }
     if needed > soft {

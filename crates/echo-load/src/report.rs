@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use netcore::text::Json;
+use netcore::text::{Json, counted};
 use netcore::time::millis;
 
 use crate::args::{Args, Mode};
@@ -17,7 +17,7 @@ pub(crate) fn opened(peer: SocketAddr, args: &Args) -> String {
     if args.json {
         return Json::new("open").address(peer).number("connections", connections).to_string();
     }
-    format!("{} open", plural(connections, "connection"))
+    format!("{} open", counted(connections, "connection"))
 }
 
 /// The figures as an object. It is complete when neither an error nor a signal ended it early.
@@ -72,16 +72,17 @@ fn percentiles(mut json: Json, prefix: &str, times: &Histogram<u64>) -> Json {
 /// The same for a person.
 pub(crate) fn text(tally: &Tally, args: &Args, mode: Mode) -> String {
     let (seconds, took) = (tally.elapsed.as_secs_f64(), millis(tally.elapsed));
-    let (connections, size) = (plural(args.connections, "connection"), plural(args.size, "byte"));
+    let (connections, size) = (counted(args.connections, "connection"), counted(args.size, "byte"));
     let per_second = rate(tally.round_trips, tally.elapsed);
-    let round_trips = tally.round_trips;
+    let round_trips = counted(tally.round_trips, "round trip");
     let mut text = match mode {
-        Mode::PingPong => format!(
-            "{connections}, {size}: {round_trips} round trips in {took}, {per_second} a second"
-        ),
+        Mode::PingPong => {
+            format!("{connections}, {size}: {round_trips} in {took}, {per_second} a second")
+        }
         Mode::Churn => format!(
-            "{} in flight, {size}: {round_trips} connections in {took}, {per_second} a second",
-            args.connections
+            "{} in flight, {size}: {} in {took}, {per_second} a second",
+            args.connections,
+            counted(tally.round_trips, "connection")
         ),
         Mode::Bulk => format!(
             "{connections}: {:.1} MB there and back in {took}, {:.1} MB a second",
@@ -117,10 +118,6 @@ fn shown(nanos: u64) -> String {
         short if short < Duration::from_millis(10) => format!("{:.3} ms", nanos as f64 / 1e6),
         long => millis(long),
     }
-}
-
-fn plural(number: u32, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// How many a second, to the nearest whole number.

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// time that each client stays connected after its reply (0)
     #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
     pub(crate) hold: Span,
-    /// longest wait for the connection, and for the whole reply (5s), or none
+    /// longest time for a request, from the name to the last byte of its reply (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
     /// JSON Lines on standard output

@@ -66,18 +66,19 @@ use args::Args;
 use report::{Reply, Served};
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 65 68 69 71 74 75 130), run)
+    cli::run(&recipe!(0 2 65 68 69 71 74 75 77 130), run)
 }
 
 fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
+    let deadline = args.timeout.deadline(); // of all clients together
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
     // All connect before any sends: the threads then wait for nothing but each other.
     let mut clients = Vec::new();
     for number in 1..=args.clients {
-        let (stream, peer) = connect(&addresses, args.timeout)?; // echo-client writes it out
+        let (stream, peer) = connect(&addresses, args.timeout, deadline)?; // as in echo-client
         let message = format!("Hello from client {number}");
-        clients.push(Client { stream, peer, message, timeout: args.timeout });
+        clients.push(Client { stream, peer, message, timeout: args.timeout, deadline });
     }
     let start = &Barrier::new(clients.len());
     let results = thread::scope(|scope| {
@@ -94,6 +95,7 @@ struct Client {
     peer: SocketAddr,
     message: String,
     timeout: Timeout,
+    deadline: Option<Instant>,
 }
 
 impl Client {
@@ -106,11 +108,12 @@ impl Client {
             .attempt(format_args!("send to {}", self.peer))?;
 
         let mut reply = Vec::new();
-        let deadline = self.timeout.deadline();
         let pid = loop {
             match Reply::parse(&reply, &self.message) {
                 Reply::Complete(pid) => break pid,
-                Reply::Incomplete if self.receive(&mut reply, deadline)? > 0 => {}
+                Reply::Incomplete if self.receive(&mut reply, self.deadline)? > 0 => {}
+                // The end of the stream before the first byte: the server has refused this client.
+                Reply::Incomplete if reply.is_empty() => return Err(self.refused()),
                 // Wrong, or the end of the stream before it was complete.
                 _ => return Err(self.fault(&reply)),
             }
@@ -121,14 +124,15 @@ impl Client {
         poll_until(&mut [], Instant::now().checked_add(hold)).attempt("poll")?;
         // ENOTCONN: the server has reset the connection; `recv` has the reason.
         let _ = self.stream.shutdown(Shutdown::Write);
-        if self.receive(&mut reply, self.timeout.deadline())? > 0 {
+        let deadline = self.deadline.and_then(|deadline| deadline.checked_add(hold));
+        if self.receive(&mut reply, deadline)? > 0 {
             return Err(self.fault(&reply));
         }
         Ok(Served { pid, bytes: self.message.len(), time }) // the drop of `stream` closes it
     }
 
-    /// Receives once, and returns how many bytes; 0 is the end of the stream. The deadline is that of
-    /// the whole reply: a server that sends a byte now and then does not move it.
+    /// Receives once, and returns how many bytes; 0 is the end of the stream. A server that sends a byte
+    /// now and then does not move the deadline.
     #[expect(clippy::indexing_slicing, reason = "recv returns at most the length that it got")]
     fn receive(&self, reply: &mut Vec<u8>, deadline: Option<Instant>) -> Result<usize, Error> {
         let mut buffer = [0; 1024];
@@ -150,6 +154,11 @@ impl Client {
                 Err(why) => return Err(why).attempt(format_args!("receive from {}", self.peer)),
             }
         }
+    }
+
+    fn refused(&self) -> Error {
+        let why = "closed without a reply".to_owned();
+        Error::Gone { peer: self.peer.to_string(), why }
     }
 
     fn fault(&self, reply: &[u8]) -> Error {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netcore::error::Error;
 use netcore::output::Output;
-use netcore::text::Json;
+use netcore::text::{Json, counted};
 use netcore::time::millis;
 
 use crate::args::Args;
@@ -76,11 +76,13 @@ pub(crate) fn print(
     match failure {
         Some(error) => Err(error),
         None if args.quiet || args.json => Ok(()),
-        None => match (args.clients, pids.len()) {
-            (clients, 0) => out.line(format_args!("{clients} clients, each its own bytes")),
-            (clients, processes) => out
-                .line(format_args!("{clients} clients, {processes} processes, each its own bytes")),
-        },
+        None => {
+            let mut line = counted(args.clients, "client");
+            if !pids.is_empty() {
+                line += &format!(", {}", counted(pids.len(), "process"));
+            }
+            out.line(line + ", each its own bytes")
+        }
     }
 }
 
@@ -95,5 +97,5 @@ fn row(number: u16, served: &Served, json: bool) -> String {
         };
     }
     let pid = pid.map_or_else(|| "no pid".to_owned(), |pid| format!("pid {pid}"));
-    format!("client {number} <- {pid}   {bytes} bytes   {}", millis(*time))
+    format!("client {number} <- {pid}   {}   {}", counted(*bytes, "byte"), millis(*time))
 }

@@ -21,12 +21,16 @@ use crate::time::Timeout;
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects to the first of the addresses that answers, and returns the socket (non-blocking)
-/// with the address.
+/// with the address. The deadline is that of the request, which began with the name and has the
+/// length `timeout`.
 ///
 /// # Errors
 /// [`all_failed`] and [`timed_out`]; those of poll(2).
-pub fn connect(addresses: &[SocketAddr], timeout: Timeout) -> Result<(Socket, SocketAddr), Error> {
-    let deadline = timeout.deadline();
+pub fn connect(
+    addresses: &[SocketAddr],
+    timeout: Timeout,
+    deadline: Option<Instant>,
+) -> Result<(Socket, SocketAddr), Error> {
     let mut untried = alternate_families(addresses).into_iter().peekable();
     let mut pending: Vec<(Socket, SocketAddr)> = Vec::new();
     let mut failed: Vec<(SocketAddr, Errno)> = Vec::new();
@@ -141,18 +145,44 @@ mod tests {
         );
     }
 
+    /// With a deadline that begins now.
+    fn connect_within(addresses: &[SocketAddr], timeout: &str) -> Result<SocketAddr, Error> {
+        let timeout: Timeout = timeout.parse().unwrap();
+        connect(addresses, timeout, timeout.deadline()).map(|(_, peer)| peer)
+    }
+
+    /// A listener that answers no SYN: its queue is full. `None` where there is no such family.
+    fn silent(ip: &str) -> Option<(SocketAddr, Socket, std::net::TcpStream)> {
+        let local = SocketAddr::new(ip.parse().unwrap(), 0);
+        let socket = Socket::new(Domain::for_address(local), Type::STREAM, None).ok()?;
+        socket.bind(&local.into()).ok()?;
+        // Backlog 0 takes one connection.
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let fill = std::net::TcpStream::connect(address).unwrap();
+        Some((address, socket, fill))
+    }
+
     #[test]
     fn the_address_that_answers_wins_over_those_that_refuse() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();
-        let (_, peer) = connect(&[refused(), refused(), local], Timeout::seconds(5)).unwrap();
-        assert_eq!(peer, local);
+        let mut addresses = vec![refused(), refused()];
+        if let Ok(ipv6) = TcpListener::bind("[::1]:0") {
+            // Closed again at once: it refuses.
+            addresses.insert(0, ipv6.local_addr().unwrap());
+        }
+        addresses.push(local);
+        let begun = Instant::now();
+        assert_eq!(connect_within(&addresses, "20s").unwrap(), local);
+        // What refuses has answered, and no delay is waited for: it would be three of them.
+        assert!(begun.elapsed() < 2 * ATTEMPT_DELAY, "{:?}", begun.elapsed());
     }
 
     #[test]
     fn when_all_refuse_the_error_names_them_all() {
         let (one, two) = (refused(), refused());
-        let error = connect(&[one, two], Timeout::seconds(5)).unwrap_err();
+        let error = connect_within(&[one, two], "5s").unwrap_err();
         assert_eq!(error.exit_code(), 69);
         let line = error.to_string();
         assert!(line.contains(&one.to_string()) && line.contains(&two.to_string()), "{line}");
@@ -160,21 +190,39 @@ mod tests {
 
     #[test]
     fn a_silent_address_costs_the_delay_and_no_more() {
-        // Backlog 0 takes one connection; the next SYN is dropped.
-        let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        silent.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
-        silent.listen(0).unwrap();
-        let silent_address = silent.local_addr().unwrap().as_socket().unwrap();
-        let _fill = std::net::TcpStream::connect(silent_address).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let local = listener.local_addr().unwrap();
+        for ip in ["::1", "127.0.0.1"] {
+            let Some((silent, _listener, _fill)) = silent(ip) else { continue };
+            let begun = Instant::now();
+            assert_eq!(connect_within(&[silent, local], "20s").unwrap(), local);
+            let took = begun.elapsed();
+            assert!(ATTEMPT_DELAY <= took && took < 4 * ATTEMPT_DELAY, "{ip}: {took:?}");
+        }
+    }
+
+    #[test]
+    fn all_addresses_together_have_one_timeout() {
+        let listeners: Vec<_> = ["::1", "127.0.0.1", "127.0.0.2"].map(silent).into();
+        let silent: Vec<_> = listeners.iter().flatten().map(|(address, ..)| *address).collect();
         let begun = Instant::now();
-        let (_, peer) = connect(&[silent_address, local], Timeout::seconds(20)).unwrap();
-        assert_eq!(peer, local);
-        assert!(begun.elapsed() >= ATTEMPT_DELAY);
-        let timeout: Timeout = "50ms".parse().unwrap();
-        let error = connect(&[silent_address], timeout).unwrap_err();
+        let error = connect_within(&silent, "1s").unwrap_err();
+        let took = begun.elapsed().as_secs_f64();
+        assert!((1.0..1.5).contains(&took), "{took} s");
         assert_eq!(error.exit_code(), 75);
+        let line = error.to_string();
+        assert!(silent.iter().all(|address| line.contains(&address.to_string())), "{line}");
+        assert!(line.ends_with(": timed out after 1s"), "{line}");
+    }
+
+    #[test]
+    fn what_the_name_has_taken_is_missing_for_the_addresses() {
+        let (silent, _listener, _fill) = silent("127.0.0.1").unwrap();
+        let (timeout, begun) = (Timeout::seconds(20), Instant::now());
+        let left = begun.checked_add(Duration::from_millis(300));
+        let error = connect(&[silent], timeout, left).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(error.to_string().ends_with(": timed out after 20s"), "{error}");
     }
 
     #[test]

@@ -136,7 +136,13 @@ impl Timeout {
     /// The instant at which a wait that begins now is over, `None` for never.
     #[must_use]
     pub fn deadline(self) -> Option<Instant> {
-        self.0.and_then(|duration| Instant::now().checked_add(duration))
+        self.deadline_of(Instant::now())
+    }
+
+    /// The same for a wait that began at `since`.
+    #[must_use]
+    pub fn deadline_of(self, since: Instant) -> Option<Instant> {
+        self.0.and_then(|duration| since.checked_add(duration))
     }
 }
 

@@ -22,14 +22,14 @@ const WORDINGS: &[(&str, &[&str])] = &[
 ];
 
 const TIMEOUTS: &[&str] = &[
-    "clients at once are one measurement, bounded as a whole",
+    "where a session stays open, only its beginning is bounded",
     "a look-up makes no connection",
     "a datagram has no connection to wait for",
     "nothing says when a datagram is lost: retries are included",
     "one of several servers may be dead",
     "the wait itself is what is shown",
     "how long TCP waits by itself is shown",
-    "between two messages of a chat there is no limit",
+    "the stages of one request share it",
 ];
 
 /// An option of the same name has the same meaning in every tool, and so the same help text.

@@ -61,9 +61,9 @@ impl Load<'_> {
             }
         }
         self.now = Instant::now();
-        if received > 0 {
+        if received > 0 && connection.is_open {
             // Only bytes that come back count: a server that receives and echoes nothing times out too.
-            connection.moved = self.now;
+            connection.deadline = self.args.idle_timeout.deadline_of(self.now);
         }
         if events.contains(EpollFlags::EPOLLOUT) && connection.sent < connection.goal {
             connection.send_some(&self.bytes)?;
@@ -79,11 +79,12 @@ impl Load<'_> {
     /// A message has come back, every byte as it was sent.
     fn complete(&mut self, slot: usize) -> Result<(), Error> {
         self.free.push_back(slot);
+        let Some(place) = self.slots.get_mut(slot) else { return Ok(()) };
+        let Some(connection) = place.as_mut() else { return Ok(()) };
+        connection.is_open = true;
         if self.window.is_none() {
             return Ok(());
         }
-        let Some(place) = self.slots.get_mut(slot) else { return Ok(()) };
-        let Some(connection) = place.as_ref() else { return Ok(()) };
         self.tally.count(self.now, connection.due, connection.begun);
         if self.mode == Mode::Churn {
             // Closed before the next one connects.
@@ -93,22 +94,18 @@ impl Load<'_> {
     }
 
     /// Fails if a connection has waited for too long. It looks at all of them only when the first of
-    /// their deadlines may have passed: later messages have later ones.
+    /// their deadlines may have passed: bytes that come only put one off.
     fn check_timeout(&mut self) -> Result<(), Error> {
-        let Some(after) = self.args.timeout.duration() else { return Ok(()) };
-        let now = self.now;
-        if self.earliest.is_some_and(|earliest| now < earliest) {
+        if self.earliest.is_none_or(|earliest| self.now < earliest) {
             return Ok(());
         }
         let busy = self.slots.iter().flatten().filter(|connection| connection.is_busy());
-        let longest = busy.min_by_key(|connection| connection.moved);
-        let since = longest.map_or(now, |connection| connection.moved);
-        match longest.filter(|_| since + after <= now) {
-            Some(late) => Err(Error::Timeout { attempt: late.awaited(), after }),
-            None => {
-                self.earliest = since.checked_add(after);
-                Ok(())
-            }
+        let deadlines = busy.filter_map(|waiting| Some((waiting.deadline?, waiting)));
+        let first = deadlines.min_by_key(|(deadline, _)| *deadline);
+        self.earliest = first.map(|(deadline, _)| deadline);
+        match first {
+            Some((deadline, late)) if deadline <= self.now => Err(late.timed_out(self.args)),
+            _ => Ok(()),
         }
     }
 }
