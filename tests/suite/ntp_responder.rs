@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         tests![
             an_answer_repeats_the_request_s_nonce_and_has_two_times,
             only_requests_are_answered,
+            the_reply_leaves_from_the_address_that_was_asked,
             a_delay_is_kept_in_both_directions,
             the_same_seed_loses_the_same_requests,
             a_path_is_never_negative,
@@ -92,6 +93,27 @@ fn only_requests_are_answered() -> Result<(), Skip> {
     assert_eq!(receive(&socket)[24..32], [2; 8]);
     let ignored = |log: &str| log.matches(" bytes, not a request\n").count() == 13;
     assert!(server.wait_stderr(ignored, SOON), "{}", server.stderr());
+    Ok(())
+}
+
+fn the_reply_leaves_from_the_address_that_was_asked() -> Result<(), Skip> {
+    let ipv6 = UdpSocket::bind("[::1]:0").is_ok();
+    for host in if ipv6 { &["0.0.0.0", "::"][..] } else { &["0.0.0.0"] } {
+        // Its faults do too: one that leaves from another port, and one that does not.
+        for (lie, datagrams) in [(&[][..], 1), (&["--lie", "mode-6"], 2), (&["--lie", "port"], 1)] {
+            let server = responder(&[&["--host", host], lie].concat());
+            let asked = ["127.0.0.1", "127.0.0.2", "127.255.255.254", "::1"];
+            for asked in &asked[..if *host == "::" { 4 } else { 3 }] {
+                let any = if asked.contains(':') { "[::]:0" } else { "127.0.0.1:0" };
+                let socket = UdpSocket::bind(any).unwrap();
+                socket.connect((*asked, server.address().port())).unwrap();
+                socket.set_read_timeout(Some(SOON)).unwrap();
+                socket.send(&request(1)).unwrap();
+                let first = (0..datagrams).map(|_| receive(&socket)[0]).last();
+                assert_eq!(first, Some(0x24), "{host}, {asked}, {lie:?}");
+            }
+        }
+    }
     Ok(())
 }
 

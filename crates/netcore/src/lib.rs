@@ -19,6 +19,7 @@
 //! | [`signal`] | signals as something to wait for, beside a descriptor |
 //! | [`listener`] | a listening socket, and what each error of `accept` means for it |
 //! | [`poll`] | poll(2) until a deadline |
+//! | [`pktinfo`] | the address that a datagram was sent to |
 //! | [`stop`], [`idle`] | when a server of one thread stops, and which of its clients are idle |
 //! | [`timer`] | a deadline as a descriptor |
 //! | [`limits`] | how many clients at once, and of one address |
@@ -53,6 +54,7 @@ cfg_if::cfg_if! {
         pub mod number;
         pub mod output;
         pub mod pattern;
+        pub mod pktinfo;
         pub mod poll;
         pub mod port;
         pub mod resolve;

@@ -1,15 +1,16 @@
 //! Reply to NTP requests over UDP, correctly or with faults (RFC 5905).
 //!
 //! # What it shows
-//! A UDP server has one socket and no connections: no `listen`, no `accept`. `recvfrom` returns the
-//! source of a datagram, `sendto` sends the reply there, and the kernel keeps nothing between two
-//! requests. Neither side can trust a source address. With `--lie` the program first sends what a
+//! A UDP server has one socket and no connections: no `listen`, no `accept`. `recvmsg` returns the
+//! source of a datagram, `sendmsg` sends the reply there, and the kernel keeps nothing between two
+//! requests. On a machine with several addresses the reply has to leave from the address that was
+//! asked, which `udp-echo` explains. Neither side can trust a source address. With `--lie` the program first sends what a
 //! client must not accept, and then the valid reply.
 //! Its time is that of this machine, for tests and for class, without the Internet. It is not a full
 //! NTP server: it has no other clock, and sets none.
 //!
 //! # System calls
-//! `socket` → `bind` → (`recvfrom` → `sendto`)*
+//! `socket` → `setsockopt(IP_PKTINFO)` → `bind` → (`recvmsg` → `sendmsg`)*
 //!
 //! # Try it
 //! ```console
@@ -24,9 +25,8 @@
 //! - `EADDRINUSE`: another socket is bound to the port. With `SO_REUSEADDR` on both, `bind` succeeds,
 //!   and the new socket receives the datagrams of the other: it is not set here.
 //! - `EACCES`: a port below 1024, such as `ntp`, needs a privilege.
-//! - A machine has several addresses: a server on `::` replies from the address that the route picks,
-//!   and a connected client receives nothing from another address than it sent to. Give the address
-//!   with `--host`.
+//! - A connected client receives nothing from another address than it sent to. Without `IP_PKTINFO` a
+//!   server on `::` replies from the address that the route picks.
 //! - Two servers that reply to replies never stop. Only requests (mode 3) get a reply.
 //! - A reply longer than its request amplifies an attack on a forged source address. `--lie long` is
 //!   for loopback.
@@ -35,7 +35,7 @@
 //! `sntp-client` sends a request, and rejects the faults; `ntp-time` finds a server that is wrong.
 //!
 //! # Source
-//! udp(7), recvfrom(2), sendto(2), bind(2); RFC 5905 §7.3 and §9.2, RFC 4330 §6; UNP §8.2.
+//! udp(7), ip(7), recvmsg(2), sendmsg(2), bind(2); RFC 5905 §7.3 and §9.2, RFC 4330 §6; UNP §8.2.
 
 mod args;
 mod faults;
@@ -43,33 +43,39 @@ mod path;
 mod replies;
 
 use std::fmt::Display;
-use std::io;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use nix::errno::Errno;
+use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::poll::PollFlags;
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage};
+use nix::sys::socket::{recvmsg, sendmsg, setsockopt};
 use socket2::{Domain, Socket, Type};
 
-use netcore::error::{Attempt, Error};
+use netcore::addr::{socket_address, unmap_ipv4};
+use netcore::error::{Attempt, Error, errno, to_errno};
 use netcore::log::{self, Log};
 use netcore::output::Output;
+use netcore::pktinfo::Destination;
 use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGINT, SIGTERM};
 use netcore::signal::{Signals, Woken};
-use netcore::text::escape;
 use netcore::{cli, recipe};
 
 use args::Args;
 use faults::{Datagram, FAULTS, Fault, Source};
-use replies::Replies;
+use replies::{Asker, Replies};
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
 }
 
-#[expect(clippy::indexing_slicing, reason = "recvfrom returns at most the length of the buffer")]
+#[expect(clippy::indexing_slicing, reason = "recvmsg returns at most the length of the buffer")]
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     if args.lie.as_ref().is_some_and(Fault::is_list) {
         return FAULTS.iter().try_for_each(|(name, what)| out.line(format!("{name:16}{what}")));
@@ -83,13 +89,14 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     if local.is_ipv6() {
         // One socket for both families, whatever net.ipv6.bindv6only is.
         socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
+        setsockopt(&socket, Ipv6RecvPacketInfo, &true).attempt("setsockopt IPV6_RECVPKTINFO")?;
     }
+    // On an IPv6 socket too: for its IPv4 peers.
+    setsockopt(&socket, Ipv4PacketInfo, &true).attempt("setsockopt IP_PKTINFO")?;
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
-    // `poll` reports a datagram with a wrong checksum, and `recvfrom` drops it: a call that blocks
-    // would then wait for the next one, and no signal would end it.
-    socket.set_nonblocking(true).attempt("fcntl O_NONBLOCK")?;
-    let socket = UdpSocket::from(socket);
-    log::ready(socket.local_addr().attempt("getsockname")?, args.json, "", out)?;
+    let local = socket.local_addr().attempt("getsockname")?;
+    let local = local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")?;
+    log::ready(local, args.json, "", out)?;
 
     // One byte longer than the longest request.
     let mut buffer = [0; 1501];
@@ -98,40 +105,78 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             Woken::Signal(_) => return Ok(()),
             Woken::Deadline => {}
             Woken::Ready => {
-                if let Ok((received, from)) = socket.recv_from(&mut buffer) {
-                    replies.add(&buffer[..received], from, &log);
+                if let Ok((received, asker)) = receive(&socket, &mut buffer) {
+                    replies.add(&buffer[..received], asker, &log);
                 }
             }
         }
         for pending in replies.take_due(Instant::now()) {
+            let asker = pending.asker;
             for fault in replies.faults(&pending) {
-                let sent = send(&socket, &fault, pending.from);
-                note(sent, format_args!("send a fault to {}", pending.peer()), &log);
+                let sent = send_fault(&socket, &fault, &asker, local.port());
+                note(sent, format_args!("send a fault to {}", asker.peer), &log);
             }
-            let (to, peer) = (pending.from, pending.peer());
             // Made after the faults were sent, which took time: it has the time of now.
             if let Some(reply) = replies.reply(pending) {
-                let sent = socket.send_to(&reply.to_bytes(), to);
-                note(sent, format_args!("send the reply to {peer}"), &log);
+                let sent = send(&socket, &reply.to_bytes(), &asker);
+                note(sent, format_args!("send the reply to {}", asker.peer), &log);
             }
         }
     }
 }
 
-/// Sends a faulty datagram, from another socket if its fault is the source address.
-fn send(socket: &UdpSocket, fault: &Datagram, to: SocketAddr) -> io::Result<usize> {
-    let local = socket.local_addr()?;
-    let source = match fault.source {
-        Source::Socket => return socket.send_to(&fault.bytes, to),
-        Source::OtherAddress => SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), local.port())),
-        Source::OtherPort => SocketAddr::new(local.ip(), 0),
+/// Receives a datagram: its length, its source, and the address that it was sent to.
+fn receive(socket: &Socket, buffer: &mut [u8]) -> nix::Result<(usize, Asker)> {
+    let mut control = nix::cmsg_space!(in_pktinfo, in6_pktinfo);
+    let mut parts = [IoSliceMut::new(buffer)];
+    // `poll` reports a datagram with a wrong checksum, and `recvmsg` drops it: a call that blocks
+    // would then wait for the next one, and no signal would end it.
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let message =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let mut asked = Destination::Unknown;
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => asked = Destination::V4(info),
+            // An IPv6 socket gets both for an IPv4 peer.
+            ControlMessageOwned::Ipv6PacketInfo(info) if asked.is_unknown() => {
+                asked = Destination::V6(info);
+            }
+            _ => {}
+        }
+    }
+    let from = message.address.ok_or(Errno::EAFNOSUPPORT)?;
+    let peer = socket_address(&from).map(unmap_ipv4).ok_or(Errno::EAFNOSUPPORT)?;
+    Ok((message.bytes, Asker { from, peer, asked }))
+}
+
+/// Sends a datagram, from the address that was asked.
+fn send(socket: &Socket, bytes: &[u8], to: &Asker) -> nix::Result<usize> {
+    let source = to.asked.as_source();
+    let control = match &source {
+        Destination::V4(info) => Some(ControlMessage::Ipv4PacketInfo(info)),
+        Destination::V6(info) => Some(ControlMessage::Ipv6PacketInfo(info)),
+        Destination::Unknown => None, // the route decides
     };
-    UdpSocket::bind(source)?.send_to(&fault.bytes, to)
+    let parts = [IoSlice::new(bytes)];
+    let flags = MsgFlags::MSG_DONTWAIT;
+    sendmsg(socket.as_raw_fd(), &parts, control.as_slice(), flags, Some(&to.from))
+}
+
+/// Sends a faulty datagram, from another socket if its fault is the source address.
+fn send_fault(socket: &Socket, fault: &Datagram, to: &Asker, own_port: u16) -> nix::Result<usize> {
+    let source = match (&fault.source, to.asked.address()) {
+        (Source::OtherAddress, _) => SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), own_port)),
+        (Source::OtherPort, Some(asked)) => SocketAddr::new(asked, 0),
+        _ => return send(socket, &fault.bytes, to),
+    };
+    let other = UdpSocket::bind(source).map_err(to_errno)?;
+    other.send_to(&fault.bytes, to.peer).map_err(to_errno)
 }
 
 /// Logs the error of a datagram that could not be sent. The server goes on.
-fn note(sent: io::Result<usize>, attempt: impl Display, log: &Log) {
+fn note(sent: nix::Result<usize>, attempt: impl Display, log: &Log) {
     if let Err(why) = sent {
-        log.note(format_args!("{attempt}: {}", escape(why.to_string().as_bytes())));
+        log.note(format_args!("{attempt}: {}", errno(why)));
     }
 }

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use netcore::addr::unmap_ipv4;
+use nix::sys::socket::SockaddrStorage;
+
 use netcore::error::Error;
 use netcore::log::Log;
 use netcore::ntp::packet::{CLIENT, Packet, SERVER, Short, UNSYNCHRONISED};
 use netcore::ntp::time::{Timestamp, Utc};
+use netcore::pktinfo::Destination;
 use netcore::text::{Json, counted};
 
 use crate::args::{Args, Code, SignedSpan};
@@ -34,23 +36,25 @@ pub(crate) struct Replies {
     previous: Option<(Packet, Packet)>,
 }
 
+/// Who sent a request, and to which of our addresses.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker {
+    /// As sendmsg(2) takes it.
+    pub(crate) from: SockaddrStorage,
+    /// As it is shown: the IPv4 peer of an IPv6 socket as IPv4.
+    pub(crate) peer: SocketAddr,
+    pub(crate) asked: Destination,
+}
+
 /// A request whose reply is not due yet.
 pub(crate) struct Pending {
     due: Instant,
     /// The delay of the reply.
     back: Duration,
-    /// Where the request came from: an IPv4 peer of an IPv6 socket is mapped.
-    pub(crate) from: SocketAddr,
+    pub(crate) asker: Asker,
     request: Packet,
     /// T2 of our clock.
     received: Utc,
-}
-
-impl Pending {
-    /// Where the request came from, as it is shown.
-    pub(crate) fn peer(&self) -> SocketAddr {
-        unmap_ipv4(self.from)
-    }
 }
 
 impl Replies {
@@ -78,8 +82,8 @@ impl Replies {
     }
 
     /// Adds a datagram that was received, if it is a request and is not lost.
-    pub(crate) fn add(&mut self, bytes: &[u8], from: SocketAddr, log: &Log) {
-        let (now, instant, peer) = (Utc::now(), Instant::now(), unmap_ipv4(from));
+    pub(crate) fn add(&mut self, bytes: &[u8], asker: Asker, log: &Log) {
+        let (now, instant, peer) = (Utc::now(), Instant::now(), asker.peer);
         let request = Packet::from_bytes(bytes)
             .filter(|packet| packet.mode == CLIENT && (1..=4).contains(&packet.version));
         let Some(request) = request else {
@@ -106,7 +110,7 @@ impl Replies {
         let received = now.plus(there.as_nanos().cast_signed() + self.offset);
         // Never `None`: the delays are at most two centuries.
         let Some(due) = instant.checked_add(there + back) else { return };
-        self.pending.push(Pending { due, back, from, request, received });
+        self.pending.push(Pending { due, back, asker, request, received });
     }
 
     /// Removes the requests whose replies are due from the queue, in the order of their deadlines.

@@ -58,13 +58,14 @@ use netcore::addr::{socket_address, unmap_ipv4};
 use netcore::error::{Attempt, Error};
 use netcore::log;
 use netcore::output::Output;
+use netcore::pktinfo::Destination;
 use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
 use netcore::signal::{Signals, Woken};
 use netcore::{cli, recipe};
 
 use args::Args;
-use report::{Counts, Datagram, Destination, refusal};
+use report::{Counts, Datagram, refusal};
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)

@@ -1,15 +1,15 @@
 //! The datagrams: which get no reply, what is counted, and what is logged.
 
 use std::fmt::{self, Display};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::sys::socket::SockaddrStorage;
 
 use netcore::error::errno;
 use netcore::log::Log;
+use netcore::pktinfo::Destination;
 use netcore::text::{Json, counted, shown};
 
 use crate::args::Args;
@@ -28,58 +28,6 @@ pub(crate) struct Datagram {
     pub(crate) destination: Destination,
     /// How many datagrams the kernel had dropped when it put this one into the queue.
     pub(crate) dropped: Option<u32>,
-}
-
-/// The address that a datagram was sent to, as recvmsg(2) returns it and sendmsg(2) takes it.
-#[derive(Clone, Copy)]
-pub(crate) enum Destination {
-    /// IP_PKTINFO
-    V4(in_pktinfo),
-    /// IPV6_PKTINFO
-    V6(in6_pktinfo),
-    Unknown,
-}
-
-impl Destination {
-    pub(crate) fn is_unknown(&self) -> bool {
-        matches!(self, Destination::Unknown)
-    }
-
-    fn address(&self) -> Option<IpAddr> {
-        match self {
-            Destination::V4(info) => {
-                Some(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes()).into())
-            }
-            Destination::V6(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical()),
-            Destination::Unknown => None,
-        }
-    }
-
-    /// Whether it is a broadcast or multicast address: many hosts would reply.
-    fn is_group(&self) -> bool {
-        match self {
-            // ipi_addr is the destination, ipi_spec_dst the local address to reply from: they differ
-            // for a broadcast, whatever the netmask is.
-            Destination::V4(info) => info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr,
-            Destination::V6(_) => self.address().is_some_and(|address| address.is_multicast()),
-            Destination::Unknown => false,
-        }
-    }
-
-    /// The same address as the source of a reply. The route picks the interface, which may be another
-    /// one; only a link-local address needs its own.
-    pub(crate) fn as_source(&self) -> Destination {
-        match *self {
-            Destination::V4(info) => Destination::V4(in_pktinfo { ipi_ifindex: 0, ..info }),
-            Destination::V6(info)
-                if Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local() =>
-            {
-                *self
-            }
-            Destination::V6(info) => Destination::V6(in6_pktinfo { ipi6_ifindex: 0, ..info }),
-            Destination::Unknown => Destination::Unknown,
-        }
-    }
 }
 
 /// The services that reply to any datagram, and the port that no socket has.
