@@ -1,5 +1,7 @@
 //! `ntp-responder`: what it answers, to whom, and when; read with a plain socket.
 
+mod refusals;
+
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use crate::ntp::{SOON, responder};
 use crate::{tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    topic(
+    let own = topic(
         "ntp_responder",
         tests![
             an_answer_repeats_the_request_s_nonce_and_has_two_times,
@@ -25,7 +27,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             its_port_is_taken_by_one_socket_only,
             the_log_escapes_nothing_because_it_shows_nothing,
         ],
-    )
+    );
+    own.into_iter().chain(refusals::trials()).collect()
 }
 
 /// How long nothing must come before it counts as nothing.
@@ -109,8 +112,8 @@ fn the_reply_leaves_from_the_address_that_was_asked() -> Result<(), Skip> {
                 socket.connect((*asked, server.address().port())).unwrap();
                 socket.set_read_timeout(Some(SOON)).unwrap();
                 socket.send(&request(1)).unwrap();
-                let first = (0..datagrams).map(|_| receive(&socket)[0]).last();
-                assert_eq!(first, Some(0x24), "{host}, {asked}, {lie:?}");
+                (1..datagrams).for_each(|_| assert_eq!(receive(&socket)[0], 0x26));
+                assert_eq!(receive(&socket)[0], 0x24, "{host}, {asked}, {lie:?}");
             }
         }
     }

@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// send a faulty datagram before each reply; --lie list prints the names
     #[argh(option, arg_name = "name")]
     pub(crate) lie: Option<Fault>,
+    /// send the faults that are for loopback (mirror, mode-3, long, all) to any peer
+    #[argh(switch)]
+    pub(crate) lie_to_network: bool,
     /// JSON Lines on standard output
     #[argh(switch)]
     pub(crate) json: bool,

@@ -93,6 +93,20 @@ impl Fault {
         self.0 == "list"
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it sends requests: a server replies to them.
+    pub(crate) fn sends_requests(&self) -> bool {
+        matches!(self.0.as_str(), "mirror" | "mode-3" | "all")
+    }
+
+    /// Whether a forged source address could do harm with it: it sends requests, or many bytes.
+    pub(crate) fn is_for_loopback(&self) -> bool {
+        self.sends_requests() || self.0 == "long"
+    }
+
     /// How late the valid reply is.
     pub(crate) fn late(&self) -> Duration {
         if self.0 == "late" { Duration::from_secs(1) } else { Duration::ZERO }
@@ -198,6 +212,23 @@ mod tests {
             count += faults.len();
         }
         assert_eq!(count, 2 * FAULTS.len() - 5);
+    }
+
+    #[test]
+    fn a_fault_for_loopback_is_one_that_sends_requests_or_many_bytes() {
+        let request = Packet::request(4, Timestamp(7));
+        let reply = Packet { mode: 4, transmit: Timestamp(1 << 60), ..request.clone() };
+        for (name, _) in FAULTS {
+            let exchange = Exchange { request: &request, reply: &reply, previous: None };
+            let fault = name.parse::<Fault>().unwrap();
+            let datagrams = fault.datagrams(&exchange);
+            let is_request = |sent: &Datagram| {
+                Packet::from_bytes(&sent.bytes).is_some_and(|packet| packet.mode == 3)
+            };
+            assert_eq!(datagrams.iter().any(is_request), fault.sends_requests(), "{name}");
+            let bytes: usize = datagrams.iter().map(|datagram| datagram.bytes.len()).sum();
+            assert_eq!(fault.is_for_loopback(), fault.sends_requests() || bytes > 48, "{name}");
+        }
     }
 
     #[test]

@@ -27,9 +27,13 @@
 //! - `EACCES`: a port below 1024, such as `ntp`, needs a privilege.
 //! - A connected client receives nothing from another address than it sent to. Without `IP_PKTINFO` a
 //!   server on `::` replies from the address that the route picks.
-//! - Two servers that reply to replies never stop. Only requests (mode 3) get a reply.
-//! - A reply longer than its request amplifies an attack on a forged source address. `--lie long` is
-//!   for loopback.
+//! - Two servers that reply to replies never stop, and one datagram with a forged source address starts
+//!   it. Only requests (mode 3) get a reply, and none that claims to come from our own address and port.
+//!   `--lie mirror`, `mode-3` and `all` send requests: they reply to no copy of a request, and to no
+//!   request with an origin timestamp, which a reply has.
+//! - A reply longer than its request amplifies an attack on a forged source address. `--lie long` and
+//!   `all` send 65,507 bytes. These two, `mirror` and `mode-3` are for loopback, and never for a port
+//!   below 1024; `--lie-to-network` sends them to any peer: in a network of your own.
 //!
 //! # Next
 //! `sntp-client` sends a request, and rejects the faults; `ntp-time` finds a server that is wrong.
@@ -106,7 +110,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             Woken::Deadline => {}
             Woken::Ready => {
                 if let Ok((received, asker)) = receive(&socket, &mut buffer) {
-                    replies.add(&buffer[..received], asker, &log);
+                    replies.add(&buffer[..received], asker, local.port(), &log);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The queue of replies: what each contains, and when it is sent.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,13 @@ use crate::path::Path;
 /// The longest queue of replies. More requests are lost, as in a real network.
 const MAX_PENDING: usize = 10_000;
 
+/// The number of requests that are remembered, so that none is replied to twice: more than are on
+/// their way between two servers, in their queues and in their sockets.
+const MAX_SEEN: usize = 2 * MAX_PENDING;
+
+/// The ports below are those of services: each replies to what it does not understand, or is harmed.
+const FIRST_CLIENT_PORT: u16 = 1024;
+
 /// The error of a clock that is not set: a millisecond, in units of 2^-16 s.
 const DISPERSION: Short = Short(66);
 
@@ -29,6 +37,9 @@ pub(crate) struct Replies {
     stratum: u8,
     kiss: Option<Code>,
     fault: Option<Fault>,
+    lie_to_network: bool,
+    /// The transmit timestamps of the last requests, if the fault sends requests.
+    seen: VecDeque<Timestamp>,
     /// When our clock was set: at the start.
     reference: Timestamp,
     pending: Vec<Pending>,
@@ -70,6 +81,8 @@ impl Replies {
             stratum: args.stratum,
             kiss: args.kiss,
             fault: args.lie.clone(),
+            lie_to_network: args.lie_to_network,
+            seen: VecDeque::new(),
             reference: Timestamp::from_utc(now.plus(offset)),
             pending: Vec::new(),
             previous: None,
@@ -81,8 +94,8 @@ impl Replies {
         self.pending.iter().map(|pending| pending.due).min()
     }
 
-    /// Adds a datagram that was received, if it is a request and is not lost.
-    pub(crate) fn add(&mut self, bytes: &[u8], asker: Asker, log: &Log) {
+    /// Adds a datagram that was received, if it is a request, is not refused, and is not lost.
+    pub(crate) fn add(&mut self, bytes: &[u8], asker: Asker, own_port: u16, log: &Log) {
         let (now, instant, peer) = (Utc::now(), Instant::now(), asker.peer);
         let request = Packet::from_bytes(bytes)
             .filter(|packet| packet.mode == CLIENT && (1..=4).contains(&packet.version));
@@ -94,6 +107,13 @@ impl Replies {
             );
             return;
         };
+        if let Some(why) = self.refusal(&request, &asker, own_port) {
+            log.event(
+                || Json::new("refused").address(peer).text("why", &why),
+                || format!("{peer} gets no reply: {why}"),
+            );
+            return;
+        }
         let delays = self.path.next_delays().filter(|_| self.pending.len() < MAX_PENDING);
         log.event(
             || {
@@ -111,6 +131,36 @@ impl Replies {
         // Never `None`: the delays are at most two centuries.
         let Some(due) = instant.checked_add(there + back) else { return };
         self.pending.push(Pending { due, back, asker, request, received });
+    }
+
+    /// Why a request gets no reply, `None` if it gets one. Its source may be forged: two servers must
+    /// not be set against each other, nor this one against itself.
+    fn refusal(&mut self, request: &Packet, asker: &Asker, own_port: u16) -> Option<String> {
+        let (peer, asked) = (asker.peer, asker.asked.address());
+        if peer.port() == own_port && asked.is_none_or(|asked| asked == peer.ip()) {
+            return Some("that is the address of this server".to_owned());
+        }
+        let fault = self.fault.as_ref().filter(|fault| fault.is_for_loopback())?;
+        let name = fault.name();
+        if peer.port() < FIRST_CLIENT_PORT {
+            return Some(format!("--lie {name} is not for a port below {FIRST_CLIENT_PORT}"));
+        }
+        if !self.lie_to_network && !peer.ip().is_loopback() {
+            return Some(format!("--lie {name} is for loopback without --lie-to-network"));
+        }
+        if !fault.sends_requests() {
+            return None;
+        }
+        // Both are what a server with such a fault sends: mode 3 with the origin timestamp of a
+        // reply, or a copy of our request.
+        if request.origin != Timestamp::NONE || self.seen.contains(&request.transmit) {
+            return Some(format!("--lie {name} is not for a reply or a copy of a request"));
+        }
+        self.seen.push_back(request.transmit);
+        if self.seen.len() > MAX_SEEN {
+            self.seen.pop_front();
+        }
+        None
     }
 
     /// Removes the requests whose replies are due from the queue, in the order of their deadlines.
