@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use netcheck::{Run, Server, Signal, Skip};
+use netcheck::{Need, Run, Server, Signal, Skip, need};
 
 use crate::ntp::{SOON, responder};
 use crate::{tests, topic};
@@ -25,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_kiss_has_no_time,
             answers_under_way_do_not_keep_it_from_stopping,
             its_port_is_taken_by_one_socket_only,
+            a_receive_that_fails_for_long_costs_a_line_a_second,
             the_log_escapes_nothing_because_it_shows_nothing,
         ],
     );
@@ -231,5 +232,25 @@ fn the_log_escapes_nothing_because_it_shows_nothing() -> Result<(), Skip> {
     socket.send(b"\x1b]0;title\x07\n").unwrap();
     assert!(server.wait_stderr(|log| log.contains(" sent 11 bytes, not a request\n"), SOON));
     assert!(!server.stderr().trim_end().contains('\x1b'));
+    Ok(())
+}
+
+fn a_receive_that_fails_for_long_costs_a_line_a_second() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    for errno in ["ENOMEM", "ENOBUFS", "ECONNREFUSED"] {
+        let inject = format!("inject=recvmsg:error={errno}:when=1..30");
+        let run = Run::new("ntp-responder").args(["--port", "0"]);
+        let (run, _trace) = run.traced(&["trace=recvmsg", &inject]);
+        let server = Server::start_run(run);
+        let begun = Instant::now();
+        let socket = socket(&server);
+        socket.send(&request(1)).unwrap();
+        assert_eq!(receive(&socket)[24..32], [1; 8]);
+        // 30 pauses of 50 ms.
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(1_500), "{errno}: {took:?}");
+        let lines = server.stderr().matches(&format!("({errno})")).count() as u64;
+        assert!((1..=1 + took.as_secs()).contains(&lines), "{took:?}: {}", server.stderr());
+    }
     Ok(())
 }

@@ -25,6 +25,8 @@
 //! - `EADDRINUSE`: another socket is bound to the port. With `SO_REUSEADDR` on both, `bind` succeeds,
 //!   and the new socket receives the datagrams of the other: it is not set here.
 //! - `EACCES`: a port below 1024, such as `ntp`, needs a privilege.
+//! - `recvmsg` fails: `ENOMEM`, `ENOBUFS`. The datagram may stay in the queue, and `poll` reports it
+//!   again at once: the server pauses for 50 ms, and goes on.
 //! - A connected client receives nothing from another address than it sent to. Without `IP_PKTINFO` a
 //!   server on `::` replies from the address that the route picks.
 //! - Two servers that reply to replies never stop, and one datagram with a forged source address starts
@@ -51,7 +53,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc::{in_pktinfo, in6_pktinfo};
@@ -74,6 +76,9 @@ use netcore::{cli, recipe};
 use args::Args;
 use faults::{Datagram, FAULTS, Fault, Source};
 use replies::{Asker, Replies};
+
+/// After `recvmsg` has failed: its error may last, and the datagram stays in the queue.
+const PAUSE: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
@@ -104,15 +109,27 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
 
     // One byte longer than the longest request.
     let mut buffer = [0; 1501];
+    let mut pause: Option<Instant> = None;
     loop {
-        match signals.wait(Some(socket.as_fd()), PollFlags::POLLIN, replies.next_due())? {
+        let readable = pause.is_none().then_some(socket.as_fd());
+        let deadline = pause.take().into_iter().chain(replies.next_due()).min();
+        match signals.wait(readable, PollFlags::POLLIN, deadline)? {
             Woken::Signal(_) => return Ok(()),
             Woken::Deadline => {}
-            Woken::Ready => {
-                if let Ok((received, asker)) = receive(&socket, &mut buffer) {
+            Woken::Ready => match receive(&socket, &mut buffer) {
+                Ok((received, asker)) => {
                     replies.add(&buffer[..received], asker, local.port(), &log);
                 }
-            }
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                // A defect of this program: it would fail again.
+                Err(why @ (Errno::EBADF | Errno::EFAULT | Errno::EINVAL | Errno::ENOTSOCK)) => {
+                    return Err(why).attempt("recvmsg");
+                }
+                Err(why) => {
+                    replies.receive_failed(why, &log);
+                    pause = Instant::now().checked_add(PAUSE);
+                }
+            },
         }
         for pending in replies.take_due(Instant::now()) {
             let asker = pending.asker;

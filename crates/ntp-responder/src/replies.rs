@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::socket::SockaddrStorage;
 
-use netcore::error::Error;
+use netcore::error::{Error, errno};
 use netcore::log::Log;
 use netcore::ntp::packet::{CLIENT, Packet, SERVER, Short, UNSYNCHRONISED};
 use netcore::ntp::time::{Timestamp, Utc};
@@ -27,6 +28,9 @@ const MAX_SEEN: usize = 2 * MAX_PENDING;
 /// The ports below are those of services: each replies to what it does not understand, or is harmed.
 const FIRST_CLIENT_PORT: u16 = 1024;
 
+/// A failed recvmsg(2) is logged at most once in this time.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The error of a clock that is not set: a millisecond, in units of 2^-16 s.
 const DISPERSION: Short = Short(66);
 
@@ -45,6 +49,8 @@ pub(crate) struct Replies {
     pending: Vec<Pending>,
     /// The last request, and its reply.
     previous: Option<(Packet, Packet)>,
+    /// When a failed recvmsg(2) was logged last.
+    noted: Option<Instant>,
 }
 
 /// Who sent a request, and to which of our addresses.
@@ -86,6 +92,7 @@ impl Replies {
             reference: Timestamp::from_utc(now.plus(offset)),
             pending: Vec::new(),
             previous: None,
+            noted: None,
         })
     }
 
@@ -131,6 +138,14 @@ impl Replies {
         // Never `None`: the delays are at most two centuries.
         let Some(due) = instant.checked_add(there + back) else { return };
         self.pending.push(Pending { due, back, asker, request, received });
+    }
+
+    /// recvmsg(2) failed, and may fail until there is memory again: a line in a second.
+    pub(crate) fn receive_failed(&mut self, why: Errno, log: &Log) {
+        if self.noted.is_none_or(|last| last.elapsed() >= NOTE_INTERVAL) {
+            self.noted = Some(Instant::now());
+            log.note(format_args!("receive: {}", errno(why)));
+        }
     }
 
     /// Why a request gets no reply, `None` if it gets one. Its source may be forged: two servers must

@@ -23,6 +23,8 @@
 //! - A short buffer truncates a datagram, and only `MSG_TRUNC` reports it. A part is not an echo, so
 //!   nothing is sent back. The default holds the longest: 65,507 bytes, 65,527 over IPv6.
 //! - `EAGAIN` after `poll` reported a datagram: `recvmsg` verifies the checksum, and drops it.
+//! - `recvmsg` fails: `ENOMEM`, `ENOBUFS`. The datagram may stay in the queue, and `poll` reports it
+//!   again at once: the server pauses for 50 ms, and goes on.
 //! - `sendmsg` fails: `EPERM` (a firewall), `ENETUNREACH`, `ENOBUFS`. That datagram is lost. An
 //!   unconnected socket is not told of ICMP errors that arrive later.
 //! - Two servers that reply to each other never stop, and one datagram with a forged source address
@@ -45,6 +47,7 @@ mod report;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc::{in_pktinfo, in6_pktinfo};
@@ -66,6 +69,9 @@ use netcore::{cli, recipe};
 
 use args::Args;
 use report::{Counts, Datagram, refusal};
+
+/// After `recvmsg` has failed: its error may last, and the datagram stays in the queue.
+const PAUSE: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
@@ -92,23 +98,30 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
 
     let mut counts = Counts::new(args);
     let mut buffer = vec![0; args.buffer.into()];
+    let mut pause: Option<Instant> = None;
     loop {
-        match signals.wait(Some(socket.as_fd()), PollFlags::POLLIN, None)? {
+        let readable = pause.is_none().then_some(socket.as_fd());
+        match signals.wait(readable, PollFlags::POLLIN, pause.take())? {
             Woken::Signal(SIGUSR1) => {
                 counts.report();
                 continue;
             }
-            Woken::Signal(_) | Woken::Deadline => break,
+            Woken::Signal(_) => break,
+            Woken::Deadline => continue,
             Woken::Ready => {}
         }
         let datagram = match receive(&socket, &mut buffer) {
             Ok(datagram) => datagram,
             Err(Errno::EAGAIN | Errno::EINTR) => continue,
-            Err(why @ (Errno::ENOBUFS | Errno::ENOMEM)) => {
-                counts.failed("receive", why);
+            // A defect of this program: it would fail again.
+            Err(why @ (Errno::EBADF | Errno::EFAULT | Errno::EINVAL | Errno::ENOTSOCK)) => {
+                return Err(why).attempt("recvmsg");
+            }
+            Err(why) => {
+                counts.receive_failed(why);
+                pause = Instant::now().checked_add(PAUSE);
                 continue;
             }
-            Err(why) => return Err(why).attempt("recvmsg"),
         };
         // `None` if the datagram is longer than the buffer.
         let whole = buffer.get(..datagram.length);

@@ -14,7 +14,7 @@ use netcore::text::{Json, counted, shown};
 
 use crate::args::Args;
 
-/// Without `-v` a failure is logged at most once in this time: a flood must not fill the disk.
+/// Without `-v` what fails is logged at most once in this time: a flood must not fill the disk.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What recvmsg(2) returns besides the bytes.
@@ -144,17 +144,30 @@ impl Counts {
         );
     }
 
-    /// A system call failed: that datagram is lost.
+    /// sendmsg(2) failed: that datagram is lost.
     pub(crate) fn failed(&mut self, attempt: impl Display, why: Errno) {
         self.failed += 1;
         let line = format!("{attempt}: {}", errno(why));
         self.note(|| Json::new("failed").text("text", &line), || line.clone());
     }
 
+    /// recvmsg(2) failed, and may fail until there is memory again: no line for each, with `-v` neither.
+    pub(crate) fn receive_failed(&mut self, why: Errno) {
+        self.failed += 1;
+        let line = format!("receive: {}", errno(why));
+        self.note_seldom(|| Json::new("failed").text("text", &line), || line.clone());
+    }
+
     fn note(&mut self, json: impl FnOnce() -> Json, line: impl FnOnce() -> String) {
+        if self.verbose {
+            self.noted = None;
+        }
+        self.note_seldom(json, line);
+    }
+
+    fn note_seldom(&mut self, json: impl FnOnce() -> Json, line: impl FnOnce() -> String) {
         let now = Instant::now();
-        if !self.verbose && self.noted.is_some_and(|last| now.duration_since(last) < NOTE_INTERVAL)
-        {
+        if self.noted.is_some_and(|last| now.duration_since(last) < NOTE_INTERVAL) {
             self.omitted += 1;
             return;
         }

@@ -1,5 +1,7 @@
 //! What goes wrong around it: a full queue, peers that have gone, system calls that fail.
 
+use std::time::{Duration, Instant};
+
 use libtest_mimic::Trial;
 use netcheck::{Need, Run, Server, Skip, evidence, need, peer};
 
@@ -13,6 +15,7 @@ pub(super) fn trials() -> Vec<Trial> {
             what_finds_the_queue_full_is_dropped_and_counted,
             clients_that_have_gone_harm_nobody,
             calls_that_fail_cost_one_datagram,
+            a_receive_that_fails_for_long_costs_a_line_a_second,
             a_poll_that_was_ready_for_nothing_is_passed_over,
         ],
     )
@@ -92,6 +95,21 @@ fn calls_that_fail_cost_one_datagram() -> Result<(), Skip> {
     client("127.0.0.1", &server).send(b"hello").unwrap();
     let status = server.wait(SOON).expect("it ends");
     assert_eq!(status.code(), Some(71), "{}", server.stderr());
+    Ok(())
+}
+
+fn a_receive_that_fails_for_long_costs_a_line_a_second() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    for errno in ["ENOMEM", "ENOBUFS", "ECONNREFUSED"] {
+        let server = failing(&format!("recvmsg:error={errno}:when=1..30"));
+        let begun = Instant::now();
+        is_echoed(&client("127.0.0.1", &server), b"hello");
+        // 30 pauses of 50 ms.
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(1_500), "{errno}: {took:?}");
+        let lines = server.stderr().matches(&format!("({errno})")).count() as u64;
+        assert!((1..=1 + took.as_secs()).contains(&lines), "{took:?}: {}", server.stderr());
+    }
     Ok(())
 }
 
