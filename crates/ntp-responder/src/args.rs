@@ -18,7 +18,7 @@ use crate::faults::Fault;
 pub(crate) struct Args {
     /// port to listen on: a number, a service name, or 0 for any that is free
     #[argh(option, short = 'p')]
-    pub(crate) port: ListenPort,
+    pub(crate) port: Option<ListenPort>,
     /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
     #[argh(option, default = "Host::LOOPBACK")]
     pub(crate) host: Host,

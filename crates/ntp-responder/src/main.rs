@@ -91,7 +91,8 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     }
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, false, args.json);
     let mut replies = Replies::new(args)?;
-    let local = first_address(&args.host, args.port.0)?;
+    let port = args.port.ok_or_else(|| Error::Usage("--port: required".to_owned()))?;
+    let local = first_address(&args.host, port.0)?;
     let signals = Signals::catch(&[SIGINT, SIGTERM])?;
 
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None).attempt("socket")?;
