@@ -32,6 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             an_answer_that_may_be_too_far_off_is_75,
             a_server_that_is_not_there_is_69_and_the_next_is_asked,
             every_address_is_asked,
+            a_dead_address_costs_a_share_of_the_timeout,
             any_address_means_this_machine,
             a_mistyped_server_costs_no_question,
             a_stream_that_is_full_or_closed_is_survived,
@@ -198,6 +199,43 @@ fn every_address_is_asked() -> Result<(), Skip> {
     assert_eq!(lines(&["-4", "--all-addresses"]), 1);
     // The IPv4 peer of a dual-stack socket is shown as such.
     assert!(server.wait_stderr(|log| log.contains(": 127.0.0.1:"), SOON), "{}", server.stderr());
+    Ok(())
+}
+
+/// The client on a machine of its own where localhost is ::1 and 127.0.0.1: nothing replies at ::1,
+/// and with `server` a responder at 127.0.0.1.
+fn beside_a_dead_address(server: bool, args: &[&str]) -> Result<Finished, Skip> {
+    need(Need::OwnNames)?;
+    let script = r#"responder=$1 server=$2 client=$3; shift 3
+        folder=$(mktemp -d); trap 'kill $pids; rm -r "$folder"' EXIT; cd "$folder"
+        "$responder" --port 7777 -q --host ::1 --loss 100 >1 & pids=$!
+        host=; [ $server = true ] || host='--loss 100'
+        "$responder" --port 7777 -q $host >2 & pids="$pids $!"
+        for out in 1 2; do until grep -qs listening $out; do :; done; done
+        "$client" "$@" localhost:7777"#;
+    let run = Run::script(script).arg(netcheck::bin("ntp-responder")).arg(server.to_string());
+    let run = run.arg(netcheck::bin("sntp-client")).args(args);
+    Ok(run.inside("tests/etc").finish())
+}
+
+fn a_dead_address_costs_a_share_of_the_timeout() -> Result<(), Skip> {
+    // A quarter of them, or half with --all-addresses: one try of each address then.
+    for args in [&["--timeout", "8s"][..], &["--timeout", "8s", "--all-addresses"]] {
+        let finished = beside_a_dead_address(true, args)?;
+        let said = finished.stderr_text();
+        assert_eq!(finished.code(), Some(0), "{finished:?}");
+        assert!(finished.stdout_text().contains(" localhost:7777 127.0.0.1 s1 "), "{finished:?}");
+        assert!(finished.elapsed < Duration::from_secs(6), "{finished:?}");
+        // Noted where each of them was wanted.
+        assert_eq!(said.contains("query [::1]:7777, "), args.len() == 3, "{said}");
+    }
+    // Without any reply it is the timeout, retries and all addresses included.
+    let finished = beside_a_dead_address(false, &["--timeout", "2s"])?;
+    let both = "query [::1]:7777, 4 times: timed out after 2s\n\
+                sntp-client: query 127.0.0.1:7777, 4 times: timed out after 2s\n";
+    fails(&finished, 75, both);
+    let took = finished.elapsed.as_secs_f64();
+    assert!((2.0..3.0).contains(&took), "{finished:?}");
     Ok(())
 }
 

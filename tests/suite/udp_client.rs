@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             an_old_reply_is_not_the_next_one,
             a_stranger_is_not_heard,
             every_address_of_a_name_is_tried,
+            a_dead_address_costs_a_share_of_the_timeout,
             when_all_addresses_refuse_one_line_names_them,
             a_datagram_that_is_too_long_is_one_clear_line,
             a_window_and_a_size_that_mean_nothing_are_refused,
@@ -178,6 +179,26 @@ fn every_address_of_a_name_is_tried() -> Result<(), Skip> {
     let port = server.address().port().to_string();
     let finished = Run::new("udp-client").args(["--host", "localhost", "--port", &port]).finish();
     assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
+    Ok(())
+}
+
+fn a_dead_address_costs_a_share_of_the_timeout() -> Result<(), Skip> {
+    need(Need::OwnNames)?;
+    // localhost is ::1, where a socket reads nothing, and then 127.0.0.1.
+    let script = r#"responder=$1 echo=$2 client=$3
+        folder=$(mktemp -d); trap 'kill $pids; rm -r "$folder"' EXIT; cd "$folder"
+        "$responder" --port 7777 -q --host ::1 >1 & pids=$!
+        "$echo" --port 7777 -q >2 & pids="$pids $!"
+        for out in 1 2; do until grep -qs listening $out; do :; done; done
+        "$client" --host localhost --port 7777 --timeout 4s"#;
+    let run = Run::script(script).arg(netcheck::bin("ntp-responder"));
+    let run = run.arg(netcheck::bin("udp-echo")).arg(netcheck::bin("udp-client"));
+    let finished = run.inside("tests/etc").finish();
+    assert_eq!(finished.code(), Some(0), "{finished:?}");
+    assert!(finished.stdout_text().starts_with("127.0.0.1:7777 echoed "), "{finished:?}");
+    // Half of it.
+    let took = finished.elapsed.as_secs_f64();
+    assert!((2.0..3.5).contains(&took), "{finished:?}");
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// IPv6 only
     #[argh(switch, short = '6')]
     pub(crate) ipv6: bool,
-    /// longest wait for each reply (5s), or none
+    /// longest wait for each sample, retries and all addresses included (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
     /// how often a request without a reply is sent again (3)

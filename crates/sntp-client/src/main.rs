@@ -26,8 +26,9 @@
 //! ```
 //!
 //! # What can go wrong
-//! - No reply arrives: UDP may lose a datagram, and reports nothing. `--timeout` and `--retries`
-//!   bound the wait. The Python original waits without a timeout.
+//! - No reply arrives: UDP may lose a datagram, and reports nothing. `--timeout` bounds the wait: each
+//!   try has its share, and goes to the next address of the name. The Python original waits without a
+//!   timeout.
 //! - An invalid datagram arrives. It is counted by its reason, and the client waits on until the same
 //!   deadline: a flood of garbage does not end the wait. The original accepts any datagram.
 //! - `ECONNREFUSED`: no program listens on that port. `send` caused the error, `recvmsg` returns it.
@@ -53,6 +54,7 @@ use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
+use std::slice;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -85,74 +87,111 @@ fn main() -> ExitCode {
 fn query_all(args: &Args, out: &mut Output) -> Result<(), Error> {
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     for (name, server) in servers(&args.server)? {
+        let deadline = args.timeout.deadline();
         match addresses(&server.host, server.port.0, family, args.timeout) {
-            Ok(addresses) => query_server(&name, &addresses, args, out)?,
+            Ok(addresses) => query_server(&name, &addresses, deadline, args, out)?,
             Err(error) => out.report(&error),
         }
     }
     Ok(())
 }
 
-/// Queries the addresses of a server in order, up to the first that replies, or all of them.
+/// Queries a server: the address that replies first, or each of them with `--all-addresses`.
 fn query_server(
     name: &str,
     addresses: &[SocketAddr],
+    mut deadline: Option<Instant>,
     args: &Args,
     out: &mut Output,
 ) -> Result<(), Error> {
-    let mut failures = Vec::new();
-    for address in addresses {
-        let mut peer = Peer::new(*address);
-        let end = take_samples(&mut peer, args);
-        let summary = Summary::new(name, &peer, args);
-        let is_answered = summary.is_some() && !args.all_addresses;
-        match summary.map(|summary| summary.check_limits().map(|()| summary.text())) {
-            Some(Ok(text)) => out.bytes(text.as_bytes())?,
-            Some(Err(error)) => out.report(&error),
-            None => {}
+    let together = if args.all_addresses { 1 } else { addresses.len().max(1) };
+    let (mut failures, mut is_answered, mut is_kissed) = (Vec::new(), false, false);
+    for group in addresses.chunks(together) {
+        if args.all_addresses {
+            deadline = share(args.timeout.deadline(), addresses.len());
         }
-        if is_answered {
-            failures.clear(); // of the addresses before this one
+        let mut peers: Vec<Peer> = group.iter().copied().map(Peer::new).collect();
+        take_samples(&mut peers, deadline, args)?;
+        for peer in &mut peers {
+            if let Some(summary) = Summary::new(name, peer, args) {
+                is_answered = true;
+                match summary.check_limits() {
+                    Ok(()) => out.bytes(summary.text().as_bytes())?,
+                    Err(error) => out.report(&error),
+                }
+            }
+            is_kissed |= peer.is_kissed();
+            failures.extend(peer.error(args.timeout));
         }
         // A kiss-o'-death is from the server, whatever the address.
-        let is_last = is_answered || matches!(end, Err(Failure::Kiss(_)));
-        failures.extend(end.err().map(|failure| peer.error(failure, args.timeout)));
-        if is_last {
+        if is_kissed {
             break;
         }
     }
-    failures.iter().for_each(|failure| out.report(failure));
-    Ok(())
-}
-
-/// Takes `--count` samples of one address. A lost one is an error only if it is the first.
-fn take_samples(peer: &mut Peer, args: &Args) -> Result<(), Failure> {
-    for number in 0..args.count {
-        if number > 0 {
-            poll_until(&mut [], Instant::now().checked_add(args.interval.0)).attempt("poll")?;
-        }
-        match take_sample(peer, args) {
-            Ok(measurement) => peer.measurements.push(measurement),
-            Err(Failure::Timeout) if number > 0 => {}
-            Err(failure) => return Err(failure),
+    for failure in failures {
+        match is_answered && !is_kissed {
+            // One address replied, and that is an answer.
+            true if args.all_addresses => out.note(failure),
+            true => {}
+            false => out.report(&failure),
         }
     }
     Ok(())
 }
 
-fn take_sample(peer: &mut Peer, args: &Args) -> Result<Measurement, Failure> {
-    for _ in 0..=args.retries {
-        match exchange(peer, args) {
-            Err(Failure::Timeout) => {}
-            end => return end,
+/// Takes `--count` samples: the first of the address that replies first, the others of the same one.
+/// A lost one is an error only if it is the first.
+fn take_samples(peers: &mut [Peer], deadline: Option<Instant>, args: &Args) -> Result<(), Error> {
+    take_sample(peers, deadline, args);
+    let Some(peer) = peers.iter_mut().find(|peer| !peer.measurements.is_empty()) else {
+        return Ok(());
+    };
+    for _ in 1..args.count {
+        poll_until(&mut [], Instant::now().checked_add(args.interval.0)).attempt("poll")?;
+        take_sample(slice::from_mut(peer), args.timeout.deadline(), args);
+        if peer.failure.is_some() {
+            break;
         }
     }
-    Err(Failure::Timeout)
+    Ok(())
+}
+
+/// Takes one sample. Each try has its share of the time that is left, and the next one goes to the next
+/// address: one that does not reply costs a share, and not all of its retries.
+fn take_sample(peers: &mut [Peer], deadline: Option<Instant>, args: &Args) {
+    let mut tries = peers.len() * (usize::from(args.retries) + 1);
+    for later_rounds in (0..=args.retries).rev() {
+        for peer in peers.iter_mut().filter(|peer| peer.failure.is_none()) {
+            let share = share(deadline, tries);
+            tries -= 1;
+            match exchange(peer, share, args) {
+                Ok(measurement) => return peer.measurements.push(measurement),
+                Err(Failure::Timeout) => {}
+                Err(failure) => {
+                    tries -= usize::from(later_rounds);
+                    peer.failure = Some(failure);
+                    if peer.is_kissed() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The end of the first of so many equal parts of the time that is left.
+fn share(deadline: Option<Instant>, parts: usize) -> Option<Instant> {
+    let (now, parts) = (Instant::now(), u32::try_from(parts).unwrap_or(u32::MAX).max(1));
+    deadline.map(|deadline| now + deadline.saturating_duration_since(now) / parts)
 }
 
 /// Sends one request, and receives datagrams until one of them is a valid reply.
 #[expect(clippy::indexing_slicing, reason = "recvmsg returns at most the length of the buffer")]
-fn exchange(peer: &mut Peer, args: &Args) -> Result<Measurement, Failure> {
+fn exchange(
+    peer: &mut Peer,
+    deadline: Option<Instant>,
+    args: &Args,
+) -> Result<Measurement, Failure> {
     let server = peer.address;
     let mut nonce = [0; 8];
     getrandom(&mut nonce).attempt("getrandom")?;
@@ -169,7 +208,6 @@ fn exchange(peer: &mut Peer, args: &Args) -> Result<Measurement, Failure> {
     let connected = socket.peer_addr().ok().and_then(|address| address.as_socket());
     let connected = connected.unwrap_or(server);
     let bytes = Packet::request(args.ntp_version, nonce).to_bytes();
-    let deadline = args.timeout.deadline();
 
     let t1 = Utc::now();
     socket.send(&bytes).attempt(format_args!("query {server}"))?;

@@ -50,12 +50,14 @@ pub(crate) struct Peer {
     /// The datagrams that were not a valid reply.
     pub(crate) rejected: Rejected,
     pub(crate) measurements: Vec<Measurement>,
+    /// After it no further request is sent to this address.
+    pub(crate) failure: Option<Failure>,
 }
 
 impl Peer {
     pub(crate) fn new(address: SocketAddr) -> Peer {
         let (rejected, measurements) = (Rejected::default(), Vec::new());
-        Peer { address, nonces: Vec::new(), rejected, measurements }
+        Peer { address, nonces: Vec::new(), rejected, measurements, failure: None }
     }
 
     /// Adds the nonce of a new request, and returns the nonces of the earlier ones.
@@ -69,17 +71,23 @@ impl Peer {
         u32::try_from(self.nonces.len()).unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn error(&self, failure: Failure, timeout: Timeout) -> Error {
+    pub(crate) fn is_kissed(&self) -> bool {
+        matches!(self.failure, Some(Failure::Kiss(_)))
+    }
+
+    /// Why it has no sample, or no more of them; `None` for one that was not queried.
+    pub(crate) fn error(&mut self, timeout: Timeout) -> Option<Error> {
         let peer = self.address.to_string();
-        match failure {
-            Failure::Os(error) => error,
-            Failure::Kiss(kiss) => kiss.error(peer),
-            Failure::Timeout if self.rejected.is_empty() => {
+        match self.failure.take() {
+            Some(Failure::Os(error)) => Some(error),
+            Some(Failure::Kiss(kiss)) => Some(kiss.error(peer)),
+            _ if !self.measurements.is_empty() || self.nonces.is_empty() => None,
+            _ if self.rejected.is_empty() => {
                 let attempt = format!("query {peer}, {}", times(self.requests()));
-                Error::Timeout { attempt, after: timeout.duration().unwrap_or_default() }
+                Some(Error::Timeout { attempt, after: timeout.duration().unwrap_or_default() })
             }
-            Failure::Timeout => {
-                Error::Protocol { peer, fault: format!("no valid reply; {}", self.rejected) }
+            _ => {
+                Some(Error::Protocol { peer, fault: format!("no valid reply; {}", self.rejected) })
             }
         }
     }

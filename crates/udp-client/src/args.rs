@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// IPv6 only
     #[argh(switch, short = '6')]
     pub(crate) ipv6: bool,
-    /// longest wait for each reply, retries included (5s), or none
+    /// longest wait for each reply, retries included, for the first all addresses too (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
     /// how often a datagram without a reply is sent again (2)

@@ -58,6 +58,7 @@ pub(crate) struct Flight<'a> {
     plan: &'a Plan,
     window: usize,
     interval: Span,
+    first: Option<Duration>,
     timeout: Timeout,
     backoff: Option<Duration>,
     retries: usize,
@@ -79,11 +80,18 @@ pub(crate) struct Flight<'a> {
 }
 
 impl<'a> Flight<'a> {
-    pub(crate) fn new(args: &Args, plan: &'a Plan, others: bool) -> Flight<'a> {
+    /// `first` is the longest wait for the first reply.
+    pub(crate) fn new(
+        args: &Args,
+        plan: &'a Plan,
+        others: bool,
+        first: Option<Duration>,
+    ) -> Flight<'a> {
         Flight {
             plan,
             window: args.window.into(),
             interval: args.interval,
+            first: first.map(whole_millis),
             timeout: args.timeout,
             backoff: args.backoff.duration(),
             retries: args.retries.into(),
@@ -131,7 +139,8 @@ impl<'a> Flight<'a> {
         } else {
             self.counts.resent += 1;
         }
-        let deadline = self.timeout.duration().and_then(|timeout| now.checked_add(timeout));
+        let timeout = if self.is_unanswered() { self.first } else { self.timeout.duration() };
+        let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
         let new = || Waiting { sent: Vec::new(), retry: None, deadline };
         let waiting = self.waiting.entry(number).or_insert_with(new);
         waiting.sent.push(now);
@@ -248,12 +257,18 @@ impl<'a> Flight<'a> {
                 1 => String::new(),
                 times => format!(" ({times} datagrams sent)"),
             };
-            let after = self.timeout.duration().unwrap_or_default();
+            let after = self.first.unwrap_or_default();
             return Err(Error::Timeout { attempt: format!("echo from {peer}{times}"), after });
         }
         let why = format!("{lost} of {sent} datagrams were not echoed");
         Err(Error::Later { peer: peer.to_string(), why })
     }
+}
+
+/// Rounded up, as it is printed.
+fn whole_millis(duration: Duration) -> Duration {
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

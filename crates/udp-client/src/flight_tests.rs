@@ -7,7 +7,7 @@ fn with(arguments: &str, test: impl FnOnce(Flight, Instant)) {
     let words: Vec<&str> = ["--port", "7"].into_iter().chain(arguments.split(' ')).collect();
     let args = Args::from_args(&["udp-client"], &words).unwrap();
     let plan = Plan::new(&args).unwrap();
-    test(Flight::new(&args, &plan, false), Instant::now());
+    test(Flight::new(&args, &plan, false, args.timeout.duration()), Instant::now());
 }
 
 const fn ms(millis: u64) -> Duration {

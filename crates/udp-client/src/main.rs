@@ -80,14 +80,18 @@ fn main() -> ExitCode {
     cli::run(&recipe!(0 2 65 68 69 71 74 75 77 130), run)
 }
 
-/// Sends to the addresses of the server in order, up to the first that replies.
+/// Sends to the addresses of the server in order, up to the first that replies. Until then each has its
+/// share of the time that is left: one that does not reply costs no more.
 fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
     let plan = Plan::new(args)?;
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
+    let deadline = args.timeout.deadline();
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
     let mut failures = Vec::new();
-    for (more, peer) in (0..addresses.len()).rev().zip(&addresses) {
-        let mut flight = Flight::new(args, &plan, more > 0);
+    for (index, peer) in addresses.iter().enumerate() {
+        let parts = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let mut flight = Flight::new(args, &plan, parts > 1, left.map(|left| left / parts));
         let end = exchange(*peer, &plan, &mut flight, args, out);
         if flight.is_unanswered() && !matches!(end, Err(Error::Output(_))) {
             failures.extend(end.and_then(|()| flight.result(*peer)).err());
