@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             the_statistics_count_every_round_trip,
             calls_that_fail_for_a_moment_are_made_again,
             a_socket_connected_to_itself_is_no_server,
+            where_no_port_is_free_the_hint_says_so,
         ],
     );
     own.into_iter().chain(lossy::trials()).collect()
@@ -283,5 +284,30 @@ fn a_socket_connected_to_itself_is_no_server() -> Result<(), Skip> {
         return Err(Skip { reason: "needs sysctls that a namespace may set".to_owned() });
     }
     fails(&finished, 69, "echo from 127.0.0.1:7777: Connection refused (ECONNREFUSED)\nhint: ");
+    Ok(())
+}
+
+fn where_no_port_is_free_the_hint_says_so() -> Result<(), Skip> {
+    need(Need::OwnNames)?;
+    // A machine that has a single port to give, and has given it.
+    let script = r#"echo 7777 7777 > /proc/sys/net/ipv4/ip_local_port_range || exit 42
+        folder=$(mktemp -d); trap 'kill $echo; rm -r "$folder"' EXIT; cd "$folder"
+        "$1" --port 7777 >ready & echo=$!
+        until grep -qs listening ready; do :; done
+        "$1" --port 0 || echo $?
+        "$2" --host 127.0.0.1 --port 9 || echo $?"#;
+    let run = Run::script(script).arg(netcheck::bin("udp-echo")).arg(netcheck::bin("udp-client"));
+    let finished = run.inside("tests/etc").finish();
+    if finished.code() == Some(42) {
+        return Err(Skip { reason: "needs sysctls that a namespace may set".to_owned() });
+    }
+    let hint = "hint: `sysctl net.ipv4.ip_local_port_range` are the ports, ";
+    let said = finished.stderr_text();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() >= 4 && lines[1].starts_with(hint) && lines[3].starts_with(hint), "{said}");
+    assert_eq!(lines[0], "udp-echo: bind 127.0.0.1:0: Address already in use (EADDRINUSE)");
+    assert!(lines[2].starts_with("udp-client: connect to 127.0.0.1:9: "), "{said}");
+    assert!(lines[2].ends_with("(EAGAIN)"), "{said}");
+    assert_eq!(finished.stdout_text(), "71\n71\n");
     Ok(())
 }

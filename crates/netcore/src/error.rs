@@ -105,6 +105,9 @@ pub(crate) const EXIT_CODES: [(u8, &str); 12] = [
     (130, "ended by SIGINT (143: by SIGTERM)"),
 ];
 
+const NO_PORT_IS_FREE: &str =
+    "`sysctl net.ipv4.ip_local_port_range` are the ports, `ss -tuna` lists those in use";
+
 impl Error {
     /// The exit code of a program that ends with this error, from sysexits.h where it has one.
     #[must_use]
@@ -135,8 +138,14 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<&'static str> {
         let Error::Os { attempt, source } = self else { return None };
         Some(match source {
+            Errno::EADDRINUSE if attempt.ends_with(":0") => NO_PORT_IS_FREE,
+            // A UDP socket that `connect` has to give a port.
+            Errno::EAGAIN if attempt.starts_with("connect to ") => NO_PORT_IS_FREE,
             Errno::EADDRINUSE => {
                 "`ss -tulnp` names the process that holds the port; --port 0 takes a free one"
+            }
+            Errno::EADDRNOTAVAIL if attempt.starts_with("connect to [") => {
+                "`ip -6 address` lists the IPv6 addresses of this machine; without one, use -4"
             }
             Errno::EADDRNOTAVAIL if attempt.starts_with("connect") => {
                 "`sysctl net.ipv4.ip_local_port_range` are the ports, `ss -s` counts those in TIME_WAIT"
@@ -249,6 +258,20 @@ mod tests {
         assert_eq!(line, "echo from 127.0.0.1:7: timed out after 5s");
         let line = Error::Idle { attempt, after }.to_string();
         assert_eq!(line, "echo from 127.0.0.1:7: timed out after 5s of silence");
+    }
+
+    #[test]
+    fn a_hint_fits_what_was_attempted() {
+        let hint = |errno: Errno, attempt: &str| {
+            Err::<(), _>(errno).attempt(attempt).unwrap_err().hint().unwrap_or_default()
+        };
+        assert_eq!(hint(Errno::EADDRINUSE, "bind 127.0.0.1:0"), NO_PORT_IS_FREE);
+        assert!(hint(Errno::EADDRINUSE, "bind 127.0.0.1:80").contains("--port 0"));
+        assert!(hint(Errno::EADDRINUSE, "bind [::1]:7000").contains("--port 0"));
+        assert_eq!(hint(Errno::EAGAIN, "connect to 127.0.0.1:9"), NO_PORT_IS_FREE);
+        assert_eq!(hint(Errno::EAGAIN, "recv"), "");
+        assert!(hint(Errno::EADDRNOTAVAIL, "connect to [::1]:9").contains("IPv6"));
+        assert!(hint(Errno::EADDRNOTAVAIL, "connect to 127.0.0.1:9").contains("TIME_WAIT"));
     }
 
     #[test]
