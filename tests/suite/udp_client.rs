@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_reply_of_another_length_is_a_protocol_error,
             a_retry_waits_twice_as_long_as_the_one_before,
             a_server_that_goes_away_is_refused_in_the_middle,
+            a_server_that_starts_again_is_waited_for,
             an_old_reply_is_not_the_next_one,
             a_stranger_is_not_heard,
             every_address_of_a_name_is_tried,
@@ -136,9 +137,49 @@ fn a_server_that_goes_away_is_refused_in_the_middle() -> Result<(), Skip> {
             socket.send_to(&bytes, peer).unwrap();
         }
     });
-    let finished = client(address, &["--count", "10", "--backoff", "50ms", "--json"]).finish();
-    assert_eq!(summary(&finished)["echoed"], 3);
+    let finished = client(address, &["--count", "10", "--backoff", "50ms", "--timeout", "1s", "--json"]).finish();
+    let counts = summary(&finished);
+    assert_eq!((&counts["echoed"], &counts["lost"], &counts["count"]), (&3.into(), &1.into(), &4.into()));
     fails(&finished, 69, &format!("echo from {address}: Connection refused (ECONNREFUSED)"));
+    Ok(())
+}
+
+fn a_server_that_starts_again_is_waited_for() -> Result<(), Skip> {
+    let address = server(|socket| {
+        let address = socket.local_addr().unwrap();
+        let echo = |socket: &UdpSocket| {
+            let (bytes, peer) = receive(socket);
+            socket.send_to(&bytes, peer).unwrap();
+            (bytes, peer)
+        };
+        for _ in 0..2 {
+            echo(&socket);
+        }
+        // The third gets no reply, and its first retry finds nobody.
+        let (_, peer) = receive(&socket);
+        drop(socket);
+        let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+        probe.set_read_timeout(Some(SOON)).unwrap();
+        probe.connect(address).unwrap();
+        let until = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < until {
+            probe.send(b"?").unwrap_or_default();
+            assert!(probe.recv(&mut [0; 1]).is_err(), "nobody is there, nor {peer}");
+        }
+        let again = UdpSocket::bind(address).unwrap();
+        again.set_read_timeout(Some(SOON)).unwrap();
+        let mut numbers = 2;
+        while numbers < 10 {
+            numbers = echo(&again).0[3];
+        }
+    });
+    let args = ["--count", "10", "--backoff", "100ms", "--retries", "8", "--json"];
+    let finished = client(address, &args).finish();
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr_text());
+    let counts = summary(&finished);
+    let sum = ["echoed", "lost", "changed"].map(|key| counts[key].as_u64().unwrap());
+    assert_eq!((sum, &counts["count"]), ([10, 0, 0], &10.into()), "{counts}");
+    assert!(counts["resent"].as_u64() >= Some(2), "{counts}");
     Ok(())
 }
 

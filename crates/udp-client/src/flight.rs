@@ -193,17 +193,29 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// Gives up the datagrams whose deadline has passed.
-    pub(crate) fn expire(&mut self, now: Instant) {
+    /// Gives up the datagrams whose deadline has passed, and returns whether there was one.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
         let is_lost = |waiting: &Waiting| waiting.deadline.is_some_and(|end| end <= now);
         let waiting = self.waiting.iter();
         let lost: Vec<u32> =
             waiting.filter(|(_, waiting)| is_lost(waiting)).map(|(number, _)| *number).collect();
-        for number in lost {
-            self.waiting.remove(&number);
+        for number in &lost {
+            self.waiting.remove(number);
             self.counts.lost += 1;
-            self.finish(number, Vec::new());
+            self.finish(*number, Vec::new());
         }
+        !lost.is_empty()
+    }
+
+    /// Gives up all datagrams that were sent.
+    pub(crate) fn give_up(&mut self) {
+        self.counts.lost += self.waiting.len() as u64;
+        self.waiting.clear();
+    }
+
+    /// Whether a server that refuses is one that has replied: it may be starting again.
+    pub(crate) fn may_resume(&self) -> bool {
+        self.plan.numbered && !self.is_unanswered()
     }
 
     /// Whether no reply has arrived at all.

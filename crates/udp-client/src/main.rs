@@ -27,7 +27,8 @@
 //!   `--timeout` and `--retries` bound the wait. The first retry is after 1 s (RFC 8085): an earlier
 //!   one would take a slow path for one that loses datagrams, and add to its load.
 //! - `ECONNREFUSED`: no program listens on that port. An earlier `send` caused the ICMP message, the
-//!   next call returns the error.
+//!   next call returns the error. With `--count` a server that has replied may come back: the retries
+//!   go on until a datagram is lost.
 //! - `EMSGSIZE`: a datagram has at most 65,507 bytes, over IPv6 65,527. One that is longer than the
 //!   MTU of a link is sent in fragments, and lost if any of them is lost.
 //! - A reply is duplicated, late or reordered. A client that takes each reply for that to its last
@@ -120,6 +121,7 @@ fn exchange(
         return Err(Errno::ECONNREFUSED).attempt(format_args!("echo from {peer}"));
     }
     let mut buffer = vec![0; BUFFER];
+    let mut refused = false;
     while !flight.is_over(Instant::now()) {
         let mut events = PollFlags::POLLIN;
         while let Some(sending) = flight.due(Instant::now()) {
@@ -128,6 +130,8 @@ fn exchange(
                 // A full queue of the network device loses a datagram as any other queue does.
                 Ok(_) | Err(Errno::ENOBUFS) => flight.sent(sending, Instant::now()),
                 Err(Errno::EINTR) => {}
+                // Of an earlier one: this datagram was not sent.
+                Err(Errno::ECONNREFUSED) if flight.may_resume() => refused = true,
                 Err(Errno::EAGAIN) => {
                     events |= PollFlags::POLLOUT;
                     break;
@@ -147,6 +151,7 @@ fn exchange(
         for _ in 0..BURST {
             match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(received) => {
+                    refused = false;
                     let reply = plan.identify(&buffer[..received], flight.newest());
                     if let Some(echo) = flight.received(reply, Instant::now())
                         && !args.quiet
@@ -157,10 +162,15 @@ fn exchange(
                 }
                 // No more datagrams; or `recv` dropped the one that `poll` reported: its checksum is wrong.
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
+                Err(Errno::ECONNREFUSED) if flight.may_resume() => refused = true,
                 Err(why) => return Err(why).attempt(format_args!("echo from {peer}")),
             }
         }
-        flight.expire(Instant::now());
+        let is_lost = flight.expire(Instant::now());
+        if refused && (is_lost || flight.next_deadline().is_none()) {
+            flight.give_up();
+            return Err(Errno::ECONNREFUSED).attempt(format_args!("echo from {peer}"));
+        }
     }
     Ok(())
 }
