@@ -16,6 +16,7 @@ pub(super) fn trials() -> Vec<Trial> {
             a_broadcast_gets_no_answer,
             a_flood_of_refusals_does_not_fill_the_log,
             forged_senders_set_no_two_servers_against_each_other,
+            two_servers_on_two_other_ports_loop_until_one_ends,
             a_link_local_address_is_answered_with_its_zone_and_a_multicast_address_not,
         ],
     );
@@ -140,6 +141,28 @@ fn forged_senders_set_no_two_servers_against_each_other() -> Result<(), Skip> {
     let counts: Vec<Option<(u32, u32)>> = said.lines().map(counted).collect();
     // A loop would be thousands.
     assert_eq!(counts, [Some((1, 0)), Some((5, 4)), Some((2, 1))], "{said}");
+    Ok(())
+}
+
+fn two_servers_on_two_other_ports_loop_until_one_ends() -> Result<(), Skip> {
+    need(Need::Python3)?;
+    // The header says it, and no limit of a source ends it: such a limit would end a fast client too.
+    let script = r#"
+        folder=$(mktemp -d); trap 'rm -r "$folder"' EXIT; cd "$folder"
+        "$1" --port 7001 --host 127.0.0.1 >a 2>a.log & a=$!
+        "$1" --port 7002 --host 127.0.0.1 >b 2>b.log & b=$!
+        for out in a b; do while ! grep -qs listening $out; do :; done; done
+        python3 -c "$3" 127.0.0.1 7001 127.0.0.1 7002
+        while ! grep -qs ' [0-9]\{4,\} received' a.log; do kill -USR1 $a; done
+        kill $a; wait $a; "$2" -q --host 127.0.0.1 --port 7002; "$2" -q --host 127.0.0.1 --port 7002
+        kill -USR1 $b; kill $b; wait; tail -qn 1 b.log"#;
+    let finished = on_its_own_machine(script, &[FORGE])?;
+    let said = finished.stdout_text();
+    assert!(finished.status.success(), "{finished:?}");
+    let received = said.split(' ').nth(2).and_then(|count| count.parse::<u32>().ok());
+    assert!(received >= Some(1_000), "{said}");
+    let explained = Run::new("udp-echo").arg("--explain").finish().stdout_text();
+    assert!(explained.contains("Two servers on two other ports are not protected"), "{explained}");
     Ok(())
 }
 
