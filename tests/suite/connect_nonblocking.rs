@@ -117,7 +117,8 @@ fn a_connect_that_nobody_cancels_ends_with_its_timeout() -> Result<(), Skip> {
     let finished = run(&["--cancel", "--timeout", "300ms", "--json"]).finish();
     assert_eq!(finished.code(), Some(75), "{finished:?}");
     assert!(finished.elapsed >= Duration::from_millis(300), "{:?}", finished.elapsed);
-    let connecting: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    let shown = finished.stdout_text();
+    let connecting: Value = serde_json::from_str(shown.lines().next().unwrap()).unwrap();
     let said = format!(
         "connect-nonblocking: connect to 127.0.0.1:{}: timed out after 300ms\n",
         connecting["port"]

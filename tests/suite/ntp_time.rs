@@ -177,7 +177,7 @@ fn json_has_an_object_for_each_server_and_one_for_the_answer() -> Result<(), Ski
 fn what_cannot_be_together_costs_no_question() -> Result<(), Skip> {
     let server = responder(&[]);
     for (args, words) in [
-        (&["--json", "--check"][..], "only one of them"),
+        (&["--compare", "--check"][..], "only one of them"),
         (&["--raw", "--format", "%s"], "only one of them"),
         (&["--warning", "1s"], "only with --check"),
         (&["--check", "--warning", "2s", "--critical", "1s"], "larger than --critical"),
