@@ -58,7 +58,7 @@ use socket2::{Domain, Socket, Type};
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::{cli, recipe};
 
 use args::{Args, Buffer, Moment, Wanted};
@@ -188,7 +188,7 @@ fn fill(sender: &Socket, bytes: &[u8], most: usize) -> Result<usize, Error> {
             // The peer's kernel may still be moving them to its own buffer: wait for room.
             Err(Errno::EAGAIN) => {
                 let mut fds = [PollFd::new(sender.as_fd(), PollFlags::POLLOUT)];
-                if poll_until(&mut fds, Some(Instant::now() + STILL)).attempt("poll")? == 0 {
+                if poll(&mut fds, Some(Instant::now() + STILL)).attempt("poll")? == 0 {
                     break;
                 }
             }

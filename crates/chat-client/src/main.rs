@@ -59,7 +59,7 @@ use netcore::chat::{Frames, LONGEST_MESSAGE, ServerMessage, frame};
 use netcore::connect::connect;
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::text::escape;
 use netcore::{cli, recipe};
@@ -149,8 +149,7 @@ impl Client<'_> {
         };
         let deadline = self.deadline.filter(|_| self.stage == Stage::Joining);
         let silent = self.args.idle_timeout.deadline_of(self.last).filter(|_| is_owed);
-        let ready =
-            poll_until(&mut fds, deadline.into_iter().chain(silent).min()).attempt("poll")?;
+        let ready = poll(&mut fds, deadline.into_iter().chain(silent).min()).attempt("poll")?;
         let attempt = format!("{what} {}", self.peer);
         // A server that sends a byte now and then is ready again and again, and late all the same.
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {

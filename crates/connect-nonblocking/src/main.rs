@@ -61,7 +61,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::signal::{Signal, Signals};
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
@@ -104,7 +104,7 @@ fn connect(peer: &SockAddr, timeout: Option<Timeout>) -> Result<Outcome, Error> 
     let since = Instant::now();
     // Writable: the connection was made, or could not be made.
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-    if poll_until(&mut fds, timeout.and_then(Timeout::deadline)).attempt("poll")? == 0 {
+    if poll(&mut fds, timeout.and_then(Timeout::deadline)).attempt("poll")? == 0 {
         return Err(timed_out("connect", timeout));
     }
     let after = since.elapsed();
@@ -133,7 +133,7 @@ fn cancel(args: &Args, out: &mut Output) -> Result<(), Error> {
         PollFd::new(socket.as_fd(), PollFlags::POLLOUT),
         PollFd::new(signals.as_fd(), PollFlags::POLLIN),
     ];
-    if poll_until(&mut fds, args.timeout.and_then(Timeout::deadline)).attempt("poll")? == 0 {
+    if poll(&mut fds, args.timeout.and_then(Timeout::deadline)).attempt("poll")? == 0 {
         return Err(timed_out(&format!("connect to {peer}"), args.timeout));
     }
     if let Some(signal) = signals.next()? {
@@ -179,6 +179,6 @@ fn full_listener() -> Result<([Socket; 2], SockAddr), Error> {
     queued.connect(&local).attempt("connect to a listener of our own")?;
     // The client is connected a moment before its listener has it in the queue.
     let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    poll_until(&mut fds, Timeout::seconds(5).deadline()).attempt("poll")?;
+    poll(&mut fds, Timeout::seconds(5).deadline()).attempt("poll")?;
     Ok(([listener, queued], local))
 }

@@ -60,7 +60,7 @@ use socket2::{Domain, Socket, Type};
 use netcore::connect::{all_failed, alternate_families, timed_out};
 use netcore::error::{Attempt, Error, to_errno};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
@@ -129,7 +129,7 @@ fn connect_to_first(
             .iter()
             .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLOUT))
             .collect();
-        poll_until(&mut fds, until).attempt("poll")?;
+        poll(&mut fds, until).attempt("poll")?;
         if let Some(decided) = fds.iter().position(|fd| fd.any().unwrap_or(true)) {
             let (socket, address) = pending.remove(decided);
             match connected(&socket) {
@@ -183,7 +183,7 @@ fn echo_messages(echo: &mut Echo, messages: &[Vec<u8>], out: &mut Output) -> Res
             }
         }
         if remaining > 0 && !args.interval.0.is_zero() {
-            poll_until(&mut [], Instant::now().checked_add(args.interval.0)).attempt("poll")?;
+            poll(&mut [], Instant::now().checked_add(args.interval.0)).attempt("poll")?;
         }
     }
     if args.count > 1 && !args.quiet { out.line(report::summary(times, args)) } else { Ok(()) }
@@ -236,7 +236,7 @@ impl Echo<'_> {
         let silent =
             self.window.silent_since.and_then(|since| self.args.idle_timeout.deadline_of(since));
         let until = self.deadline.into_iter().chain(silent).min();
-        let ready = poll_until(&mut fds, until).attempt("poll")?;
+        let ready = poll(&mut fds, until).attempt("poll")?;
         let (attempt, now) = (report::awaited(self.peer, self.window.missing()), Instant::now());
         // A server that sends a byte now and then is ready again and again, and late all the same.
         if self.deadline.is_some_and(|deadline| deadline <= now) {

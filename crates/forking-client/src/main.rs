@@ -56,7 +56,7 @@ use socket2::Socket;
 use netcore::connect::connect;
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::text::shown;
 use netcore::time::Timeout;
@@ -121,7 +121,7 @@ impl Client {
         let time = begun.elapsed();
 
         // A server that closes meanwhile is noticed after it.
-        poll_until(&mut [], Instant::now().checked_add(hold)).attempt("poll")?;
+        poll(&mut [], Instant::now().checked_add(hold)).attempt("poll")?;
         // ENOTCONN: the server has reset the connection; `recv` has the reason.
         let _ = self.stream.shutdown(Shutdown::Write);
         let deadline = self.deadline.and_then(|deadline| deadline.checked_add(hold));
@@ -138,7 +138,7 @@ impl Client {
         let mut buffer = [0; 1024];
         loop {
             let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
-            if poll_until(&mut fds, deadline).attempt("poll")? == 0 {
+            if poll(&mut fds, deadline).attempt("poll")? == 0 {
                 return Err(Error::Timeout {
                     attempt: format!("reply from {}", self.peer),
                     after: self.timeout.duration().unwrap_or_default(),

@@ -57,7 +57,7 @@ use nix::sys::time::TimeVal;
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::time::millis;
 use netcore::{cli, recipe};
 
@@ -267,7 +267,7 @@ fn connect_nonblocking(address: &SockaddrIn) -> Result<OwnedFd, Error> {
 /// Waits until the socket is ready for these events, or has failed.
 fn wait(fd: &OwnedFd, events: PollFlags) -> Result<(), Error> {
     let mut fds = [PollFd::new(fd.as_fd(), events)];
-    match poll_until(&mut fds, Some(Instant::now() + WAIT)).attempt("poll")? {
+    match poll(&mut fds, Some(Instant::now() + WAIT)).attempt("poll")? {
         0 => Err(Error::Timeout { attempt: "poll".to_owned(), after: WAIT }),
         _ => Ok(()),
     }

@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags};
 use socket2::{Domain, Socket, Type};
 
 use crate::error::{Attempt, Error, to_errno};
-use crate::poll::poll_until;
+use crate::poll::poll;
 use crate::time::Timeout;
 
 /// How long an attempt has before the next begins (RFC 8305 §5, "Connection Attempt Delay").
@@ -54,7 +54,7 @@ pub fn connect(
             .iter()
             .map(|(socket, _)| PollFd::new(socket.as_fd(), PollFlags::POLLOUT))
             .collect();
-        poll_until(&mut fds, until).attempt("poll")?;
+        poll(&mut fds, until).attempt("poll")?;
         if let Some(decided) = fds.iter().position(|fd| fd.any().unwrap_or(true)) {
             let (socket, address) = pending.remove(decided);
             match connected(&socket) {

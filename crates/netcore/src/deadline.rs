@@ -16,7 +16,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::read;
 
 use crate::error::{Attempt, Error};
-use crate::poll::poll_until;
+use crate::poll::poll;
 use crate::sys;
 use crate::time::Timeout;
 
@@ -86,7 +86,7 @@ fn read_until_nul(pipe: &OwnedFd, deadline: Option<Instant>) -> nix::Result<Opti
     let mut answer = Vec::new();
     loop {
         let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-        if poll_until(&mut fds, deadline)? == 0 {
+        if poll(&mut fds, deadline)? == 0 {
             return Ok(None);
         }
         let mut chunk = [0; 4096];

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollTimeout, poll};
+use nix::poll::{PollFd, PollTimeout};
 
 /// Waits (poll(2)) until one of the descriptors is ready, and returns how many are; 0 only when the
 /// deadline has passed. A signal that interrupts does not end the wait, nor does the longest time
@@ -11,9 +11,9 @@ use nix::poll::{PollFd, PollTimeout, poll};
 ///
 /// # Errors
 /// The error of poll(2), other than EINTR.
-pub fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> nix::Result<i32> {
+pub fn poll(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> nix::Result<i32> {
     loop {
-        match poll(fds, timeout_until(deadline)) {
+        match nix::poll::poll(fds, timeout_until(deadline)) {
             Ok(0) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {}
             Err(Errno::EINTR) => {}
             polled => return polled,
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_wait_ends_at_its_deadline_and_not_before() {
         let deadline = Instant::now() + Duration::from_micros(2_300);
-        assert_eq!(poll_until(&mut [], Some(deadline)), Ok(0));
+        assert_eq!(poll(&mut [], Some(deadline)), Ok(0));
         assert!(Instant::now() >= deadline);
     }
 }

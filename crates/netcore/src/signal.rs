@@ -16,7 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getppid};
 
 use crate::error::{Attempt, Error};
-use crate::poll::poll_until;
+use crate::poll::poll;
 use crate::sys::{self, Action};
 
 /// Signals that are blocked, and come out of a descriptor instead.
@@ -117,7 +117,7 @@ impl Signals {
         ];
         let polled = if fd.is_some() { fds.as_mut_slice() } else { fds.split_at_mut(1).0 };
         loop {
-            if poll_until(polled, deadline).attempt("poll")? == 0 {
+            if poll(polled, deadline).attempt("poll")? == 0 {
                 return Ok(Woken::Deadline);
             }
             let mut is_ready = polled.iter().map(|fd| fd.any().unwrap_or(true));

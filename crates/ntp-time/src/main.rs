@@ -71,7 +71,7 @@ use netcore::ntp::packet::Packet;
 use netcore::ntp::time::{Timestamp, Utc};
 use netcore::ntp::validate::{LONGEST, Rejection, Request, validate};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::sys::getrandom;
 use netcore::{cli, recipe};
 
@@ -122,7 +122,7 @@ fn query_all(peers: &mut [Peer], args: &Args) -> Result<(), Error> {
         let sockets = peers.iter().filter_map(Peer::socket);
         let mut fds: Vec<PollFd<'_>> =
             sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
-        poll_until(&mut fds, peers.iter().filter_map(Peer::next).min()).attempt("poll")?;
+        poll(&mut fds, peers.iter().filter_map(Peer::next).min()).attempt("poll")?;
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
 
         let now = Instant::now();

@@ -68,7 +68,7 @@ use netcore::error::{Attempt, Error};
 use netcore::listener::{Listener, local_address};
 use netcore::log::{self, Log};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::resolve::first_address;
 use netcore::signal::{Signal, Signals, Woken};
 use netcore::text::Json;
@@ -221,7 +221,7 @@ fn after_time_wait(old: Reuse, new: Reuse) -> Result<String, Error> {
             return Ok("no TIME_WAIT".to_owned());
         }
         let soon = Instant::now() + Duration::from_millis(1);
-        poll_until(&mut [], Some(soon)).attempt("poll")?;
+        poll(&mut [], Some(soon)).attempt("poll")?;
     }
     Ok(in_words(listening(local, new)))
 }

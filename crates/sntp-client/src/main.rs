@@ -72,7 +72,7 @@ use netcore::ntp::server::servers;
 use netcore::ntp::time::{Timestamp, Utc};
 use netcore::ntp::validate::{LONGEST, Rejection, Request, validate};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::sys::getrandom;
 use netcore::{cli, recipe};
@@ -147,7 +147,7 @@ fn take_samples(peers: &mut [Peer], deadline: Option<Instant>, args: &Args) -> R
         return Ok(());
     };
     for _ in 1..args.count {
-        poll_until(&mut [], Instant::now().checked_add(args.interval.0)).attempt("poll")?;
+        poll(&mut [], Instant::now().checked_add(args.interval.0)).attempt("poll")?;
         take_sample(slice::from_mut(peer), args.timeout.deadline(), args);
         if peer.failure.is_some() {
             break;
@@ -217,7 +217,7 @@ fn exchange(
     let mut buffer = [0; LONGEST + 1];
     loop {
         let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        poll_until(&mut fds, deadline).attempt("poll")?;
+        poll(&mut fds, deadline).attempt("poll")?;
         // Checked before the socket: in a flood of garbage that is always ready.
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(Failure::Timeout);

@@ -63,7 +63,7 @@ use nix::sys::socket::{connect, getsockname, getsockopt, recv, send, socket, soc
 use netcore::addr::Host;
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::resolve::{self, addresses};
 use netcore::text::escape;
 use netcore::{cli, recipe};
@@ -214,7 +214,7 @@ fn connect_until(fd: &OwnedFd, address: SocketAddr, deadline: Deadline) -> Resul
 
 /// Waits until the socket is ready for these events, or has failed.
 fn wait(fd: &OwnedFd, events: PollFlags, what: &str, deadline: Deadline) -> Result<(), Error> {
-    match poll_until(&mut [PollFd::new(fd.as_fd(), events)], deadline.at).attempt("poll")? {
+    match poll(&mut [PollFd::new(fd.as_fd(), events)], deadline.at).attempt("poll")? {
         0 => Err(deadline.missed(what)),
         _ => Ok(()),
     }

@@ -85,7 +85,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::sys::_exit;
 use netcore::time::{Timeout, in_micros};
 use netcore::{cli, recipe};
@@ -287,7 +287,7 @@ fn full_listener(local: &SockAddr) -> Result<([Socket; 2], SockAddr), Error> {
 /// A client is connected a moment before its listener has it in the queue.
 fn wait_for_client(listener: &Socket) -> Result<(), Error> {
     let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    poll_until(&mut fds, Timeout::seconds(5).deadline()).map(drop).attempt("poll")
+    poll(&mut fds, Timeout::seconds(5).deadline()).map(drop).attempt("poll")
 }
 
 /// A connection, and its other end, which neither sends nor reads. Its buffer is small: it is full

@@ -77,7 +77,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::time::{Timeout, in_micros};
 use netcore::{cli, recipe};
 
@@ -192,7 +192,7 @@ fn poll_then_recv(listener: &Socket, asked: Timeout) -> Result<Row, Error> {
     }
     let begun = Instant::now();
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    let ready = poll_until(&mut fds, asked.deadline()).attempt("poll")?;
+    let ready = poll(&mut fds, asked.deadline()).attempt("poll")?;
     let after = begun.elapsed();
     let then = how(socket.recv(&mut [MaybeUninit::uninit()]));
     Ok(Row { ended: Some((format!("poll = {ready}, recv {then}"), after)), ..row })
@@ -211,7 +211,7 @@ fn connect_then_poll(silent: &SockAddr, asked: Timeout) -> Result<Row, Error> {
     }
     let since = Instant::now();
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-    let ready = poll_until(&mut fds, asked.deadline()).attempt("poll")?;
+    let ready = poll(&mut fds, asked.deadline()).attempt("poll")?;
     let after = since.elapsed();
     let error = socket.take_error().attempt("getsockopt SO_ERROR")?;
     let error = error.map_or("0".to_owned(), |why| errno(&why));
@@ -241,7 +241,7 @@ fn read_with_deadline(socket: &Socket, deadline: Option<Instant>) -> Result<Seen
         // A peer that is fast enough keeps poll ready, so the clock is looked at first.
         let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
         let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        if is_over || poll_until(&mut fds, deadline).attempt("poll")? == 0 {
+        if is_over || poll(&mut fds, deadline).attempt("poll")? == 0 {
             return Ok(seen.end(true));
         }
         match recv(socket.as_raw_fd(), &mut [0], MsgFlags::empty()) {
@@ -276,7 +276,7 @@ fn send_drip(peer: Socket, drip: Drip) -> Result<(), Error> {
         due += drip.every;
         // A connection whose other end is closed is readable.
         let mut fds = [PollFd::new(peer.as_fd(), PollFlags::POLLIN)];
-        let closed = poll_until(&mut fds, Some(due)).attempt("poll")? > 0;
+        let closed = poll(&mut fds, Some(due)).attempt("poll")? > 0;
         if closed || peer.send(b".").is_err() {
             break;
         }
@@ -315,7 +315,7 @@ fn full_listener() -> Result<([Socket; 2], SockAddr), Error> {
 /// A client is connected a moment before its listener has it in the queue.
 fn wait_for_client(listener: &Socket) -> Result<(), Error> {
     let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    poll_until(&mut fds, Timeout::seconds(5).deadline()).map(drop).attempt("poll")
+    poll(&mut fds, Timeout::seconds(5).deadline()).map(drop).attempt("poll")
 }
 
 /// A connection, and its other end, which neither sends nor reads.

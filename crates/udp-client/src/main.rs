@@ -62,7 +62,7 @@ use socket2::{Domain, Socket, Type};
 
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::poll::poll_until;
+use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::{cli, recipe};
 
@@ -146,7 +146,7 @@ fn exchange(
             }
         }
         let mut fds = [PollFd::new(socket.as_fd(), events)];
-        poll_until(&mut fds, flight.next_deadline()).attempt("poll")?;
+        poll(&mut fds, flight.next_deadline()).attempt("poll")?;
         // Replies that have arrived are received before the deadlines are checked.
         for _ in 0..BURST {
             match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {

@@ -16,9 +16,6 @@ const FILES: [&str; 3] = ["main.rs", "args.rs", "report.rs"];
 /// A header may say of so many lines of calls that netcore makes them.
 const LINES_IN_NETCORE: usize = 2;
 
-/// Recipes that do not obey yet. One that does is taken off the list, which so can only shrink.
-const NOT_YET: &[&str] = &[];
-
 /// How std, socket2, nix and io-uring spell a call, where it is not by its own name.
 const SPELLINGS: &[(&str, &str)] = &[
     ("socket", "Socket::new UdpSocket::bind"),
@@ -42,7 +39,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("send", "send_with_flags Send::new"),
     ("sendto", "send send_to send_with_flags"),
     ("sendmsg", "send_vectored send_vectored_with_flags sendmmsg SendMsg::new"),
-    ("poll", "ppoll poll_until PollAdd::new"),
+    ("poll", "ppoll PollAdd::new"),
     ("fcntl", "set_nonblocking set_cloexec try_clone"),
     ("epoll_create", "Epoll::new epoll_create1"),
     ("epoll_create1", "Epoll::new"),
@@ -67,7 +64,7 @@ const SPELLINGS: &[(&str, &str)] = &[
 const NETCORE: &[&str] = &[
     "accept",
     "recv",
-    "poll_until",
+    "poll",
     "getrandom",
     "_exit",
     "getaddrinfo",
@@ -80,10 +77,6 @@ const NETCORE: &[&str] = &[
 /// A reader follows a recipe from start to end without leaving `main.rs`: its calls are there, no
 /// other file of it has a part of the lesson, and it fits a sitting.
 pub(super) fn calls_are_in_sight(tree: &Tree) -> Vec<String> {
-    judge(tree, NOT_YET)
-}
-
-pub(super) fn judge(tree: &Tree, not_yet: &[&str]) -> Vec<String> {
     let rows = tree.file("README.md").map(|readme| rows(&readme.text)).unwrap_or_default();
     let mut findings = Vec::new();
     for (name, main) in tree.recipes() {
@@ -92,13 +85,7 @@ pub(super) fn judge(tree: &Tree, not_yet: &[&str]) -> Vec<String> {
         let row = rows.iter().find(|row| row.name == name);
         let found =
             [recipe.calls_here(), recipe.calls_elsewhere(), recipe.lesson(row), recipe.files()];
-        let found = found.concat();
-        if !not_yet.contains(&name) {
-            findings.extend(found);
-        } else if found.is_empty() {
-            let what = format!("{name} obeys the sight rule, and stands in NOT_YET");
-            findings.push(main.finding(1, &what, "take it off the list in tidy/sight.rs"));
-        }
+        findings.extend(found.concat());
     }
     findings
 }

@@ -1,7 +1,7 @@
 //! Every rule seen red: a sample on which none finds anything, and edits that one of them finds.
 
 use super::tree::{File, Tree};
-use super::{RULES, options, sight};
+use super::{RULES, options};
 
 const README: &str = "\
 [code](crates/forking/src/main.rs#top) [docs](docs) [web](https://a.b/c)
@@ -247,14 +247,6 @@ fn what_is_too_long_is_found() {
     assert!(longer.contains("main.rs:76: 76 lines of header, at most 75"), "{longer}");
     let long = found(&[(MAIN, "mod args;\n", &"mod args;\n".repeat(300))]).concat();
     assert!(long.contains("main.rs:19: 312 lines below the header, at most 300"), "{long}");
-}
-
-#[test]
-fn who_does_not_obey_yet_is_listed_and_nobody_else() {
-    let moved = tree(&[(MAIN, REAP, "")]);
-    assert!(sight::judge(&moved, &["forking"]).is_empty());
-    let obeys = sight::judge(&tree(&[]), &["forking"]);
-    assert!(obeys.len() == 1 && obeys[0].contains("forking obeys"), "{obeys:?}");
 }
 
 #[test]
