@@ -56,7 +56,10 @@ fn a_flood_of_forged_answers_does_not_move_the_deadline() -> Result<(), Skip> {
     let (finished, forged, _) = flooded("10", &args)?;
     let said = finished.stderr_text();
     assert_eq!((finished.code(), finished.stdout.len()), (Some(65), 0), "{said}");
-    assert!(said.contains(" datagrams rejected: its origin timestamp is not that of our request\n"), "{said}");
+    assert!(
+        said.contains(" datagrams rejected: its origin timestamp is not that of our request\n"),
+        "{said}"
+    );
     // Both tries were flooded.
     assert!(forged >= A_SECOND, "{forged} in a second");
     let window = Duration::from_secs(1)..Duration::from_secs(5);

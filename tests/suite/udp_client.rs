@@ -136,9 +136,14 @@ fn a_server_that_goes_away_is_refused_in_the_middle() -> Result<(), Skip> {
             socket.send_to(&bytes, peer).unwrap();
         }
     });
-    let finished = client(address, &["--count", "10", "--backoff", "50ms", "--timeout", "1s", "--json"]).finish();
+    let finished =
+        client(address, &["--count", "10", "--backoff", "50ms", "--timeout", "1s", "--json"])
+            .finish();
     let counts = summary(&finished);
-    assert_eq!((&counts["echoed"], &counts["lost"], &counts["count"]), (&3.into(), &1.into(), &4.into()));
+    assert_eq!(
+        (&counts["echoed"], &counts["lost"], &counts["count"]),
+        (&3.into(), &1.into(), &4.into())
+    );
     fails(&finished, 69, &format!("echo from {address}: Connection refused (ECONNREFUSED)"));
     Ok(())
 }

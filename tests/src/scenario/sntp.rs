@@ -78,7 +78,12 @@ fn faulty(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let text = answer.stdout_text();
     let rejected = text.lines().nth(1).unwrap_or_default().trim();
     let many = rejected.starts_with("27 datagrams rejected: ");
-    scenario.check("lies", "27 invalid replies before the valid one are rejected", many, rejected)?;
+    scenario.check(
+        "lies",
+        "27 invalid replies before the valid one are rejected",
+        many,
+        rejected,
+    )?;
     is_queried(scenario, &server, "once", "it sent one request", 1)?;
     ends(scenario, &server)
 }

@@ -295,7 +295,8 @@ fn a_folder_without_index_is_listed_where_that_is_asked_for() -> Result<(), Skip
     fs::remove_file(web.folder.path().join("site/index.html")).unwrap();
     let names = ["big.bin", "docs/", "empty/", "out", "page.html"];
     let root = web.get("/");
-    let listed = root.lines().filter_map(|line| line.strip_prefix("<li><a href=\"")?.split('"').next());
+    let listed =
+        root.lines().filter_map(|line| line.strip_prefix("<li><a href=\"")?.split('"').next());
     assert_eq!(listed.collect::<Vec<_>>(), names, "{root}");
     Ok(())
 }

@@ -54,9 +54,7 @@ fn round_trips(kind: &Kind, client: &mut TcpStream) -> Duration {
     took[took.len() * 99 / 100]
 }
 
-fn five_hundred_idle_and_a_hundred_busy_clients_hold_up_nobody(
-    kind: &Kind,
-) -> Result<(), Skip> {
+fn five_hundred_idle_and_a_hundred_busy_clients_hold_up_nobody(kind: &Kind) -> Result<(), Skip> {
     let server = kind.with_room(700, &[]);
     let served = || kind.probe.served(server.address()).unwrap();
     let mut good = served();

@@ -73,8 +73,7 @@ fn a_stopped_reader_of_the_log_stops_nothing(kind: &Kind) -> Result<(), Skip> {
         fill(kind, address, 1);
         connections += 1;
         let expected = kind.lines_of_a_client() * (connections - 1);
-        (!lost.is_empty() && events + lost.iter().sum::<usize>() == expected)
-            .then_some(())
+        (!lost.is_empty() && events + lost.iter().sum::<usize>() == expected).then_some(())
     };
     assert!(evidence::wait_until(10 * SECOND, complete).is_some(), "{}", log.len());
     Ok(())

@@ -186,6 +186,9 @@ fn a_link_local_address_is_answered_with_its_zone_and_a_multicast_address_not() 
     // Shown with the zone that it has there, a number.
     assert!(said.starts_with("[fe80::1%") && said.contains("]:7777 echoed 5 bytes"), "{said}");
     assert!(said.contains(" sent 5 bytes to fe80::1: "), "{said}");
-    assert!(said.contains(" not answered: ff02::1 is a broadcast or multicast address\n"), "{said}");
+    assert!(
+        said.contains(" not answered: ff02::1 is a broadcast or multicast address\n"),
+        "{said}"
+    );
     Ok(())
 }
