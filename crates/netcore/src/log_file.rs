@@ -64,16 +64,14 @@ impl LogFile {
     /// Writes a line, or counts it as lost. `report` makes the line that says how many were lost.
     pub(crate) fn line(&self, line: &str, report: impl FnOnce(u64) -> String) {
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        let lost = self.lost.load(Ordering::Relaxed);
-        let written = self.write_rest(&mut rest)
-            && (lost == 0 || {
-                let reported = self.write_whole(&report(lost), &mut rest);
-                if reported {
-                    self.lost.fetch_sub(lost, Ordering::Relaxed);
-                }
-                reported
-            })
-            && self.write_whole(line, &mut rest);
+        // Taken before they are reported: another process does not report the same ones.
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        let reported =
+            self.write_rest(&mut rest) && (lost == 0 || self.write_whole(&report(lost), &mut rest));
+        if !reported {
+            self.lost.fetch_add(lost, Ordering::Relaxed);
+        }
+        let written = reported && self.write_whole(line, &mut rest);
         if !written {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
