@@ -126,7 +126,7 @@ impl Run {
         self
     }
 
-    /// The folder that it is started in, by default the harness's.
+    /// The folder that it is started in, by default the harness's, or `/` for another user.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
@@ -243,7 +243,9 @@ impl Run {
             })
         });
         let mut command = Command::new(copy.as_ref().map_or(&self.program, |copy| &copy.program));
-        if let Some(folder) = &self.folder {
+        // Ours may be closed to another user, and a program may want to read the one that it is in.
+        let root = self.uid.map(|_| PathBuf::from("/"));
+        if let Some(folder) = self.folder.as_ref().or(root.as_ref()) {
             command.current_dir(folder);
         }
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
