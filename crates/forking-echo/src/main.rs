@@ -177,7 +177,7 @@ fn echo(
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
         record.received(received);
-        let mut last = Instant::now(); // when the kernel last took bytes
+        let mut full: Option<Instant> = None; // since when the kernel has had no room
         for mut rest in [take(&mut prefix).as_bytes(), received] {
             // The kernel takes what it has room for, which may be less than there is.
             while !rest.is_empty() {
@@ -186,10 +186,10 @@ fn echo(
                     Ok(sent) => {
                         record.sent(sent);
                         rest = &rest[sent..];
-                        last = Instant::now();
+                        full = None;
                     }
                     // SO_SNDTIMEO
-                    Err(Errno::EAGAIN) if idle.is_over(last) => {
+                    Err(Errno::EAGAIN) if idle.is_over(*full.get_or_insert_with(Instant::now)) => {
                         return Err(format!("send timed out after {idle}"));
                     }
                     Err(Errno::EAGAIN | Errno::EINTR) => {}
