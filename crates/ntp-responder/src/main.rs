@@ -60,7 +60,7 @@ use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::poll::PollFlags;
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage};
-use nix::sys::socket::{recvmsg, sendmsg, setsockopt};
+use nix::sys::socket::{RecvMsg, recvmsg, sendmsg, setsockopt};
 use socket2::{Domain, Socket, Type};
 
 use netcore::addr::{socket_address, unmap_ipv4};
@@ -154,8 +154,8 @@ fn receive(socket: &Socket, buffer: &mut [u8]) -> nix::Result<(usize, Asker)> {
     // `poll` reports a datagram with a wrong checksum, and `recvmsg` drops it: a call that blocks
     // would then wait for the next one, and no signal would end it.
     let flags = MsgFlags::MSG_DONTWAIT;
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let message: RecvMsg<SockaddrStorage> =
+        recvmsg(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let mut asked = Destination::Unknown;
     for control in message.cmsgs()? {
         match control {

@@ -61,7 +61,8 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::sockopt::ReceiveTimestampns;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage};
+use nix::sys::socket::{recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Socket, Type};
 
@@ -190,8 +191,8 @@ fn receive(
     let mut control = nix::cmsg_space!(TimeSpec);
     let mut parts = [IoSliceMut::new(buffer)];
     let flags = MsgFlags::MSG_DONTWAIT;
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let message: RecvMsg<SockaddrStorage> =
+        recvmsg(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let timestamp = message.cmsgs()?.find_map(|control| match control {
         ControlMessageOwned::ScmTimestampns(time) => Some(time),
         _ => None,

@@ -55,7 +55,7 @@ use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::poll::PollFlags;
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo, RxqOvfl};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage};
-use nix::sys::socket::{recvmsg, sendmsg, setsockopt};
+use nix::sys::socket::{RecvMsg, recvmsg, sendmsg, setsockopt};
 use socket2::{Domain, Socket, Type};
 
 use netcore::addr::{socket_address, unmap_ipv4};
@@ -146,8 +146,8 @@ fn receive(socket: &Socket, buffer: &mut [u8]) -> nix::Result<Datagram> {
     let mut parts = [IoSliceMut::new(buffer)];
     // MSG_TRUNC: the result is the length of the datagram, and not of its part in the buffer.
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let message: RecvMsg<SockaddrStorage> =
+        recvmsg(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
     let (mut destination, mut dropped) = (Destination::Unknown, None);
     for control in message.cmsgs()? {
         match control {
