@@ -52,7 +52,7 @@ use socket2::Socket;
 use netcore::echo::BUFFER;
 use netcore::error::{Attempt, Error, errno};
 use netcore::idle::Idle;
-use netcore::limits::{Limits, raise_rlimit_nofile};
+use netcore::limits::{Limits, raise_rlimit_nofile, reserve};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log, Record};
 use netcore::output::Output;
@@ -211,11 +211,13 @@ fn echo(client: &mut Client, buffer: &mut [u8], now: Instant) -> Step {
         client.last = now;
     }
     let mut unsent = Vec::new();
-    if unsent.try_reserve_exact(bytes.len() - sent).is_err() {
-        return Step::Ended(Err("no memory for what is left to send".to_owned()));
+    if sent < bytes.len() {
+        if reserve(|| unsent.try_reserve_exact(bytes.len() - sent)).is_err() {
+            return Step::Ended(Err("no memory for what is left to send".to_owned()));
+        }
+        unsent.extend_from_slice(&bytes[sent..]);
     }
-    unsent.extend_from_slice(&bytes[sent..]);
-    client.unsent = unsent;
+    client.unsent = unsent; // none: no memory
     if client.unsent.is_empty() { Step::Again } else { Step::Blocked }
 }
 

@@ -9,7 +9,7 @@ use io_uring::IoUring;
 use slab::Slab;
 use socket2::Socket;
 
-use netcore::limits::Limits;
+use netcore::limits::{Limits, reserve};
 use netcore::log::Record;
 
 /// Bytes that one request receives at most. A silent client has a request under way too, and so a
@@ -80,7 +80,7 @@ impl<'a> Clients<'a> {
         if client.sent == SMALL && client.buffer.len() == SMALL {
             let large = self.spare.pop().or_else(|| {
                 let mut large = Vec::new();
-                large.try_reserve_exact(LARGE).ok()?;
+                reserve(|| large.try_reserve_exact(LARGE)).ok()?;
                 large.resize(LARGE, 0);
                 Some(large.into_boxed_slice())
             });
