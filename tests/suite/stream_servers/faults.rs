@@ -152,8 +152,13 @@ fn a_deaf_client_for_which_there_is_no_memory_ends_alone(kind: &Kind) -> Result<
     let server = kind.start(&[]);
     let _client = kind.probe.served(server.address()).unwrap();
     leave_256_kib(&server);
-    // Each leaves up to 64 KiB in the server.
-    let deaf: Vec<_> = (0..12).map(|_| kind.probe.never_reads(server.address())).collect();
+    // Each leaves up to 64 KiB in the server, most of them less.
+    let never_reads = |_| kind.probe.never_reads(server.address());
+    let deaf: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..60).map(|client| scope.spawn(move || never_reads(client))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
     let why = |log: &str| log.contains(", no memory for what is left to send");
     assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
     assert!(server.still_running());
