@@ -101,7 +101,9 @@ fn read<A: FromArgs + ArgsInfo>(
         let refusal = reword(&info, &early.output);
         match words.split(|word| *word == "--").nth(1) {
             // The order of nc and telnet.
-            Some([host, port, ..]) if refusal == "--port: required" && number(port) => {
+            Some([host, port, ..])
+                if refusal == "--port: required" && !host.is_empty() && is_port(port) =>
+            {
                 let host = escape(host.as_bytes());
                 format!("{refusal}\nhint: {} --host {host} --port {port}", recipe.name)
             }
@@ -110,8 +112,8 @@ fn read<A: FromArgs + ArgsInfo>(
     })
 }
 
-fn number(word: &str) -> bool {
-    word.parse::<u16>().is_ok()
+fn is_port(word: &str) -> bool {
+    word.parse().is_ok_and(|port: u16| port > 0)
 }
 
 /// A command line in the one form that argh reads.

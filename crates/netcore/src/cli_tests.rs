@@ -131,13 +131,25 @@ fn an_argument_that_is_not_utf_8_is_refused_with_its_bytes() {
     assert_eq!(usage.as_deref(), Some("a\\xff: not UTF-8"));
 }
 
+/// One line, with a hint below it at most.
+fn is_clean(usage: &str) -> bool {
+    !usage.replacen("\nhint: ", "", 1).chars().any(char::is_control)
+}
+
+#[test]
+fn a_hint_needs_a_host_and_a_port() {
+    for argv in [["", "0"], ["", "7"], ["host", "0"], ["host", "70000"]] {
+        assert_eq!(refused(&argv), "--port: required");
+    }
+}
+
 proptest! {
     #[test]
     fn no_argv_panics_and_every_refusal_is_one_clean_line(argv: Vec<Vec<u8>>) {
         use std::os::unix::ffi::OsStringExt;
         let argv = argv.into_iter().map(OsString::from_vec);
         if let Err(usage) = read::<Args>(&RECIPE, argv) {
-            prop_assert!(!usage.chars().any(char::is_control), "{:?}", usage);
+            prop_assert!(is_clean(&usage), "{:?}", usage);
         }
     }
 
@@ -145,7 +157,7 @@ proptest! {
     fn no_argv_made_of_options_panics(argv in proptest::collection::vec("(-|--)?(p|port|v|vv|q|help|x|name)?=?[ -~\u{e9}]{0,3}", 0..6)) {
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         if let Err(usage) = ask(&argv) {
-            prop_assert!(!usage.chars().any(char::is_control), "{:?}", usage);
+            prop_assert!(is_clean(&usage), "{:?}", usage);
         }
     }
 }
