@@ -208,13 +208,6 @@ impl Kind {
         self.serves_several() && !self.has_workers()
     }
 
-    /// One thread for all clients, which receives into one buffer for all of them.
-    fn keeps_what_is_left_to_send(&self) -> bool {
-        self.echoes()
-            && ["poll", "epoll_wait"].iter().any(|call| self.calls.contains(&(*call).to_owned()))
-            && self.serves_from_one_process()
-    }
-
     fn forks(&self) -> bool {
         self.calls.iter().any(|call| call == "fork")
     }

@@ -20,7 +20,6 @@ pub(super) const CHECKS: Checks = checks![
         a_client_that_never_reads_is_closed_in_time,
         a_server_that_says_that_it_listens_has_what_it_needs;
     keeps_part_of_a_message: a_client_for_which_there_is_no_memory_ends_alone;
-    keeps_what_is_left_to_send: a_deaf_client_for_which_there_is_no_memory_ends_alone;
     calls_accept: an_accept_that_always_fails_does_not_spin;
     forks: a_stopped_child_ends_with_its_parent;
 ];
@@ -124,7 +123,14 @@ fn a_client_for_which_there_is_no_memory_ends_alone(kind: &Kind) -> Result<(), S
     let join = |_| kind.probe.served(server.address()).unwrap();
     let mut clients: Vec<TcpStream> = (0..200).map(join).collect();
     // Room for 64 of these messages, or for less.
-    leave_256_kib(&server);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: usize = size.trim().trim_end_matches(" kB").parse().unwrap();
+    let limit = |limit: String| {
+        let prlimit = Run::program("prlimit").args(["--pid", &server.pid().to_string(), &limit]);
+        assert!(prlimit.finish().status.success());
+    };
+    limit(format!("--as={}:", (kilobytes + 256) * 1024));
     let part = kind.probe.part_of_a_message();
     clients.iter_mut().for_each(|client| client.write_all(&part).unwrap_or_default());
     let why = |log: &str| log.contains(", no memory for ");
@@ -134,37 +140,6 @@ fn a_client_for_which_there_is_no_memory_ends_alone(kind: &Kind) -> Result<(), S
     let served = || kind.probe.exchange(server.address()).ok();
     let is_served = evidence::wait_until(10 * SECOND, served).is_some();
     assert!(is_served, "{}", server.stderr());
-    Ok(())
-}
-
-/// Lets the server have 256 KiB more than it has.
-fn leave_256_kib(server: &Server) {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
-    let kilobytes: usize = size.trim().trim_end_matches(" kB").parse().unwrap();
-    let limit = format!("--as={}:", (kilobytes + 256) * 1024);
-    let prlimit = Run::program("prlimit").args(["--pid", &server.pid().to_string(), &limit]);
-    assert!(prlimit.finish().status.success());
-}
-
-fn a_deaf_client_for_which_there_is_no_memory_ends_alone(kind: &Kind) -> Result<(), Skip> {
-    need(Need::Prlimit)?;
-    let server = kind.start(&[]);
-    let _client = kind.probe.served(server.address()).unwrap();
-    leave_256_kib(&server);
-    // Each leaves up to 64 KiB in the server, most of them less.
-    let never_reads = |_| kind.probe.never_reads(server.address());
-    let deaf: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..60).map(|client| scope.spawn(move || never_reads(client))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    let why = |log: &str| log.contains(", no memory for what is left to send");
-    assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
-    assert!(server.still_running());
-    drop(deaf);
-    let served = || kind.probe.exchange(server.address()).ok();
-    assert!(evidence::wait_until(10 * SECOND, served).is_some(), "{}", server.stderr());
     Ok(())
 }
 
