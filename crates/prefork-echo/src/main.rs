@@ -17,7 +17,7 @@
 //! ```console
 //! $ prefork-echo --port 7777 --workers 2 --show-pid &
 //! listening on 127.0.0.1:7777, pid 5120
-//! $ forking-client --port 7777 --clients 2 --hold 100ms
+//! $ forking-client --port 7777 --clients 2 --hold 500ms
 //! client 1 <- pid 5121   19 bytes   0.52 ms
 //! client 2 <- pid 5122   19 bytes   0.61 ms
 //! 2 clients, 2 processes, each its own bytes
