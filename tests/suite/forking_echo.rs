@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             it_reaps_when_started_with_sigchld_ignored,
             it_works_as_process_1,
             fork_refused_closes_that_client_only,
+            a_child_that_fails_before_it_serves_is_logged_and_counted,
         ],
     );
     trials.extend(topic(
@@ -238,4 +239,21 @@ fn refuses_two_of_four(server: &Server, before: impl Fn(usize)) {
         why.len() == 2 && why.iter().all(|line| line.ends_with("(EAGAIN)"))
     };
     assert!(server.wait_stderr(twice, 5 * SECOND), "{}", server.stderr());
+}
+
+fn a_child_that_fails_before_it_serves_is_logged_and_counted() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    let run = Run::new("forking-echo").args(["--port", "0"]);
+    let (run, _trace) = run.traced(&["trace=prctl", "inject=prctl:error=EPERM"]);
+    let server = Server::start_run(run);
+    let reply = peer::exchange(server.address(), b"hello").unwrap_or_default();
+    assert!(reply.is_empty(), "{reply:?}");
+    for said in [" closed: 0 bytes in, 0 out, ", " exited with 1\n"] {
+        let said = |log: &str| log.contains(said) && log.contains("prctl: ");
+        assert!(server.wait_stderr(said, 5 * SECOND), "{}", server.stderr());
+    }
+    server.signal(Signal::SIGUSR1);
+    let counted = |log: &str| log.contains(" reaped 1, refused 0, crashed 1,");
+    assert!(server.wait_stderr(counted, 5 * SECOND), "{}", server.stderr());
+    Ok(())
 }

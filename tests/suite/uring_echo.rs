@@ -11,11 +11,29 @@ use crate::{tests, topic};
 pub(crate) fn trials() -> Vec<Trial> {
     topic(
         "uring_echo",
-        tests![a_kernel_without_it_is_a_clear_refusal, long_messages_come_in_long_pieces],
+        tests![
+            a_kernel_without_it_is_a_clear_refusal,
+            a_kernel_without_memory_for_a_request_is_asked_again,
+            long_messages_come_in_long_pieces,
+        ],
     )
     .into_iter()
     .chain(topic("epoll_echo", tests![a_list_that_is_full_costs_that_client_only]))
     .collect()
+}
+
+fn a_kernel_without_memory_for_a_request_is_asked_again() -> Result<(), Skip> {
+    need(Need::IoUring)?;
+    need(Need::Strace)?;
+    for errno in ["EAGAIN", "ENOMEM"] {
+        let inject = format!("inject=io_uring_enter:error={errno}:when=2..3");
+        let run = Run::new("uring-echo").args(["--port", "0"]);
+        let (run, _trace) = run.traced(&["trace=io_uring_enter", &inject]);
+        let server = Server::start_run(run);
+        assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello", "{errno}");
+        assert!(server.still_running(), "{errno}: {}", server.stderr());
+    }
+    Ok(())
 }
 
 fn a_kernel_without_it_is_a_clear_refusal() -> Result<(), Skip> {
