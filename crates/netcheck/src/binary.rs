@@ -42,7 +42,8 @@ pub fn bin(name: &str) -> PathBuf {
         return path.clone();
     }
     // The harness has programs of its own.
-    let package = if [IN_NAMESPACE, "forger"].contains(&name) { "netcheck" } else { name };
+    let package =
+        if [IN_NAMESPACE, GIVE_SOCKET, "forger"].contains(&name) { "netcheck" } else { name };
     let path = build(package, name);
     built.insert(name.to_owned(), path.clone());
     path
@@ -50,6 +51,9 @@ pub fn bin(name: &str) -> PathBuf {
 
 /// The program that runs another in a namespace.
 pub(crate) const IN_NAMESPACE: &str = "in-namespace";
+
+/// The program that makes a socket in a namespace.
+pub(crate) const GIVE_SOCKET: &str = "give-socket";
 
 fn build(package: &str, name: &str) -> PathBuf {
     // `cargo test` does not build the binaries of other packages, and a path below target/ would be a

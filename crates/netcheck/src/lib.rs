@@ -22,6 +22,7 @@ cfg_if::cfg_if! {
         mod dns;
         pub mod evidence;
         mod header;
+        mod link;
         mod lossy;
         pub mod namespace;
         mod other_user;
@@ -43,6 +44,7 @@ cfg_if::cfg_if! {
 
         pub use binary::{bin, recipes, workspace};
         pub use header::{Block, Elsewhere, Header, Section, Typed};
+        pub use link::Link;
         pub use nix::sys::signal::Signal;
         pub use other_user::NOBODY;
         pub use process::Process;

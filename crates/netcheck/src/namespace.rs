@@ -90,9 +90,13 @@ impl Run {
     /// before.
     #[must_use]
     pub fn beside(self, process: &Process) -> Self {
-        let target = format!("--target={}", process.pid());
-        // As who it is: setting groups, as nsenter(1) would, is denied there.
-        let args = [&*target, "--user", "--net", "--preserve-credentials"];
-        self.wrapped("nsenter", args.map(Into::into).to_vec())
+        self.wrapped("nsenter", beside(process).map(Into::into).to_vec())
     }
+}
+
+/// The options of nsenter(1) that enter them.
+pub(crate) fn beside(process: &Process) -> [String; 4] {
+    // As who it is: setting groups, as nsenter(1) would, is denied there.
+    let target = format!("--target={}", process.pid());
+    [target, "--user".into(), "--net".into(), "--preserve-credentials".into()]
 }

@@ -16,7 +16,7 @@ pub use crate::lossy::{Fate, Fates, LossyPath};
 
 /// How long a peer waits in one read, write or connect before it gives up: a server that hangs is
 /// then an error and not a test that never ends.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a peer sends and receives.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,8 @@
 //! The system calls that neither std nor nix has a safe call for.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -9,6 +10,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 use nix::unistd::{Pid, getppid};
 
 use crate::descriptors::{self, Given};
@@ -88,6 +90,39 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
         Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Receives the descriptor that another process has sent with [`send_descriptor`]. See unix(7), SCM_RIGHTS.
+///
+/// # Errors
+/// Those of recvmsg(2); EBADMSG when a message came without one.
+#[expect(unsafe_code, reason = "nix hands out bare descriptors")]
+pub(crate) fn receive_descriptor(from: &UnixDatagram) -> io::Result<OwnedFd> {
+    let (mut byte, mut control) = ([0], nix::cmsg_space!(RawFd));
+    let mut parts = [IoSliceMut::new(&mut byte)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<UnixAddr>(from.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(descriptors) = control
+            && let [fd] = descriptors[..]
+        {
+            // SAFETY: the kernel has just made this descriptor for us, and nobody else knows its number.
+            return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::EBADMSG))
+}
+
+/// Sends a copy of a descriptor to the process at the other end.
+///
+/// # Errors
+/// Those of sendmsg(2).
+pub fn send_descriptor(to: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let descriptors = [descriptor.as_raw_fd()];
+    let control = [ControlMessage::ScmRights(&descriptors)];
+    let parts = [IoSlice::new(&[0])];
+    sendmsg::<UnixAddr>(to.as_raw_fd(), &parts, &control, MsgFlags::empty(), None)?;
+    Ok(())
 }
 
 /// What a started process changes in itself between fork and exec.

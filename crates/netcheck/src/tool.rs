@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::descriptors;
+use crate::link::Link;
 use crate::other_user;
 use crate::run::Run;
 use crate::sys;
@@ -58,6 +59,8 @@ pub enum Need {
     Prlimit,
     /// Copying a descriptor out of a child, pidfd_getfd(2).
     PidfdGetfd,
+    /// Two network namespaces and a veth pair: [`crate::Link`].
+    Link,
     /// Running under another user, which takes root.
     OtherUser,
     /// So many descriptors that this process has open at once.
@@ -89,6 +92,7 @@ impl fmt::Display for Need {
             Self::IoUring => "io_uring",
             Self::Prlimit => "prlimit",
             Self::PidfdGetfd => "pidfd_getfd",
+            Self::Link => "user namespaces, ip, nsenter, and a pair of veth",
             Self::OtherUser => "root, to run under another user",
             Self::Descriptors(count) => {
                 let hard = descriptors::raise();
@@ -177,6 +181,7 @@ fn works(need: Need) -> bool {
             let child = Run::program("sleep").arg("60").start();
             sys::pidfd_getfd(child.pid(), 0).is_ok()
         }
+        Need::Link => Link::start().is_ok(),
         Need::Descriptors(count) => descriptors::raise() >= count,
         Need::OtherUser => nix::unistd::geteuid().is_root() && other_user::works(),
     }
