@@ -177,7 +177,7 @@ fn echo(
             Err(why) => return Err(format!("recv: {}", errno(why))),
         };
         record.received(received);
-        let mut full: Option<Instant> = None; // since when the kernel has had no room
+        let mut moved = Instant::now(); // when bytes last went
         for mut rest in [take(&mut prefix).as_bytes(), received] {
             // The kernel takes what it has room for, which may be less than there is.
             while !rest.is_empty() {
@@ -186,10 +186,12 @@ fn echo(
                     Ok(sent) => {
                         record.sent(sent);
                         rest = &rest[sent..];
-                        full = None;
+                        if !rest.is_empty() {
+                            moved = Instant::now();
+                        }
                     }
                     // SO_SNDTIMEO
-                    Err(Errno::EAGAIN) if idle.is_over(*full.get_or_insert_with(Instant::now)) => {
+                    Err(Errno::EAGAIN) if idle.is_over(moved) => {
                         return Err(format!("send timed out after {idle}"));
                     }
                     Err(Errno::EAGAIN | Errno::EINTR) => {}
