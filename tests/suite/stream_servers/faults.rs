@@ -2,12 +2,13 @@
 //! filter, a parent that is killed.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use netcheck::{Need, Process, Run, Server, Signal, Skip, bin, evidence, need, peer};
+use netcheck::{Link, Need, Process, Run, Server, Signal, Skip, bin, evidence, need, peer};
 use scenarios::served;
 
 use super::{Checks, Kind, SECOND, checks, cpu_share};
@@ -18,6 +19,7 @@ pub(super) const CHECKS: Checks = checks![
         a_stopped_reader_of_the_log_does_not_keep_it_from_ending,
         a_log_file_at_its_limit_stops_nothing,
         a_client_that_never_reads_is_closed_in_time,
+        a_client_whose_cable_is_pulled_is_closed_in_time,
         a_server_that_says_that_it_listens_has_what_it_needs;
     keeps_part_of_a_message: a_client_for_which_there_is_no_memory_ends_alone;
     calls_accept: an_accept_that_always_fails_does_not_spin;
@@ -108,12 +110,37 @@ fn a_client_that_never_reads_is_closed_in_time(kind: &Kind) -> Result<(), Skip> 
     let server = kind.start(&["--idle-timeout", "2s"]);
     let begun = Instant::now();
     let _deaf = kind.probe.never_reads(server.address());
+    let full = Instant::now();
     let why = |log: &str| log.contains("timed out after 2s");
     assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
-    // Its buffers are full a moment after it began.
-    let took = begun.elapsed();
-    let longest = TIMEOUT + TIMEOUT * 3 / 4 + kind.goodbye();
-    assert!(took >= TIMEOUT && took < longest, "{took:?}");
+    let longest = begun.elapsed();
+    assert!(longest >= TIMEOUT && full.elapsed() < TIMEOUT * 3 / 2 + kind.goodbye(), "{longest:?}");
+    Ok(())
+}
+
+fn a_client_whose_cable_is_pulled_is_closed_in_time(kind: &Kind) -> Result<(), Skip> {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    need(Need::Link)?;
+    let link = Link::start().unwrap();
+    let host = Link::NEAR.to_string();
+    let run = kind.run("0").args(["--host", &host, "--idle-timeout", "2s"]);
+    let server = Server::start_run(link.near(run));
+    let client = kind.probe.served_over(link.connect(server.address()).unwrap()).unwrap();
+    let (mut sender, mut receiver) = (&client, &client);
+    thread::scope(|scope| {
+        // In the middle of a transfer, in both directions.
+        scope.spawn(move || while sender.write_all(&kind.probe.much()).is_ok() {});
+        io::copy(&mut receiver.take(4 << 20), &mut io::sink()).unwrap();
+        scope.spawn(move || io::copy(&mut receiver, &mut io::sink()));
+        let begun = Instant::now();
+        link.pull().unwrap();
+        let pulled = Instant::now();
+        let ended = server.wait_stderr(|log| log.contains("timed out after 2s"), 10 * SECOND);
+        let (longest, shortest) = (begun.elapsed(), pulled.elapsed());
+        client.shutdown(Shutdown::Both).unwrap();
+        assert!(ended, "{}", server.stderr());
+        assert!(longest >= TIMEOUT && shortest < TIMEOUT * 3 / 2 + kind.goodbye(), "{longest:?}");
+    });
     Ok(())
 }
 

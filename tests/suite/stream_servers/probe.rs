@@ -106,7 +106,11 @@ impl Probe {
 
     /// A client that has had a reply, so that it is surely being served, and stays.
     pub(super) fn served(self, address: SocketAddr) -> io::Result<TcpStream> {
-        let mut client = peer::connect(address)?;
+        self.served_over(peer::connect(address)?)
+    }
+
+    /// The same over a connection that there is.
+    pub(super) fn served_over(self, mut client: TcpStream) -> io::Result<TcpStream> {
         self.say_hello(&mut client)?;
         self.hear_reply(&mut client)?;
         Ok(client)
@@ -127,10 +131,16 @@ impl Probe {
         if self == Self::Echo {
             return peer::never_reads(address).map(|(client, _)| client);
         }
+        peer::fill(self.served(address)?, &self.much()).map(|(client, _)| client)
+    }
+
+    /// Messages whose replies are more than all buffers hold.
+    pub(super) fn much(self) -> Vec<u8> {
         let message = match self {
+            Self::Echo => peer::pattern(0, 4_000),
             Self::Web => b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
-            _ => framed(&"x".repeat(4_000)),
+            Self::Chat => framed(&"x".repeat(4_000)),
         };
-        peer::fill(self.served(address)?, &message.repeat(100)).map(|(client, _)| client)
+        message.repeat(100)
     }
 }
