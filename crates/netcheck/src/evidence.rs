@@ -16,7 +16,8 @@ use nix::time::clock_getcpuclockid;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 pub use tables::{
-    Datagrams, datagram_sockets, in_time_wait, is_listening, listener_owners, syn_sent,
+    Datagrams, accept_queue, datagram_sockets, in_time_wait, is_listening, listener_owners,
+    syn_sent,
 };
 
 /// Waits until `found` gives a value, looking every 2 ms; `None` when it has given none by `timeout`.

@@ -1,13 +1,14 @@
 //! What is read from /proc is what is so.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use netcheck::Run;
 use netcheck::evidence::{
-    anonymous, children, cpu_time, cpu_time_with_children, descendants, descriptor_flags,
-    descriptors, is_listening, listener_owners, pss, rss, state, wait_until, zombies,
+    accept_queue, anonymous, children, cpu_time, cpu_time_with_children, descendants,
+    descriptor_flags, descriptors, is_listening, listener_owners, pss, rss, state, wait_until,
+    zombies,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -61,6 +62,18 @@ fn a_listener_is_found_with_its_owner() {
         // Another test may be forking: its child has copies of all descriptors until it execs.
         wait_until(SOON, || (!is_listening(address)).then_some(())).expect("it is gone");
         assert_eq!(listener_owners(address), []);
+    }
+}
+
+#[test]
+fn connections_wait_in_the_queue_until_they_are_accepted() {
+    for any_port in ["127.0.0.1:0", "[::1]:0"] {
+        let (listener, address) = listener(any_port);
+        assert_eq!(accept_queue(address), 0);
+        let _clients = [(); 3].map(|()| TcpStream::connect(address).unwrap());
+        assert_eq!(accept_queue(address), 3);
+        listener.accept().unwrap();
+        assert_eq!(accept_queue(address), 2);
     }
 }
 

@@ -8,14 +8,19 @@ use super::{descriptors, processes};
 
 /// Whether a TCP socket listens on exactly this address, in our network namespace.
 pub fn is_listening(address: SocketAddr) -> bool {
-    !listening_inodes(address).is_empty()
+    !listeners(address).is_empty()
+}
+
+/// How many connections wait at `address` for an accept(2), in our network namespace: `Recv-Q` of `ss -lt`.
+pub fn accept_queue(address: SocketAddr) -> u64 {
+    listeners(address).iter().map(|listener| listener.queue).sum()
 }
 
 /// Everyone who has the listener on `address` open: process and descriptor. A forking server's child
 /// that did not close its copy shows here beside its parent.
 pub fn listener_owners(address: SocketAddr) -> Vec<(i32, i32)> {
     let sockets: Vec<String> =
-        listening_inodes(address).iter().map(|inode| format!("socket:[{inode}]")).collect();
+        listeners(address).iter().map(|one| format!("socket:[{}]", one.inode)).collect();
     let of_process = |pid| {
         let open = descriptors(pid).into_iter();
         open.filter(|(_, target)| sockets.contains(target)).map(move |(fd, _)| (pid, fd))
@@ -26,23 +31,33 @@ pub fn listener_owners(address: SocketAddr) -> Vec<(i32, i32)> {
     processes().into_iter().flat_map(of_process).collect()
 }
 
-/// The inodes of the sockets that listen on `address`; several with SO_REUSEPORT.
-fn listening_inodes(address: SocketAddr) -> Vec<String> {
+/// A listening socket.
+struct Listening {
+    inode: String,
+    /// Connections that were not accepted yet.
+    queue: u64,
+}
+
+/// The sockets that listen on `address`; several with SO_REUSEPORT.
+fn listeners(address: SocketAddr) -> Vec<Listening> {
     /// TCP_LISTEN of the kernel's tcp_states.h.
     const LISTEN: &str = "0A";
     let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
     let Ok(table) = File::open(table) else { return Vec::new() };
-    let mut inodes = Vec::new();
+    let mut found = Vec::new();
     for line in BufReader::new(table).lines().skip(1).map_while(Result::ok) {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // The listeners stand first (proc_net_tcp of the kernel's documentation), and thousands of
         // connections after them.
-        let [_, local, _, LISTEN, ..] = fields[..] else { break };
+        let [_, local, _, LISTEN, queues, ..] = fields[..] else { break };
         if socket_address(local) == Some((address.ip(), address.port())) {
-            inodes.extend(fields.get(9).map(|&inode| inode.to_owned()));
+            // Bytes to send and to receive; of a listener its backlog and its queue.
+            let queue = queues.split_once(':').map(|(_, queue)| u64::from_str_radix(queue, 16));
+            let queue = queue.and_then(Result::ok).unwrap_or_default();
+            found.extend(fields.get(9).map(|&inode| Listening { inode: inode.to_owned(), queue }));
         }
     }
-    inodes
+    found
 }
 
 /// How many connections of the port are in TIME_WAIT, in our network namespace; IPv4 only.
