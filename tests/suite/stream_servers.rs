@@ -212,6 +212,12 @@ impl Kind {
         self.calls.iter().any(|call| call == "fork")
     }
 
+    /// Its listener may, for a moment: the workers are killed after their parent, and the kernel takes down
+    /// a ring after its process.
+    fn may_outlive_its_process(&self) -> bool {
+        self.has_workers() || self.name == "uring-echo"
+    }
+
     /// Each client costs this one process a descriptor.
     fn serves_from_one_process(&self) -> bool {
         self.limit == Some("--max-clients") && !self.forks()

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use netcheck::{Need, Run, Server, Skip, evidence, need, peer};
 
-use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share};
+use super::{Checks, Kind, SECOND, at_rest, checks, cpu_share, family};
+use crate::kill;
 
 pub(super) const CHECKS: Checks = checks![
     any:
@@ -53,14 +54,26 @@ fn two_hundred_connections_with_32_descriptors_cost_nothing(kind: &Kind) -> Resu
 }
 
 fn a_connection_that_is_reset_in_the_queue_is_passed_over(kind: &Kind) -> Result<(), Skip> {
+    const RESETS: usize = 50;
     let server = kind.start(&["--backlog", "256"]);
-    // Workers are not stopped with their parent, and may be quicker.
-    server.stop();
-    for start in [&b""[..], b"x"].iter().cycle().take(50) {
+    kind.probe.exchange(server.address()).unwrap();
+    let first = at_rest(&server);
+    // Its workers are not stopped with it.
+    let stopped = |pid: &i32| evidence::state(*pid) == Some('T');
+    let family = family(&server);
+    family.iter().for_each(|pid| kill(*pid, "STOP"));
+    let all = || family.iter().all(stopped).then_some(());
+    evidence::wait_until(5 * SECOND, all).expect("they obey SIGSTOP");
+    for start in [&b""[..], b"x"].iter().cycle().take(RESETS) {
         peer::reset(server.address(), start).unwrap();
     }
-    server.cont();
+    // Each was reset where it waits, and waits there still.
+    assert_eq!(evidence::accept_queue(server.address()), RESETS as u64);
+    family.iter().for_each(|pid| kill(*pid, "CONT"));
     kind.probe.exchange(server.address()).expect("it serves the next client");
+    assert_eq!(at_rest(&server), first, "the descriptors of the start");
+    let lines = server.stderr().lines().count();
+    assert!(lines <= 2 * RESETS + 2 * kind.lines_of_a_client(), "{}", server.stderr());
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use netcheck::{Server, Signal, Skip, evidence};
+use netcheck::{Process, Server, Signal, Skip, evidence};
 
 use super::{Checks, Kind, SECOND, checks, family};
 
@@ -16,6 +16,7 @@ pub(super) const CHECKS: Checks = checks![
     any:
         a_client_that_never_reads_is_cut_off_when_the_grace_is_over,
         a_restart_past_time_wait_binds_at_once,
+        a_restart_after_kill_9_binds_again,
         when_it_is_killed_nothing_is_left;
 ];
 
@@ -92,6 +93,32 @@ fn a_restart_past_time_wait_binds_at_once(kind: &Kind) -> Result<(), Skip> {
         server.signal(Signal::SIGINT);
         server.wait(10 * SECOND).expect("it ends");
         is_closed(&mut client);
+    }
+    Ok(())
+}
+
+fn a_restart_after_kill_9_binds_again(kind: &Kind) -> Result<(), Skip> {
+    let first = kind.start(&[]);
+    let (address, port) = (first.address(), first.address().port().to_string());
+    let mut next: Option<Process> = None;
+    for _ in 0..3 {
+        let server = next.as_ref().unwrap_or(&first);
+        // Its connections are open, and closed by the kernel.
+        let clients = if kind.serves_several() { 5 } else { 1 };
+        let served = |_| kind.probe.served(address).unwrap();
+        let _clients: Vec<TcpStream> = (0..clients).map(served).collect();
+        server.signal(Signal::SIGKILL);
+        server.wait(10 * SECOND).expect("it is killed");
+        let binds = || {
+            let mut again = kind.run(&port).start();
+            let listens = again.next_line(10 * SECOND).is_some();
+            assert!(listens || again.wait(10 * SECOND).is_some());
+            assert!(listens || again.stderr().contains("(EADDRINUSE)"), "{}", again.stderr());
+            listens.then_some(again)
+        };
+        // A service manager tries again (systemd: RestartSec=100ms).
+        let timeout = if kind.may_outlive_its_process() { 2 * SECOND } else { Duration::ZERO };
+        next = Some(evidence::wait_until(timeout, binds).expect("the port is free"));
     }
     Ok(())
 }

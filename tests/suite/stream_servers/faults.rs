@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use netcheck::{Link, Need, Process, Run, Server, Signal, Skip, bin, evidence, need, peer};
 use scenarios::served;
 
-use super::{Checks, Kind, SECOND, checks, cpu_share};
+use super::{Checks, Kind, SECOND, checks, cpu_share, family};
 
 pub(super) const CHECKS: Checks = checks![
     any:
         a_stopped_reader_of_the_log_stops_nothing,
         a_stopped_reader_of_the_log_does_not_keep_it_from_ending,
         a_log_file_at_its_limit_stops_nothing,
-        a_client_that_never_reads_is_closed_in_time,
+        a_client_that_is_silent_or_never_reads_is_closed_in_time,
         a_client_whose_cable_is_pulled_is_closed_in_time,
+        a_storm_of_signals_ends_nothing,
         a_server_that_says_that_it_listens_has_what_it_needs;
     keeps_part_of_a_message: a_client_for_which_there_is_no_memory_ends_alone;
     calls_accept: an_accept_that_always_fails_does_not_spin;
@@ -105,16 +106,24 @@ fn a_log_file_at_its_limit_stops_nothing(kind: &Kind) -> Result<(), Skip> {
     Ok(())
 }
 
-fn a_client_that_never_reads_is_closed_in_time(kind: &Kind) -> Result<(), Skip> {
+fn a_client_that_is_silent_or_never_reads_is_closed_in_time(kind: &Kind) -> Result<(), Skip> {
     const TIMEOUT: Duration = Duration::from_secs(2);
-    let server = kind.start(&["--idle-timeout", "2s"]);
-    let begun = Instant::now();
-    let _deaf = kind.probe.never_reads(server.address());
-    let full = Instant::now();
-    let why = |log: &str| log.contains("timed out after 2s");
-    assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
-    let longest = begun.elapsed();
-    assert!(longest >= TIMEOUT && full.elapsed() < TIMEOUT * 3 / 2 + kind.goodbye(), "{longest:?}");
+    let is_closed_in_time = |misbehave: &dyn Fn(SocketAddr) -> io::Result<TcpStream>| {
+        let server = kind.start(&["--idle-timeout", "2s"]);
+        let begun = Instant::now();
+        // One that never reads may be reset while it still sends.
+        let _client = misbehave(server.address());
+        let why = |log: &str| log.contains("timed out after 2s");
+        assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
+        let took = begun.elapsed();
+        // Its buffers are full a moment after it began.
+        let longest = TIMEOUT + TIMEOUT * 3 / 4 + kind.goodbye();
+        assert!(took >= TIMEOUT && took < longest, "{took:?}");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| is_closed_in_time(&|address| kind.probe.served(address)));
+        is_closed_in_time(&|address| kind.probe.never_reads(address));
+    });
     Ok(())
 }
 
@@ -189,18 +198,58 @@ fn a_server_that_says_that_it_listens_has_what_it_needs(kind: &Kind) -> Result<(
 
 fn an_accept_that_always_fails_does_not_spin(kind: &Kind) -> Result<(), Skip> {
     need(Need::Strace)?;
-    // What a seccomp filter or a firewall may answer to each.
-    let (run, trace) = kind.run("0").traced(&["trace=accept4", "inject=accept4:error=EPERM"]);
+    // What a seccomp filter or a firewall may answer to each; and no descriptor, no memory.
+    std::thread::scope(|scope| {
+        for errno in ["EPERM", "EMFILE", "ENOMEM"] {
+            scope.spawn(move || an_accept_that_always_fails(kind, errno));
+        }
+    });
+    Ok(())
+}
+
+fn an_accept_that_always_fails(kind: &Kind, errno: &str) {
+    let inject = format!("inject=accept4:error={errno}");
+    let (run, trace) = kind.run("0").traced(&["trace=accept4", &inject]);
     let server = Server::start_run(run);
     let _pending = peer::connect(server.address());
     let before = trace.calls().len();
     let share = cpu_share(&server, 2 * SECOND);
-    assert!(share < 0.2, "{:.0} % of a core", share * 100.0);
+    assert!(share < 0.2, "{errno}: {:.0} % of a core", share * 100.0);
     let calls = trace.calls().len() - before;
     let workers = if kind.has_workers() { 8 } else { 1 };
-    assert!(calls < workers * 100, "{calls} calls in 2 s");
-    let complaints = server.stderr().matches("EPERM").count();
-    assert!((1..=4 * workers).contains(&complaints), "{}", server.stderr());
+    // Without a descriptor each is two accepts: the second one spends the reserve.
+    assert!(calls < workers * 200, "{errno}: {calls} calls in 2 s");
+    let complaints = server.stderr().matches(errno).count();
+    assert!((1..=4 * workers).contains(&complaints), "{errno}: {}", server.stderr());
+}
+
+fn a_storm_of_signals_ends_nothing(kind: &Kind) -> Result<(), Skip> {
+    // After a stop some calls end with EINTR without any handler: a recv with a timeout, epoll_wait
+    // (signal(7)).
+    const STORM: &str = r#"
+        for round in $(seq 1500); do
+            for signal in STOP CONT CHLD STOP CONT WINCH URG; do
+                kill -"$signal" "$@" 2> /dev/null || true
+            done
+        done"#;
+    let server = kind.start(&[]);
+    let mut client = kind.probe.served(server.address()).unwrap();
+    let family = family(&server);
+    let storm = Run::script(STORM).args(family.iter().map(i32::to_string)).start();
+    let mut meanwhile = 0;
+    while storm.still_running() {
+        kind.probe.ask(&mut client).unwrap();
+        if kind.serves_several() {
+            kind.probe.exchange(server.address()).unwrap();
+        }
+        meanwhile += 1;
+    }
+    assert!(meanwhile > 0);
+    kind.probe.ask(&mut client).expect("it serves on");
+    drop(client);
+    server.signal(Signal::SIGTERM);
+    let status = server.wait(10 * SECOND).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", server.stderr());
     Ok(())
 }
 

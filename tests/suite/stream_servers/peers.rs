@@ -14,12 +14,13 @@ pub(super) const CHECKS: Checks = checks![
         a_silent_client_costs_no_time,
         a_client_that_never_reads_is_closed_after_the_idle_timeout,
         a_client_that_never_reads_costs_no_time,
-        a_hundred_resets_leave_nothing,
+        two_hundred_resets_leave_nothing,
         memory_is_flat_over_many_connections;
     lets_a_message_drip: a_client_that_drips_is_not_idle;
     echoes:
         a_slow_reader_gets_every_byte,
         a_half_closed_client_gets_every_byte,
+        a_client_that_goes_and_leaves_all_unread_is_one_line,
         memory_stays_bounded_under_a_flood;
 ];
 
@@ -101,17 +102,34 @@ fn a_half_closed_client_gets_every_byte(kind: &Kind) -> Result<(), Skip> {
     Ok(())
 }
 
-fn a_hundred_resets_leave_nothing(kind: &Kind) -> Result<(), Skip> {
+fn two_hundred_resets_leave_nothing(kind: &Kind) -> Result<(), Skip> {
     let server = kind.start(&["--backlog", "128"]);
     kind.probe.exchange(server.address()).unwrap();
     let first = at_rest(&server);
     let hello = kind.probe.hello("one");
-    let starts = [vec![], hello[..1].to_vec(), hello, peer::pattern(5, 10_000)];
-    for start in starts.iter().cycle().take(100) {
+    let starts = [vec![], hello[..1].to_vec(), hello, peer::pattern(5, 4_095)];
+    for start in starts.iter().cycle().take(200) {
         peer::reset(server.address(), start).unwrap();
     }
     kind.probe.exchange(server.address()).expect("it is still here");
     assert_eq!(at_rest(&server), first, "the descriptors of the start");
+    Ok(())
+}
+
+fn a_client_that_goes_and_leaves_all_unread_is_one_line(kind: &Kind) -> Result<(), Skip> {
+    const CLIENTS: usize = 3;
+    let server = kind.start(&[]);
+    for _ in 0..CLIENTS {
+        // A close with bytes unread is a RST: the server has some to send, and is waiting to.
+        kind.probe.never_reads(server.address()).unwrap();
+    }
+    let why = |log: &str| {
+        let ends = log.lines().filter(|line| line.contains(" closed: "));
+        let named = |line: &&str| line.ends_with("(ECONNRESET)") || line.ends_with("(EPIPE)");
+        ends.filter(named).count() == CLIENTS
+    };
+    assert!(server.wait_stderr(why, 10 * SECOND), "{}", server.stderr());
+    assert_eq!(server.stderr().lines().count(), 2 * CLIENTS, "{}", server.stderr());
     Ok(())
 }
 
