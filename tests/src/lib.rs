@@ -52,6 +52,7 @@ scenarios! {
     sntp,
     ntp_majority,
     ntp_2036,
+    pair,
 }
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.

@@ -65,6 +65,7 @@ suite! {
     ntp_time,
     ntp_responder,
     ntp_spoofed,
+    socket_pair,
     contract,
     try_it,
 }

@@ -30,10 +30,12 @@ pub(super) struct Missing {
 /// Descriptors that the sequence has come to know.
 #[derive(Clone, Copy, Default)]
 struct Known {
-    /// The socket that accept was called on.
+    /// The socket that accept was called on; of a pair, the end of the parent.
     listener: Option<i32>,
-    /// What the last `socket` or `accept` returned.
+    /// What the last `socket` or `accept` returned; of a pair, the end of the child.
     socket: Option<i32>,
+    /// The end of a pair that a process uses when it has closed the other.
+    other_end: Option<i32>,
 }
 
 impl Sequence {
@@ -175,10 +177,23 @@ fn follow<'a>(
         if opens(&step.name) {
             known.socket = call.result.parse().ok();
         }
+        if let Some((ours, theirs)) = pair(call) {
+            known = Known { listener: ours, socket: theirs, other_end: ours };
+        }
+        if step.name == "close" && known.other_end.is_some() {
+            known.socket = known.other_end;
+        }
         last = Some(call);
         taken += skipped + 1;
     }
     Ok(Followed { last, known, taken })
+}
+
+/// The descriptors of `socketpair(AF_UNIX, SOCK_STREAM, 0, [3, 4])`.
+fn pair(call: &Call) -> Option<(Option<i32>, Option<i32>)> {
+    let (_, ends) = call.args.split_once('[').filter(|_| call.name == "socketpair")?;
+    let (ours, theirs) = ends.trim_end_matches(']').split_once(", ")?;
+    Some((ours.parse().ok(), theirs.parse().ok()))
 }
 
 fn opens(name: &str) -> bool {
