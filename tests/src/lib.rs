@@ -53,6 +53,7 @@ scenarios! {
     ntp_majority,
     ntp_2036,
     pair,
+    closing,
 }
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.
@@ -77,6 +78,14 @@ fn served_by(said: &str) -> BTreeSet<i32> {
 fn sockets(server: &Server) -> usize {
     let open = evidence::descriptors(server.pid());
     open.values().filter(|link| link.starts_with("socket:")).collect::<BTreeSet<_>>().len()
+}
+
+/// A counter of TcpExt in the text of `/proc/net/netstat`, as `nstat` shows it.
+fn tcp_counter(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt: "));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    let at = names.split(' ').position(|known| known == name)?;
+    numbers.split(' ').nth(at)?.parse().ok()
 }
 
 /// The last statement about a server: SIGTERM ends it with 0. Not checked where the server is to be kept.

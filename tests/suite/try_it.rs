@@ -131,9 +131,17 @@ pub(crate) fn has(program: &str) -> Result<(), Skip> {
     if ours || found() { Ok(()) } else { Err(Skip { reason: format!("needs {program}") }) }
 }
 
-/// What follows a number that a load measured.
-const MEASURED: [&str; 5] =
-    [" round trips in ", " connections in ", " a second", " due and not sent", " % of a CPU"];
+/// What follows a number that was measured.
+const MEASURED: [&str; 7] = [
+    " round trips in ",
+    " connections in ",
+    " a second",
+    " due and not sent",
+    " % of a CPU",
+    // How much the kernel takes depends on its sysctls.
+    " bytes of ",
+    " sent, then ",
+];
 
 /// A printed line without what differs from run to run: times, pids, and every port that the kernel
 /// picked for a client.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use netcheck::{Call, Need, Run, Scenario, ScenarioRun, Skip, Stopped, evidence, need};
 
+use crate::tcp_counter;
+
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "nagle", summary: "two small writes that wait for a delayed ACK", run };
 
@@ -59,13 +61,9 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     scenario.check("corked", statement, corked.is_some(), evidence)
 }
 
-/// How many delayed ACKs this machine has sent: TcpExt DelayedACKs, as `nstat` shows it.
+/// How many delayed ACKs this machine has sent.
 fn delayed_acks() -> Option<u64> {
-    let text = fs::read_to_string("/proc/net/netstat").ok()?;
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt: "));
-    let (names, numbers) = (lines.next()?, lines.next()?);
-    let at = names.split(' ').position(|name| name == "DelayedACKs")?;
-    numbers.split(' ').nth(at)?.parse().ok()
+    tcp_counter(&fs::read_to_string("/proc/net/netstat").ok()?, "DelayedACKs")
 }
 
 /// The server replies with the whole of a request.

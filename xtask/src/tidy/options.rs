@@ -7,6 +7,7 @@ use super::tree::{File, Tree};
 /// Options whose words differ between recipes, with a reason for each wording after the first.
 const WORDINGS: &[(&str, &[&str])] = &[
     ("backlog", &["a browser opens several connections at once"]),
+    ("case", &["what is tried is no error"]),
     ("count", &["an answer is better for each sample"]),
     ("host", &["a server's address is its own, and decides who may reach it"]),
     ("idle-timeout", &["a slow request is never silent", "people are silent for longer"]),
