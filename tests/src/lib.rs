@@ -53,6 +53,7 @@ scenarios! {
     ntp_majority,
     ntp_2036,
     pair,
+    backlog,
     closing,
 }
 

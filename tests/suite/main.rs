@@ -66,6 +66,7 @@ suite! {
     ntp_responder,
     ntp_spoofed,
     socket_pair,
+    backlog,
     linger,
     contract,
     try_it,

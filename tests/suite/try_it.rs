@@ -132,7 +132,7 @@ pub(crate) fn has(program: &str) -> Result<(), Skip> {
 }
 
 /// What follows a number that was measured.
-const MEASURED: [&str; 7] = [
+const MEASURED: [&str; 8] = [
     " round trips in ",
     " connections in ",
     " a second",
@@ -141,6 +141,8 @@ const MEASURED: [&str; 7] = [
     // How much the kernel takes depends on its sysctls.
     " bytes of ",
     " sent, then ",
+    // How many depends on the kernel's timers.
+    " clients say ",
 ];
 
 /// A printed line without what differs from run to run: times, pids, and every port that the kernel

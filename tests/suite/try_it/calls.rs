@@ -30,7 +30,7 @@ pub(super) struct Missing {
 /// Descriptors that the sequence has come to know.
 #[derive(Clone, Copy, Default)]
 struct Known {
-    /// The socket that accept was called on; of a pair, the end of the parent.
+    /// The socket that listen or accept was called on; of a pair, the end of the parent.
     listener: Option<i32>,
     /// What the last `socket` or `accept` returned; of a pair, the end of the child.
     socket: Option<i32>,
@@ -171,7 +171,7 @@ fn follow<'a>(
             return Err(Missing { found, why });
         };
         let call = calls[taken + skipped];
-        if step.name == "accept" {
+        if step.name == "listen" || (step.name == "accept" && known.listener.is_none()) {
             known.listener = known.socket;
         }
         if opens(&step.name) {
@@ -217,9 +217,11 @@ fn matches(step: &Step, call: &Call, known: Known) -> bool {
             | "shutdown"
             | "close"
     );
+    // A client of the same process may stand between the listener and its accept.
+    let socket = if step.name == "accept" { known.listener.or(known.socket) } else { known.socket };
     let fd = call.args.split(',').next().and_then(|first| first.trim().parse().ok());
     is(call, &step.name)
-        && (!on_socket || fd == known.socket)
+        && (!on_socket || fd == socket)
         && (!opens(&step.name) || call.result.parse::<i32>().is_ok())
         && (step.name != "fork" || !call.args.contains("CLONE_THREAD"))
         && step.argument.as_ref().is_none_or(|argument| call.args.contains(argument.as_str()))

@@ -8,6 +8,7 @@ use super::tree::{File, Tree};
 const WORDINGS: &[(&str, &[&str])] = &[
     ("backlog", &["a browser opens several connections at once"]),
     ("case", &["what is tried is no error"]),
+    ("clients", &["they are to find the queue full"]),
     ("count", &["an answer is better for each sample"]),
     ("host", &["a server's address is its own, and decides who may reach it"]),
     ("idle-timeout", &["a slow request is never silent", "people are silent for longer"]),
@@ -23,6 +24,7 @@ const WORDINGS: &[(&str, &[&str])] = &[
 ];
 
 const TIMEOUTS: &[&str] = &[
+    "a client that the server does not know is never accepted",
     "where a session stays open, only its beginning is bounded",
     "a look-up makes no connection",
     "a datagram has no connection to wait for",

@@ -1,0 +1,80 @@
+//! A queue of six places, and eighteen clients.
+
+use netcheck::{Need, Run, Scenario, ScenarioRun, Stopped, bin, need};
+
+use crate::tcp_counter;
+
+pub(crate) const SCENARIO: Scenario =
+    Scenario { name: "backlog", summary: "what a full accept queue does to the clients", run };
+
+/// Twelve come to the server in two rounds, and six have to send first.
+const CLIENTS: &str = "18";
+
+fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
+    if let Err(skip) = need(Need::OwnNames) {
+        // Without the counters of a network of its own there still is what both ends say.
+        let finished = scenario.run(Run::new("backlog").args(["--clients", CLIENTS]));
+        let holds = finished.stdout_text().starts_with("connect  6 of 18 connected, 6 of 5 + 1");
+        scenario.check("queue", "six are connected at once", holds, "TCP_INFO")?;
+        return scenario.skip("the kernel counts the SYNs that it drops", &skip);
+    }
+    let shown = alone(scenario, "1", &[])?;
+    let dropped = tcp_counter(&shown, "ListenOverflows").unwrap_or_default();
+    let holds =
+        line(&shown, "connect") == "6 of 18 connected, 6 of 5 + 1 places in the queue taken";
+    let statement = "a backlog of 5 has six places, and the SYNs of the others are dropped";
+    let evidence = format!("ListenOverflows {dropped} (/proc/net/netstat)");
+    scenario.check("queue", statement, holds && dropped >= 12, evidence)?;
+
+    let cookies = tcp_counter(&shown, "TCPReqQFullDoCookies").unwrap_or_default();
+    let (say, has) = connected(&shown);
+    let statement = "with SYN cookies more clients say that they are connected than the server has";
+    let evidence = format!("{say} and {has}; TCPReqQFullDoCookies {cookies}");
+    scenario.check("cookies", statement, say > has && cookies >= say - has, evidence)?;
+    let holds = line(&shown, "send").starts_with("18 of 18 accepted");
+    let evidence = line(&shown, "send");
+    scenario.check("send", "when they send the server gets to know them", holds, evidence)?;
+
+    let shown = alone(scenario, "0", &[])?;
+    let (say, has) = connected(&shown);
+    let holds = say == has && tcp_counter(&shown, "TCPReqQFullDoCookies") == Some(0);
+    let statement = "without cookies the server has every client that says that it is connected";
+    scenario.check("honest", statement, holds, format_args!("{say} and {has}"))?;
+
+    let shown = alone(scenario, "1", &["--silent", "--timeout", "2s"])?;
+    let (say, has) = connected(&shown);
+    let accepted: u64 =
+        line(&shown, "silent").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default();
+    let statement = "clients that wait for the server to speak first are never accepted";
+    let evidence = format!("{say} connected, {accepted} accepted");
+    scenario.check("silent", statement, accepted + (say - has) <= 18 && say > has, evidence)
+}
+
+/// In a network that nobody else uses, with or without SYN cookies; the counters come last.
+fn alone(scenario: &mut ScenarioRun, cookies: &str, args: &[&str]) -> Result<String, Stopped> {
+    let script = r#"echo "$1" > /proc/sys/net/ipv4/tcp_syncookies; shift; "$@"
+        grep TcpExt /proc/net/netstat"#;
+    let run = Run::script(script).arg(cookies).arg(bin("backlog")).args(["--clients", CLIENTS]);
+    let run = run.args(args).inside("tests/etc");
+    let typed = run.command_line();
+    let finished = run.finish();
+    let shown = finished.stdout_text();
+    scenario.step(&typed, shown.lines().take(4).map(str::to_owned));
+    match finished.code() {
+        Some(0) => Ok(shown),
+        _ => Err(Stopped::Broken(finished.stderr_text())),
+    }
+}
+
+/// What follows the name of a step.
+fn line<'a>(shown: &'a str, step: &str) -> &'a str {
+    shown.lines().find_map(|line| line.strip_prefix(step)).unwrap_or_default().trim_start()
+}
+
+/// How many clients say that they are connected, and how many the server has.
+fn connected(shown: &str) -> (u64, u64) {
+    // `1103 ms: 18 clients say that they are connected, the server has 12`
+    let (_, said) = line(shown, "wait").split_once(": ").unwrap_or_default();
+    let mut numbers = said.split(' ').filter_map(|word| word.parse().ok());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
