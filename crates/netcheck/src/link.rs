@@ -45,12 +45,10 @@ impl Link {
         // Of the users of the first: their root may move an interface from one into the other.
         let unshare = Run::program("unshare").args(["--net", "sleep", "infinity"]);
         let far = hold(unshare.beside(&near))?;
-        let commands = vec![
-            format!("unshare --user --map-root-user --net sleep infinity &  # pid {}", near.pid()),
-            enter("near", &near),
-            format!("near unshare --net sleep infinity &  # pid {}", far.pid()),
-            enter("far", &far),
-        ];
+        let started =
+            |holder: &Process| format!("{} &  # pid {}", holder.command_line(), holder.pid());
+        let commands =
+            vec![started(&near), started(&far), enter("near", &near), enter("far", &far)];
         let peer = format!("peer name v1 netns {}", far.pid());
         let mut link = Self { near, far, commands };
         link.near_ip(&format!("link add v0 type veth {peer}"))?;

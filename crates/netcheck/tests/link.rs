@@ -62,7 +62,7 @@ fn what_was_typed_is_what_was_done() {
     assert!(refused.to_string().starts_with("near ip route add no such thing: "), "{refused}");
     let commands = link.commands();
     assert_eq!(commands.last().map(String::as_str), Some("near ip route add no such thing"));
-    let script = format!("{}\nnear ip route show type prohibit", commands[1]);
+    let script = format!("{}\nnear ip route show type prohibit", commands[2]);
     let shown = Run::program("sh").args(["-c", &script]).finish();
     assert!(shown.stdout_text().starts_with("prohibit 198.51.100.1"), "{shown:?}");
 }
