@@ -109,6 +109,11 @@ pub(crate) fn names() -> impl Iterator<Item = String> {
     kinds.filter(runs).map(|kind| kind.name)
 }
 
+/// Every server over TCP by its name.
+pub(crate) fn all_names() -> Vec<String> {
+    kinds().into_iter().filter(|kind| kind.variant.is_none()).map(|kind| kind.name).collect()
+}
+
 impl Kind {
     /// `epoll-echo --edge`.
     fn full_name(&self) -> String {

@@ -1,6 +1,9 @@
 //! The clients against a peer that is silent, deaf, or sends a byte now and then: `--timeout` ends a
 //! request as a whole, `--idle-timeout` a silence, each when it was asked to and not much later.
 
+mod cable;
+mod fates;
+
 use std::io::{Read, Write};
 use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,13 +12,13 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use netcheck::peer::SilentListener;
-use netcheck::{Finished, Need, Run, Skip, bin, need};
+use netcheck::{Finished, Run, Skip, bin};
 use scenarios::framed;
 
 use crate::{tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    topic(
+    let own = topic(
         "two_clocks",
         tests![
             a_server_that_answers_no_syn_ends_at_the_timeout,
@@ -28,9 +31,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_silence_ends_at_the_idle_timeout,
             a_silence_of_a_load_ends_at_the_idle_timeout,
             a_silence_of_a_chat_ends_at_the_idle_timeout,
-            each_fate_of_a_connect_has_its_code,
         ],
-    )
+    );
+    own.into_iter().chain(cable::trials()).chain(fates::trials()).collect()
 }
 
 const MS: Duration = Duration::from_millis(1);
@@ -51,7 +54,10 @@ const LOADS: [&[&str]; 6] = [
 
 /// A server with a thread for each connection.
 fn server(serve: fn(TcpStream)) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    serve_on(TcpListener::bind("127.0.0.1:0").unwrap(), serve)
+}
+
+fn serve_on(listener: TcpListener, serve: fn(TcpStream)) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -102,12 +108,26 @@ fn client(words: &[&str], address: SocketAddr, args: &[&str]) -> Run {
     run.args(["--host", &host, "--port", &port]).args(args)
 }
 
-/// It ended for this reason, after the two seconds that it was given.
-fn ended(finished: &Finished, what: &str) {
-    let (said, took) = (finished.stderr_text(), finished.elapsed.as_secs_f64());
+/// It ends for this reason, after the two seconds that it is given.
+fn ends(what: &str, run: impl Fn() -> Run) {
+    in_time(|| {
+        let finished = run().finish();
+        ended(&finished, what, finished.elapsed)
+    });
+}
+
+/// It has ended for this reason, and not too early. Whether it was in time.
+fn ended(finished: &Finished, what: &str, took: Duration) -> bool {
+    let said = finished.stderr_text();
     assert_eq!(finished.code(), Some(75), "{finished:?}");
-    assert!(said.ends_with(&format!(": {what}\n")), "{what}? {said}");
-    assert!((1.0..1.5).contains(&(took / 2.0)), "{took} s: {said}");
+    assert!(said.contains(&format!(": {what}\n")), "{what}? {said}");
+    assert!(took >= 2000 * MS, "{took:?}: {said}");
+    took < 3000 * MS
+}
+
+/// A busy machine is late now and then; a program that is late each time is so by itself.
+fn in_time(check: impl Fn() -> bool) {
+    assert!((0..3).any(|_| check()), "late three times");
 }
 
 const TIMED_OUT: &str = "timed out after 2s";
@@ -125,7 +145,7 @@ fn at_once<T: Sync>(all: &[T], one: impl Fn(&T) + Sync) {
 
 /// `--timeout` has ended it.
 fn timed_out(words: &[&str], address: SocketAddr, args: &[&str]) {
-    ended(&client(words, address, args).args(["--timeout", "2s"]).finish(), TIMED_OUT);
+    ends(TIMED_OUT, || client(words, address, args).args(["--timeout", "2s"]));
 }
 
 fn a_server_that_answers_no_syn_ends_at_the_timeout() -> Result<(), Skip> {
@@ -225,8 +245,7 @@ fn a_silence_ends_at_the_idle_timeout() -> Result<(), Skip> {
     for serve in [silent, deaf] {
         let address = server(serve);
         for args in [&["--size", "4M"][..], &["--stdin"]] {
-            let run = client(&["echo-client"], address, &IDLE).args(args);
-            ended(&run.stdin("hello").finish(), SILENT);
+            ends(SILENT, || client(&["echo-client"], address, &IDLE).args(args).stdin("hello"));
         }
     }
     // With something to say now and then it is not silent.
@@ -247,31 +266,31 @@ fn a_silence_of_a_load_ends_at_the_idle_timeout() -> Result<(), Skip> {
     });
     let loads = [&["-c5"][..], &["--rate", "1000"], &["--bulk"], &["--idle", "-d1ms"]];
     at_once(&loads, |args| {
-        let run = client(&["echo-load"], address, &["--timeout", "30s", "--idle-timeout", "2s"]);
-        ended(&run.args(*args).finish(), SILENT);
+        let idle = ["--timeout", "30s", "--idle-timeout", "2s"];
+        ends(SILENT, || client(&["echo-load"], address, &idle).args(*args));
     });
     Ok(())
 }
 
+/// Lets bob into a chat.
+fn welcome(mut stream: TcpStream) -> TcpStream {
+    stream.read_exact(&mut [0; 7]).unwrap();
+    stream.write_all(&framed("joined\tbob")).unwrap();
+    stream
+}
+
 fn a_silence_of_a_chat_ends_at_the_idle_timeout() -> Result<(), Skip> {
-    fn welcome(mut stream: TcpStream) -> TcpStream {
-        stream.read_exact(&mut [0; 7]).unwrap();
-        stream.write_all(&framed("joined\tbob")).unwrap();
-        stream
-    }
     let bob = ["chat-client", "--name", "bob"];
     let no_goodbye = server(|stream| {
         hold(&stream);
         silent(welcome(stream));
     });
-    let run = client(&bob, no_goodbye, &IDLE);
-    let finished = run.stdin("hello\n").finish();
-    assert!(finished.stderr_text().contains(": goodbye from "), "{finished:?}");
-    ended(&finished, SILENT);
+    ends(&format!("goodbye from {no_goodbye}: {SILENT}"), || {
+        client(&bob, no_goodbye, &IDLE).stdin("hello\n")
+    });
     let takes_nothing = server(|stream| deaf(welcome(stream)));
     let lines = format!("{}\n", "x".repeat(4000)).repeat(4000);
-    let finished = client(&bob, takes_nothing, &IDLE).stdin(lines).finish();
-    ended(&finished, SILENT);
+    ends(SILENT, || client(&bob, takes_nothing, &IDLE).stdin(&*lines));
     // Nobody has to say anything.
     let quiet = server(|stream| {
         let mut stream = welcome(stream);
@@ -285,44 +304,5 @@ fn a_silence_of_a_chat_ends_at_the_idle_timeout() -> Result<(), Skip> {
     let finished = run.finish();
     assert!(finished.stderr_text().ends_with(": good night\n"), "{finished:?}");
     assert!(finished.code() == Some(69) && finished.elapsed >= 3000 * MS, "{finished:?}");
-    Ok(())
-}
-
-/// Routes that refuse in each of the ways that ip-route(8) has, and a neighbour that nobody is.
-const ROUTES: &str = r#"
-    ip link add v0 type veth peer name v1 && ip link set v0 up && ip link set v1 up &&
-        ip address add 192.0.2.1/24 dev v0 &&
-        ip neighbour add 192.0.2.9 lladdr 02:00:00:00:00:09 dev v0 &&
-        ip route add prohibit 198.51.100.1 && ip route add blackhole 198.51.100.2 &&
-        ip route add unreachable 198.51.100.3 || exit 42
-    exec "$@""#;
-
-fn each_fate_of_a_connect_has_its_code() -> Result<(), Skip> {
-    need(Need::OwnNames)?;
-    for words in CLIENTS {
-        for (host, code, why) in [
-            ("127.0.0.1", 69, "Connection refused (ECONNREFUSED)"),
-            ("198.51.100.1", 77, "Permission denied (EACCES)"),
-            ("198.51.100.2", 71, "Invalid argument (EINVAL)"),
-            ("198.51.100.3", 69, "No route to host (EHOSTUNREACH)"),
-            ("203.0.113.1", 69, "Network is unreachable (ENETUNREACH)"),
-            ("192.0.2.9", 75, TIMED_OUT),
-        ] {
-            let run = Run::script(ROUTES).arg(bin(words[0])).args(&words[1..]);
-            let run = run.args(["--host", host, "--port", "7", "--timeout", "2s"]);
-            let finished = run.inside("tests/etc").finish();
-            if finished.code() == Some(42) {
-                return Err(Skip { reason: "needs ip and a pair of veth".to_owned() });
-            }
-            let line = format!("{}: connect to {host}:7: {why}\n", words[0]);
-            let said = finished.stderr_text();
-            assert!(finished.code() == Some(code) && said.starts_with(&line), "{line}{finished:?}");
-            if code == 75 {
-                ended(&finished, why);
-            } else {
-                assert!(finished.elapsed < 2000 * MS, "{finished:?}");
-            }
-        }
-    }
     Ok(())
 }
