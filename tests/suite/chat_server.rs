@@ -36,7 +36,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn server(args: &[&str]) -> Server {
-    Server::start("chat-server", [&["--port", "0", "--backlog", "1024"], args].concat())
+    Server::start("chat-server", [&["--port", "0"], args].concat())
 }
 
 /// A client that has come to know all that the server was sent before.

@@ -147,7 +147,7 @@ fn a_connection_wakes_one_worker() -> Result<(), Skip> {
 
 fn with_a_listener_each_a_client_waits_though_a_worker_is_idle() -> Result<(), Skip> {
     // The queue of the busy worker has room for as many as may come: connect waits where it is full.
-    let (server, _) = start(2, &["--reuse-port", "--backlog", "64"]);
+    let (server, _) = start(2, &["--reuse-port"]);
     let held = served(server.address()).unwrap();
     // The kernel deals them out by their ports. One that waits while a later one is served is in
     // the queue of the busy worker: from a common queue it would have been taken first.

@@ -12,10 +12,11 @@ mod peers;
 mod probe;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use netcheck::{Header, Need, Run, Server, Skip, evidence, need, recipes};
+use netcheck::{Header, Need, Run, Server, Skip, evidence, need, recipes, workspace};
 
 use crate::trial;
 use probe::Probe;
@@ -34,10 +35,23 @@ pub(crate) fn trials() -> Vec<Trial> {
     let checks = [peers::CHECKS, log::CHECKS, ends::CHECKS, crowd::CHECKS, accept::CHECKS];
     let checks = [checks.concat(), faults::CHECKS.to_vec()].concat();
     let mut trials = vec![trial("server::none_of_them_leaves_the_suite".to_owned(), || {
-        let found: Vec<String> = kinds().iter().map(Kind::full_name).collect();
-        assert_eq!(found, COVERED);
+        let found = kinds();
+        let found: Vec<_> = found.iter().map(|kind| (kind.full_name(), kind.most)).collect();
+        assert_eq!(found, COVERED.map(|(name, most)| (name.to_owned(), most)));
         Ok(())
     })];
+    trials.push(trial("server::readme_says_the_limit_of_each".to_owned(), || {
+        let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+        for kind in kinds().iter().filter(|kind| kind.variant.is_none()) {
+            let row = readme.lines().find(|row| row.starts_with(&format!("| [`{}`]", kind.name)));
+            let said = match kind.most {
+                1 => "one connection at a time |".to_owned(),
+                most => format!(" ({most}) |"),
+            };
+            assert!(row.is_some_and(|row| row.contains(&said)), "{said}: {row:?}");
+        }
+        Ok(())
+    }));
     for kind in kinds() {
         for &(statement, about, check) in &checks {
             if about(&kind) {
@@ -51,19 +65,20 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// Who has to be among them: a header that is worded anew takes no server out.
-const COVERED: [&str; 11] = [
-    "chat-server",
-    "echo-server",
-    "epoll-echo",
-    "epoll-echo --edge",
-    "epoll-web",
-    "forking-echo",
-    "poll-echo",
-    "prefork-echo",
-    "prefork-echo --reuse-port",
-    "threaded-echo",
-    "uring-echo",
+/// Who has to be among them, and how many clients each serves at once with nothing but `--port`: a header
+/// that is worded anew takes no server out.
+const COVERED: [(&str, usize); 11] = [
+    ("chat-server", 2_000),
+    ("echo-server", 1),
+    ("epoll-echo", 1_000),
+    ("epoll-echo --edge", 1_000),
+    ("epoll-web", 1_000),
+    ("forking-echo", 40),
+    ("poll-echo", 1_000),
+    ("prefork-echo", 8),
+    ("prefork-echo --reuse-port", 8),
+    ("threaded-echo", 1_000),
+    ("uring-echo", 1_000),
 ];
 
 /// A server, and what its header and its help say of it.
@@ -77,6 +92,15 @@ struct Kind {
     calls: Vec<String>,
     /// The option that says how many clients it serves at once; without it, it is one.
     limit: Option<&'static str>,
+    /// The default of that option, as the help says it.
+    most: usize,
+}
+
+/// The number in parentheses behind the option.
+fn default_of(help: &str, option: &str) -> usize {
+    let (_, rest) = help.split_once(option).unwrap();
+    let (default, _) = rest.split_once('(').unwrap().1.split_once(')').unwrap();
+    default.parse().unwrap()
 }
 
 fn kinds() -> Vec<Kind> {
@@ -89,6 +113,7 @@ fn kinds() -> Vec<Kind> {
             let help = Run::new(&name).arg("--help").finish().stdout_text();
             let limits = ["--max-clients", "--workers"];
             let limit = limits.into_iter().find(|limit| help.contains(limit));
+            let most = limit.map_or(1, |limit| default_of(&help, limit));
             let variants = ["--edge", "--reuse-port"].into_iter().filter(|v| help.contains(v));
             kinds.extend(std::iter::once(None).chain(variants.map(Some)).map(|variant| Kind {
                 name: name.clone(),
@@ -96,6 +121,7 @@ fn kinds() -> Vec<Kind> {
                 variant,
                 calls: calls.clone(),
                 limit,
+                most,
             }));
         }
     }
@@ -134,7 +160,7 @@ impl Kind {
         if self.has_workers() {
             // It listens before it has forked them.
             let option = args.iter().position(|arg| *arg == "--workers");
-            let count = option.map_or(8, |option| args[option + 1].parse().unwrap());
+            let count = option.map_or(self.most, |option| args[option + 1].parse().unwrap());
             let all = || (evidence::children(server.pid()).len() == count).then_some(());
             evidence::wait_until(10 * SECOND, all).expect("all workers");
         }
@@ -145,7 +171,7 @@ impl Kind {
     fn with_room(&self, clients: usize, args: &[&str]) -> Server {
         let clients = clients.to_string();
         let room = self.limit.map_or(vec![], |limit| vec![limit, &clients]);
-        self.start(&[room.as_slice(), &["--backlog", "1024"], args].concat())
+        self.start(&[room.as_slice(), args].concat())
     }
 
     fn any(&self) -> bool {

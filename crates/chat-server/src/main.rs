@@ -101,7 +101,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     raise_rlimit_nofile(args.max_clients);
 
     // The sockets that `accept` returns inherit the size of the buffer.
-    let listener = Listener::new(listen_with(local, args.backlog.into(), |listener| {
+    let listener = Listener::new(listen_with(local, args.backlog, |listener| {
         listener.set_send_buffer_size(SEND_BUFFER).attempt("setsockopt SO_SNDBUF")
     })?)?;
 

@@ -18,8 +18,8 @@ use crate::bytes::{Bytes, CHUNK};
 use crate::connection::Connection;
 use crate::tally::Tally;
 
-/// How many connections at once wait for their first echo while all are opened: as many as the shortest
-/// queue of a listener holds (5 is the backlog of `echo-server`). When the queue is full, the kernel
+/// How many connections at once wait for their first echo while all are opened: as many as a short
+/// queue of a listener holds (5 is the backlog of Python's socketserver). When the queue is full, the kernel
 /// sends the SYN again after 1 s, 3 s and 7 s.
 const OPENING: usize = 5;
 

@@ -18,9 +18,9 @@ pub(crate) struct Args {
     /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
     #[argh(option, default = "Host::LOOPBACK")]
     pub(crate) host: Host,
-    /// connections that the kernel may queue (5)
-    #[argh(option, arg_name = "n", default = "5", from_str_fn(whole))]
-    pub(crate) backlog: u16,
+    /// connections that the kernel may queue (net.core.somaxconn)
+    #[argh(option, arg_name = "n", default = "i32::MAX", from_str_fn(whole))]
+    pub(crate) backlog: i32,
     /// longest silence of a peer (60s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(60)")]
     pub(crate) idle_timeout: Timeout,

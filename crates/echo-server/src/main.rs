@@ -75,7 +75,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let local = first_address(&args.host, args.port.0)?;
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
 
-    let socket = listen(local, args.backlog.into())?;
+    let socket = listen(local, args.backlog)?;
     let listener = Listener::new(socket)?; // it knows what each error of accept means
     let mut limits = Limits::new(log, 1, usize::MAX);
     let mut buffer = vec![0; BUFFER];
@@ -117,6 +117,8 @@ fn listen(local: SocketAddr, backlog: i32) -> Result<Socket, Error> {
         socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
     }
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
+    // The kernel makes the queue no longer than net.core.somaxconn. A SYN that finds it full is dropped,
+    // and its client sends it again after 1 s.
     socket.listen(backlog).attempt(format_args!("listen on {local}"))?;
     Ok(socket)
 }

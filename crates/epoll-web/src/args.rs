@@ -24,9 +24,9 @@ pub(crate) struct Args {
     /// address or name to listen on (127.0.0.1); :: is IPv6 and IPv4
     #[argh(option, default = "Host::LOOPBACK")]
     pub(crate) host: Host,
-    /// connections that the kernel may queue (511)
-    #[argh(option, arg_name = "n", default = "511", from_str_fn(whole))]
-    pub(crate) backlog: u16,
+    /// connections that the kernel may queue (net.core.somaxconn)
+    #[argh(option, arg_name = "n", default = "i32::MAX", from_str_fn(whole))]
+    pub(crate) backlog: i32,
     /// clients at once (1000)
     #[argh(option, arg_name = "n", default = "1000", from_str_fn(at_least_one))]
     pub(crate) max_clients: usize,

@@ -109,7 +109,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     raise_rlimit_nofile(args.max_clients.saturating_mul(2));
 
     // echo-server writes these calls out.
-    let listener = Listener::new(listen(local, args.backlog.into())?)?;
+    let listener = Listener::new(listen(local, args.backlog)?)?;
 
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).attempt("epoll_create1")?;
     epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).attempt("epoll_ctl")?;

@@ -88,7 +88,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let signals = Signals::catch(&[SIGCHLD, SIGINT, SIGTERM, SIGUSR1])?;
     sigaction_for_children()?;
 
-    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    let socket = listen(local, args.backlog)?; // echo-server writes these calls out
     set_timeouts(&socket, args.idle_timeout)?;
     let mut listener = Listener::new(socket)?;
     let mut clients = Children::new(log, args.max_clients, args.max_per_source);

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, TryReserveError};
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::log::Log;
 use crate::text::{Json, counted};
+
+/// That the limit is reached is logged at most this often.
+const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts the clients of a server, and refuses those that are too many.
 pub struct Limits {
@@ -21,6 +25,8 @@ pub struct Limits {
     /// How many of them are from which address; empty without a limit for one address.
     sources: BTreeMap<IpAddr, usize>,
     refused: u64,
+    /// When the log last said that the limit is reached.
+    logged: Option<Instant>,
 }
 
 impl Limits {
@@ -28,8 +34,18 @@ impl Limits {
     #[must_use]
     pub fn new(log: Log, most: usize, most_per_source: usize) -> Limits {
         let (inside, most_at_once, admitted, refused) = (0, 0, 0, 0);
-        let sources = BTreeMap::new();
-        Limits { log, most, most_per_source, inside, most_at_once, admitted, sources, refused }
+        let (sources, logged) = (BTreeMap::new(), None);
+        Limits {
+            log,
+            most,
+            most_per_source,
+            inside,
+            most_at_once,
+            admitted,
+            sources,
+            refused,
+            logged,
+        }
     }
 
     /// Whether the limit is reached. If the server then does not accept, new clients wait in the
@@ -53,11 +69,22 @@ impl Limits {
             if self.most_per_source < usize::MAX {
                 self.sources.insert(peer.ip(), of_source + 1);
             }
+            self.log_full();
             return true;
         };
         self.refused += 1;
         self.log.note(format_args!("{peer} refused: {why}"));
         false
+    }
+
+    /// Says that the limit is reached: without a word, a server that lets clients wait looks hung. One
+    /// that serves a single client is always full.
+    fn log_full(&mut self) {
+        let due = |last: Instant| last.elapsed() >= LOG_EVERY;
+        if self.is_full() && self.most > 1 && self.logged.is_none_or(due) {
+            self.log.note(format_args!("limit of {} reached", counted(self.most, "client")));
+            self.logged = Some(Instant::now());
+        }
     }
 
     /// An admitted client has left.

@@ -3,7 +3,7 @@
 /// What the suffixes of a size mean.
 const SUFFIXES: [(char, u128); 3] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30)];
 
-/// Reads a whole number of an unsigned type: digits without a sign, `0x1000` in hexadecimal, or `64K`,
+/// Reads a whole number that is not negative: digits without a sign, `0x1000` in hexadecimal, or `64K`,
 /// `1M`, `1G`, which are multiples of 1024.
 ///
 /// # Errors
@@ -12,7 +12,7 @@ pub fn whole<T: TryFrom<u128>>(text: &str) -> Result<T, String> {
     from(0, text)
 }
 
-/// Reads a whole number of an unsigned type that is not 0.
+/// Reads a whole number that is not 0.
 ///
 /// # Errors
 /// As [`whole`].
@@ -23,7 +23,9 @@ pub fn at_least_one<T: TryFrom<u128>>(text: &str) -> Result<T, String> {
 fn from<T: TryFrom<u128>>(least: u128, text: &str) -> Result<T, String> {
     let number = parse(text).filter(|number| *number >= least);
     number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
-        let most = u128::MAX >> (128 - 8 * size_of::<T>());
+        // One bit less in a signed type.
+        let mut all_ones = (0..u128::BITS).map(|bits| u128::MAX >> bits);
+        let most = all_ones.find(|most| T::try_from(*most).is_ok()).unwrap_or_default();
         format!("write a whole number from {least} to {most}")
     })
 }
@@ -90,5 +92,8 @@ mod tests {
         }
         let refusal = Err("write a whole number from 1 to 4294967295".into());
         assert_eq!(at_least_one::<u32>("0"), refusal);
+        let refusal = Err("write a whole number from 0 to 2147483647".into());
+        assert_eq!([whole::<i32>("2147483648"), whole("-1")], [refusal.clone(), refusal]);
+        assert_eq!(whole("2147483647"), Ok(i32::MAX));
     }
 }

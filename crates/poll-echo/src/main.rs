@@ -104,7 +104,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
-    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    let socket = listen(local, args.backlog)?; // echo-server writes these calls out
     let listener = Listener::new(socket)?;
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
     let mut clients = Clients { limits, all: Vec::new(), ready: Vec::new() };

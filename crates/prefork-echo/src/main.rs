@@ -124,7 +124,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
 /// One listener for all workers, or with --reuse-port one for each; and where they are bound.
 fn open_listeners(local: SocketAddr, args: &Args) -> Result<(SocketAddr, Vec<Socket>), Error> {
     let open = |local| {
-        let socket = listen_with(local, args.backlog.into(), |socket| {
+        let socket = listen_with(local, args.backlog, |socket| {
             // Every one of them needs it, the first too, and before bind.
             socket.set_reuse_port(args.reuse_port).attempt("setsockopt SO_REUSEPORT")
         })?;

@@ -98,7 +98,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let (socket, was, is) = open(Domain::for_address(local), Type::STREAM, option)?;
     let bound = socket.bind(&local.into()).attempt(format_args!("bind {local}"));
     // If two sockets are bound before one of them listens, it is listen that fails.
-    let listens = || socket.listen(args.backlog.into()).attempt(format_args!("listen on {local}"));
+    let listens = || socket.listen(args.backlog).attempt(format_args!("listen on {local}"));
     if let Err(error) = bound.and_then(|()| listens()) {
         out.report(&error);
         if let Error::Os { source: Errno::EADDRINUSE, .. } = error {

@@ -88,7 +88,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
     raise_rlimit_nofile(args.max_clients);
 
-    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    let socket = listen(local, args.backlog)?; // echo-server writes these calls out
     set_timeouts(&socket, args.idle_timeout)?;
     let mut listener = Listener::new(socket)?;
     let mut clients = Threads::new(log, args.max_clients, args.max_per_source)?;

@@ -94,7 +94,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     raise_rlimit_nofile(args.max_clients);
 
     let ring = new_ring().attempt("io_uring_setup")?; // first: a kernel without it refuses at once
-    let socket = listen(local, args.backlog.into())?; // echo-server writes these calls out
+    let socket = listen(local, args.backlog)?; // echo-server writes these calls out
     let listener = Listener::new(socket)?;
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
     let mut clients = Clients::new(ring, limits);

@@ -23,7 +23,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     if let Err(skip) = need(Need::Descriptors(DESCRIPTORS)) {
         return scenario.skip("900 idle clients of each of two servers", &skip);
     }
-    let args = ["--port", "0", "--backlog", "64", "--grace", "100ms", "-q"];
+    let args = ["--port", "0", "--grace", "100ms", "-q"];
     let servers = [scenario.serve("poll-echo", args), scenario.serve("epoll-echo", args)];
     let [poll, epoll] = &servers;
 

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 64;
 const TOGETHER: usize = 50;
 
 fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
-    let args = ["--port", "0", "--max-clients", "100", "--backlog", "128"];
+    let args = ["--port", "0", "--max-clients", "100"];
     let server = scenario.serve("forking-echo", args);
     let (pid, address) = (server.pid(), server.address());
     let before = evidence::descriptors(pid);

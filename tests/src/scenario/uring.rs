@@ -38,7 +38,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
 
 /// How many system calls the loop of a server makes for all those messages.
 fn calls(scenario: &mut ScenarioRun, name: &str) -> Result<usize, Stopped> {
-    let run = Run::new(name).args(["--port", "0", "--backlog", "128", "-q", "--grace", "100ms"]);
+    let run = Run::new(name).args(["--port", "0", "-q", "--grace", "100ms"]);
     let (run, trace) =
         run.traced(&["trace=epoll_wait,?epoll_pwait,recvfrom,sendto,?io_uring_enter"]);
     let server = scenario.serve_run(run);

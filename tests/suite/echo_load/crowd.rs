@@ -110,7 +110,7 @@ fn idle_connections_are_held_until_a_signal() -> Result<(), Skip> {
 }
 
 fn a_server_that_is_slow_to_accept_is_waited_for() -> Result<(), Skip> {
-    // With the backlog of echo-server, and much slower than a client connects. The kernel would repeat
+    // With the backlog of Python's socketserver, and much slower than a client connects. The kernel would repeat
     // a connect that found the queue full after 1 s: that must not be needed.
     let address = patient(30, 5, 10 * MS);
     let args = ["--connections", "30", "--duration", "100ms", "--timeout", "900ms"];

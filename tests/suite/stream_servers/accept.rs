@@ -11,6 +11,7 @@ use crate::kill;
 
 pub(super) const CHECKS: Checks = checks![
     any:
+        with_nothing_but_a_port_sixty_four_clients_find_room_in_the_queue,
         two_hundred_connections_with_32_descriptors_cost_nothing,
         a_connection_that_is_reset_in_the_queue_is_passed_over;
     accepts_itself:
@@ -22,6 +23,47 @@ pub(super) const CHECKS: Checks = checks![
         an_accept_that_fails_for_the_connection_is_passed_over,
         an_accept_that_fails_for_want_of_something_is_tried_again;
 ];
+
+/// Connects so many times in a loop, and then closes each connection and waits until the server does.
+const LOOP: &str = "
+import socket, sys
+port, count = map(int, sys.argv[1:])
+clients = [socket.create_connection(('127.0.0.1', port), 10) for _ in range(count)]
+print('connected', flush=True)
+for client in clients:
+    client.shutdown(socket.SHUT_WR)
+for client in clients:
+    while client.recv(65536):
+        pass
+";
+
+/// On a machine of its own, whose counters nobody else moves. A server that stands still accepts nothing,
+/// so that all of them are in the queue at once.
+fn with_nothing_but_a_port_sixty_four_clients_find_room_in_the_queue(
+    kind: &Kind,
+) -> Result<(), Skip> {
+    [Need::OwnNames, Need::Nsenter, Need::Python3].into_iter().try_for_each(need)?;
+    let server = Server::start_run(kind.run("0").inside("tests/etc"));
+    let all = || {
+        let processes = evidence::descendants(server.pid());
+        (processes.len() == if kind.has_workers() { 1 + kind.most } else { 1 }).then_some(processes)
+    };
+    let processes = evidence::wait_until(10 * SECOND, all).expect("the server and its workers");
+    let counter = |name| evidence::tcp_counter(processes[0], name).unwrap();
+    let signal_all = |signal| processes.iter().for_each(|pid| kill(*pid, signal));
+
+    signal_all("STOP");
+    let port = server.address().port().to_string();
+    let clients = Run::program("python3").args(["-c", LOOP, &port, "64"]);
+    let mut clients = clients.beside(&server).start();
+    let connected = clients.next_line(10 * SECOND);
+    let lost = ["ListenOverflows", "ListenDrops"].map(counter);
+    signal_all("CONT");
+    assert_eq!((connected.as_deref(), lost), (Some("connected"), [0, 0]), "{}", clients.stderr());
+    let ended = clients.wait(10 * SECOND);
+    assert!(ended.is_some_and(|status| status.success()), "{}", clients.stderr());
+    Ok(())
+}
 
 /// How long the connections are held.
 const HELD: Duration = Duration::from_secs(5);
@@ -41,7 +83,7 @@ fn full_service_within_200_ms(kind: &Kind, server: &Server, queued: usize) {
 }
 
 fn two_hundred_connections_with_32_descriptors_cost_nothing(kind: &Kind) -> Result<(), Skip> {
-    let run = kind.run("0").args(["--backlog", "256"]).limit_nofile(32);
+    let run = kind.run("0").limit_nofile(32);
     let server = Server::start_run(run);
     let held = peer::hold(server.address(), 200).unwrap();
     let share = cpu_share(&server, HELD);
@@ -55,7 +97,7 @@ fn two_hundred_connections_with_32_descriptors_cost_nothing(kind: &Kind) -> Resu
 
 fn a_connection_that_is_reset_in_the_queue_is_passed_over(kind: &Kind) -> Result<(), Skip> {
     const RESETS: usize = 50;
-    let server = kind.start(&["--backlog", "256"]);
+    let server = kind.start(&[]);
     kind.probe.exchange(server.address()).unwrap();
     let first = at_rest(&server);
     // Its workers are not stopped with it.
@@ -79,7 +121,7 @@ fn a_connection_that_is_reset_in_the_queue_is_passed_over(kind: &Kind) -> Result
 
 fn without_a_descriptor_left_load_is_shed_without_spinning(kind: &Kind) -> Result<(), Skip> {
     need(Need::Prlimit)?;
-    let server = kind.start(&["--backlog", "256"]);
+    let server = kind.start(&[]);
     let pid = server.pid().to_string();
     let limit = |descriptors: &str| {
         let nofile = format!("--nofile={descriptors}");
@@ -110,7 +152,7 @@ fn a_reserve_that_somebody_else_has_got_is_taken_back(kind: &Kind) -> Result<(),
     need(Need::Strace)?;
     // It is made at the start; the second time is after the first refusal, where a thread may be
     // quicker. When that happens is not known: here it is as if it had.
-    let run = kind.run("0").args(["--backlog", "256"]).limit_nofile(32);
+    let run = kind.run("0").limit_nofile(32);
     let inject = "inject=eventfd2:error=EMFILE:when=2";
     let (run, _trace) = run.traced(&["trace=eventfd2", inject]);
     let server = Server::start_run(run);

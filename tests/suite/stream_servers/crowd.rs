@@ -100,7 +100,7 @@ fn fifty_clients_of_the_same_instant_are_all_served(kind: &Kind) -> Result<(), S
 
 fn the_soft_limit_of_descriptors_is_no_limit(kind: &Kind) -> Result<(), Skip> {
     let run = Run::script(r#"ulimit -Sn 32; exec "$@""#).arg(bin(&kind.name));
-    let run = run.args(["--port", "0", "--backlog", "128"]).args(kind.options());
+    let run = run.args(["--port", "0"]).args(kind.options());
     let server = Server::start_run(run);
     let served = |_| kind.probe.served(server.address());
     let clients = (0..100).map(served).collect::<Result<Vec<_>, _>>();
@@ -164,6 +164,8 @@ fn at_most_as_many_as_the_limit_are_served_at_once_and_all_in_the_end(
         // Those that stay are served only now.
         assert_eq!(served(&waiting), 0);
     }
+    let said = server.stderr().contains("limit of 8 clients reached\n");
+    assert_eq!(said, kind.counts_clients(), "{}", server.stderr());
     Ok(())
 }
 

@@ -38,7 +38,7 @@ fn with_fifo(kind: &Kind, args: &[&str]) -> (Process, SocketAddr, File, tempfile
     // Read and write: it opens at once, and never ends.
     let mut options = OpenOptions::new();
     let fifo = options.read(true).write(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
-    let line = r#"log=$1; shift; exec "$0" "$@" --backlog 128 2> "$log""#;
+    let line = r#"log=$1; shift; exec "$0" "$@" 2> "$log""#;
     let run = Run::program("sh").args(["-c", line]).arg(bin(&kind.name)).arg(&path);
     let server = run.args(["--port", "0"]).args(kind.options()).args(args);
     let mut process = server.start();

@@ -103,7 +103,7 @@ fn a_half_closed_client_gets_every_byte(kind: &Kind) -> Result<(), Skip> {
 }
 
 fn two_hundred_resets_leave_nothing(kind: &Kind) -> Result<(), Skip> {
-    let server = kind.start(&["--backlog", "128"]);
+    let server = kind.start(&[]);
     kind.probe.exchange(server.address()).unwrap();
     let first = at_rest(&server);
     let hello = kind.probe.hello("one");

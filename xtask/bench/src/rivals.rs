@@ -228,7 +228,7 @@ fn package(name: &str) -> &str {
 }
 
 fn ours(program: PathBuf, options: &[&str]) -> Command {
-    let args = ["-q", "--port", "0", "--backlog", "1024"].iter().chain(options);
+    let args = ["-q", "--port", "0"].iter().chain(options);
     (program, args.map(OsString::from).collect())
 }
 

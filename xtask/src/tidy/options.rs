@@ -6,7 +6,7 @@ use super::tree::{File, Tree};
 
 /// Options whose words differ between recipes, with a reason for each wording after the first.
 const WORDINGS: &[(&str, &[&str])] = &[
-    ("backlog", &["a browser opens several connections at once"]),
+    ("backlog", &["a short queue is shown"]),
     ("case", &["what is tried is no error"]),
     ("clients", &["they are to find the queue full"]),
     ("count", &["an answer is better for each sample"]),

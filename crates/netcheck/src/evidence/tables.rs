@@ -60,6 +60,17 @@ fn listeners(address: SocketAddr) -> Vec<Listening> {
     found
 }
 
+/// A counter of TCP in the network namespace of that process, by its name in `/proc/net/netstat`:
+/// `ListenOverflows` counts the SYNs and ACKs that found the queue of a listener full.
+pub fn tcp_counter(pid: i32, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/net/netstat")).ok()?;
+    // A line of names, and below it one of values.
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let at = names.split(' ').position(|other| other == name)?;
+    values.split(' ').nth(at)?.parse().ok()
+}
+
 /// How many connections of the port are in TIME_WAIT, in our network namespace; IPv4 only.
 pub fn in_time_wait(port: u16) -> usize {
     /// TCP_TIME_WAIT of the kernel's tcp_states.h.
