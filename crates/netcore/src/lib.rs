@@ -19,6 +19,7 @@
 //! | [`signal`] | signals as something to wait for, beside a descriptor |
 //! | [`listener`] | a listening socket, and what each error of `accept` means for it |
 //! | [`poll`] | poll(2) until a deadline |
+//! | [`mmsg`] | many datagrams in one call: `recvmmsg` and `sendmmsg` |
 //! | [`pktinfo`] | the address that a datagram was sent to |
 //! | [`stop`], [`idle`] | when a server of one thread stops, and which of its clients are idle |
 //! | [`timer`] | a deadline as a descriptor |
@@ -50,6 +51,7 @@ cfg_if::cfg_if! {
         pub mod local_time;
         pub mod log;
         mod log_file;
+        pub mod mmsg;
         pub mod ntp;
         pub mod number;
         pub mod output;

@@ -3,16 +3,18 @@
 //! # What it shows
 //! UDP has no connections: no `listen`, no `accept`, no end of a stream. One socket and one descriptor
 //! serve all peers. The kernel delivers a datagram whole or not at all, an empty one too, and drops it
-//! without an error when the receive queue is full. A reply has to leave from the address that the
-//! request was sent to; a socket that is bound to all addresses learns it from `IP_PKTINFO` only.
+//! without an error when the receive queue is full. A system call costs more than a short datagram:
+//! `recvmmsg` takes as many as have arrived, up to 32, and `sendmmsg` sends all their replies. A reply
+//! has to leave from the address that the request was sent to; a socket that is bound to all addresses
+//! (`--host 0.0.0.0`, `--host ::`) learns it from `IP_PKTINFO` only.
 //!
 //! # System calls
-//! `socket` → `setsockopt(IP_PKTINFO)` → `bind` → (`recvmsg` → `sendmsg`)*
+//! `socket` → `setsockopt(IP_PKTINFO)` → `bind` → (`recvmmsg` → `sendmmsg`)*
 //!
 //! # Try it
 //! ```console
-//! $ udp-echo --port 7777 &
-//! listening on 127.0.0.1:7777
+//! $ udp-echo --port 7777 --host 0.0.0.0 &
+//! listening on 0.0.0.0:7777
 //! $ udp-client --port 7777 'Hello, server'
 //! 127.0.0.1:7777 echoed 13 bytes: "Hello, server"   0.14 ms
 //! ```
@@ -22,11 +24,12 @@
 //!   and the new socket receives the datagrams of the other: it is not set here.
 //! - A short buffer truncates a datagram, and only `MSG_TRUNC` reports it. A part is not an echo, so
 //!   nothing is sent back. The default holds the longest: 65,507 bytes, 65,527 over IPv6.
-//! - `EAGAIN` after `poll` reported a datagram: `recvmsg` verifies the checksum, and drops it.
-//! - `recvmsg` fails: `ENOMEM`, `ENOBUFS`. The datagram may stay in the queue, and `poll` reports it
+//! - `EAGAIN` after `poll` reported a datagram: `recvmmsg` verifies the checksum, and drops it.
+//! - `recvmmsg` fails: `ENOMEM`, `ENOBUFS`. The datagram may stay in the queue, and `poll` reports it
 //!   again at once: the server pauses for 50 ms, and goes on.
-//! - `sendmsg` fails: `EPERM` (a firewall), `ENETUNREACH`, `ENOBUFS`. That datagram is lost. An
-//!   unconnected socket is not told of ICMP errors that arrive later.
+//! - `sendmmsg` fails: `EPERM` (a firewall), `ENETUNREACH`, `ENOBUFS`. It returns the number of replies
+//!   before the one that failed, and the error only if that is the first: call it again. That
+//!   datagram is lost. An unconnected socket is not told of ICMP errors that arrive later.
 //! - Two servers that reply to each other never stop, and one datagram with a forged source address
 //!   starts it. There is no reply to the ports of services that reply to any datagram, to our own
 //!   port, and to a broadcast. Two servers on two other ports are not protected, and loop until one of
@@ -39,28 +42,27 @@
 //! `udp-client` is the client, and counts the losses; `echo-server` is the same service over TCP.
 //!
 //! # Source
-//! udp(7), ip(7), ipv6(7), recvmsg(2), sendmsg(2), cmsg(3); RFC 862, RFC 1122 §4.1.3.5, RFC 8085 §3.5;
+//! udp(7), ip(7), ipv6(7), recvmmsg(2), sendmmsg(2), cmsg(3); RFC 862, RFC 1122 §4.1.3.5, RFC 8085 §3.5;
 //! UNP §8.4 and §22.2, TLPI §56.6.
 
 mod args;
 mod report;
 
-use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::poll::PollFlags;
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo, RxqOvfl};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage};
-use nix::sys::socket::{RecvMsg, recvmsg, sendmsg, setsockopt};
+use nix::sys::socket::{MsgFlags, setsockopt};
 use socket2::{Domain, Socket, Type};
 
 use netcore::addr::{socket_address, unmap_ipv4};
 use netcore::error::{Attempt, Error};
 use netcore::log;
+use netcore::mmsg::{Batch, Control, Outgoing, Received, recvmmsg, sendmmsg};
 use netcore::output::Output;
 use netcore::pktinfo::Destination;
 use netcore::resolve::first_address;
@@ -71,7 +73,10 @@ use netcore::{cli, recipe};
 use args::Args;
 use report::{Counts, Datagram, refusal};
 
-/// After `recvmsg` has failed: its error may last, and the datagram stays in the queue.
+/// Datagrams of one call. Those that arrive while it is made wait for the next one.
+const BATCH: usize = 32;
+
+/// After `recvmmsg` has failed: its error may last, and the datagram stays in the queue.
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
@@ -86,10 +91,17 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     if local.is_ipv6() {
         // One socket for both families, whatever net.ipv6.bindv6only is.
         socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
-        setsockopt(&socket, Ipv6RecvPacketInfo, &true).attempt("setsockopt IPV6_RECVPKTINFO")?;
     }
-    // On an IPv6 socket too: for its IPv4 peers.
-    setsockopt(&socket, Ipv4PacketInfo, &true).attempt("setsockopt IP_PKTINFO")?;
+    // Bound to one address, a socket receives what was sent to that, and replies from it. Bound to all,
+    // it learns the address with each datagram, and names it with each reply, which costs time.
+    if !is_one_address(local) {
+        if local.is_ipv6() {
+            setsockopt(&socket, Ipv6RecvPacketInfo, &true)
+                .attempt("setsockopt IPV6_RECVPKTINFO")?;
+        }
+        // On an IPv6 socket too: for its IPv4 peers.
+        setsockopt(&socket, Ipv4PacketInfo, &true).attempt("setsockopt IP_PKTINFO")?;
+    }
     // Each datagram then carries the number of datagrams that the full queue has dropped so far.
     setsockopt(&socket, RxqOvfl, &1).attempt("setsockopt SO_RXQ_OVFL")?;
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
@@ -97,8 +109,9 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let local = local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")?;
     log::ready(local, args.json, "", out)?;
 
-    let mut counts = Counts::new(args);
-    let mut buffer = vec![0; args.buffer.into()];
+    let mut counts = Counts::new(args, local.ip());
+    // A buffer that no datagram has filled takes no memory.
+    let mut batch = Batch::new(BATCH, args.buffer.into()).attempt("allocate the buffers")?;
     let mut pause: Option<Instant> = None;
     loop {
         let readable = pause.is_none().then_some(socket.as_fd());
@@ -111,69 +124,84 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             Woken::Deadline => continue,
             Woken::Ready => {}
         }
-        let datagram = match receive(&socket, &mut buffer) {
-            Ok(datagram) => datagram,
+        // MSG_TRUNC: the result is the length of a datagram, and not of its part in the buffer.
+        match recvmmsg(&socket, &mut batch, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC) {
+            Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EINTR) => continue,
             // A defect of this program: it would fail again.
             Err(why @ (Errno::EBADF | Errno::EFAULT | Errno::EINVAL | Errno::ENOTSOCK)) => {
-                return Err(why).attempt("recvmsg");
+                return Err(why).attempt("recvmmsg");
             }
             Err(why) => {
                 counts.receive_failed(why);
                 pause = Instant::now().checked_add(PAUSE);
                 continue;
             }
-        };
-        // `None` if the datagram is longer than the buffer.
-        let whole = buffer.get(..datagram.length);
-        counts.received(&datagram, whole.unwrap_or(&buffer));
-        match (refusal(&datagram, local.port()), whole) {
-            (Some(why), _) => counts.refused(&datagram, why),
-            (None, None) => counts.truncated(&datagram),
-            (None, Some(bytes)) => match reply(&socket, bytes, &datagram) {
-                Ok(_) => counts.echoed += 1,
-                Err(why) => counts.failed(format_args!("echo to {}", datagram.peer), why),
-            },
         }
+        let mut replies = Vec::with_capacity(BATCH);
+        for received in batch.datagrams() {
+            let Some(datagram) = describe(&received) else { continue };
+            counts.received(&datagram, received.bytes);
+            if let Some(why) = refusal(&datagram, local.port()) {
+                counts.refused(&datagram, why);
+            } else if received.bytes.len() < datagram.length {
+                counts.truncated(&datagram);
+            } else {
+                replies.push(reply(&datagram, received.bytes));
+            }
+        }
+        send(&socket, &replies, &mut counts);
     }
     counts.report();
     Ok(())
 }
 
-/// Receives a datagram, with its source, its destination, and the count of those that were dropped.
-fn receive(socket: &Socket, buffer: &mut [u8]) -> nix::Result<Datagram> {
-    let mut control = nix::cmsg_space!(in_pktinfo, in6_pktinfo, u32);
-    let mut parts = [IoSliceMut::new(buffer)];
-    // MSG_TRUNC: the result is the length of the datagram, and not of its part in the buffer.
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-    let message: RecvMsg<SockaddrStorage> =
-        recvmsg(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-    let (mut destination, mut dropped) = (Destination::Unknown, None);
-    for control in message.cmsgs()? {
-        match control {
-            ControlMessageOwned::Ipv4PacketInfo(info) => destination = Destination::V4(info),
-            // An IPv6 socket gets both for an IPv4 peer; only IP_PKTINFO identifies a broadcast.
-            ControlMessageOwned::Ipv6PacketInfo(info) if destination.is_unknown() => {
-                destination = Destination::V6(info);
-            }
-            ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
-            _ => {}
-        }
-    }
-    let from = message.address.ok_or(Errno::EAFNOSUPPORT)?;
-    let peer = socket_address(&from).map(unmap_ipv4).ok_or(Errno::EAFNOSUPPORT)?;
-    Ok(Datagram { length: message.bytes, peer, from, destination, dropped })
+/// Whether it is an address of this machine alone, and not all of them, nor a group. Only the kernel knows
+/// which are broadcast addresses: it refuses to connect to one (EACCES).
+fn is_one_address(local: SocketAddr) -> bool {
+    let ip = local.ip();
+    let connects = || UdpSocket::bind((ip, 0))?.connect((ip, 9));
+    !ip.is_unspecified() && !ip.is_multicast() && connects().is_ok()
 }
 
-/// Sends the bytes back, from the address that they were sent to.
-fn reply(socket: &Socket, bytes: &[u8], to: &Datagram) -> nix::Result<usize> {
-    let source = to.destination.as_source();
-    let control = match &source {
-        Destination::V4(info) => Some(ControlMessage::Ipv4PacketInfo(info)),
-        Destination::V6(info) => Some(ControlMessage::Ipv6PacketInfo(info)),
-        Destination::Unknown => None, // the route decides
-    };
-    let parts = [IoSlice::new(bytes)];
-    let flags = MsgFlags::MSG_DONTWAIT;
-    sendmsg(socket.as_raw_fd(), &parts, control.as_slice(), flags, Some(&to.from))
+/// The source of a datagram, its destination if that was asked for, and the count of those that were dropped before it.
+fn describe(received: &Received<'_>) -> Option<Datagram> {
+    let (mut destination, mut dropped) = (Destination::Unknown, None);
+    for control in received.control.iter() {
+        match control {
+            Control::Ipv4PacketInfo(info) => destination = Destination::V4(info),
+            // An IPv6 socket gets both for an IPv4 peer; only IP_PKTINFO identifies a broadcast.
+            Control::Ipv6PacketInfo(info) if destination.is_unknown() => {
+                destination = Destination::V6(info);
+            }
+            Control::Ipv6PacketInfo(_) => {}
+            Control::RxqOvfl(count) => dropped = Some(count),
+        }
+    }
+    let from = received.from?;
+    let peer = socket_address(&from).map(unmap_ipv4)?;
+    Some(Datagram { length: received.length, peer, from, destination, dropped })
+}
+
+/// The same bytes, to where they came from, and from the address that they were sent to.
+fn reply<'a>(datagram: &Datagram, bytes: &'a [u8]) -> Outgoing<'a> {
+    Outgoing { bytes, to: Some(datagram.from), source: datagram.destination.as_source() }
+}
+
+/// `sendmmsg` sends until one fails, and returns the number of those before it. The next call begins with
+/// that one, and returns its error: the reply is lost, and the others follow.
+fn send(socket: &Socket, mut replies: &[Outgoing<'_>], counts: &mut Counts) {
+    while let [first, others @ ..] = replies {
+        match sendmmsg(socket, replies, MsgFlags::MSG_DONTWAIT) {
+            Ok(sent) => {
+                counts.echoed += sent as u64;
+                replies = replies.get(sent..).unwrap_or_default();
+            }
+            Err(Errno::EINTR) => {}
+            Err(why) => {
+                counts.failed(first.to.as_ref(), why);
+                replies = others;
+            }
+        }
+    }
 }

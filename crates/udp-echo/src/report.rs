@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::socket::SockaddrStorage;
 
+use netcore::addr::{socket_address, unmap_ipv4};
 use netcore::error::errno;
 use netcore::log::Log;
 use netcore::pktinfo::Destination;
@@ -17,13 +18,13 @@ use crate::args::Args;
 /// Without `-v` what fails is logged at most once in this time: a flood must not fill the disk.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What recvmsg(2) returns besides the bytes.
+/// What recvmmsg(2) returns of a datagram besides the bytes.
 pub(crate) struct Datagram {
     /// The length of the datagram, which may be greater than that of the buffer.
     pub(crate) length: usize,
     /// Its source, as it is shown: the IPv4 peer of an IPv6 socket as IPv4.
     pub(crate) peer: SocketAddr,
-    /// Its source, as sendmsg(2) takes it.
+    /// Its source, as sendmmsg(2) takes it.
     pub(crate) from: SockaddrStorage,
     pub(crate) destination: Destination,
     /// How many datagrams the kernel had dropped when it put this one into the queue.
@@ -72,6 +73,8 @@ pub(crate) struct Counts {
     log: Log,
     verbose: bool,
     buffer: u16,
+    /// Where the socket is bound.
+    local: IpAddr,
     received: u64,
     bytes: u64,
     pub(crate) echoed: u64,
@@ -86,7 +89,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn new(args: &Args) -> Counts {
+    pub(crate) fn new(args: &Args, local: IpAddr) -> Counts {
         let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
         let (verbose, buffer) = (args.verbose, args.buffer);
         let (received, bytes, echoed, refused, truncated, failed) = (0, 0, 0, 0, 0, 0);
@@ -94,6 +97,7 @@ impl Counts {
             log,
             verbose,
             buffer,
+            local,
             received,
             bytes,
             echoed,
@@ -113,8 +117,7 @@ impl Counts {
         self.bytes += length;
         self.dropped = datagram.dropped.unwrap_or(self.dropped);
         if self.verbose {
-            let to = datagram.destination.address();
-            let to = to.map_or("?".to_owned(), |address| address.to_string());
+            let to = datagram.destination.address().unwrap_or(self.local).to_string();
             self.log.event(
                 || {
                     let json = Json::new("received").address(peer).text("asked", &to);
@@ -144,14 +147,16 @@ impl Counts {
         );
     }
 
-    /// sendmsg(2) failed: that datagram is lost.
-    pub(crate) fn failed(&mut self, attempt: impl Display, why: Errno) {
+    /// sendmmsg(2) failed for the datagram to this peer: it is lost.
+    pub(crate) fn failed(&mut self, to: Option<&SockaddrStorage>, why: Errno) {
         self.failed += 1;
-        let line = format!("{attempt}: {}", errno(why));
+        let peer = to.and_then(socket_address).map(unmap_ipv4);
+        let peer = peer.map_or("?".to_owned(), |peer| peer.to_string());
+        let line = format!("echo to {peer}: {}", errno(why));
         self.note(|| Json::new("failed").text("text", &line), || line.clone());
     }
 
-    /// recvmsg(2) failed, and may fail until there is memory again: no line for each, with `-v` neither.
+    /// recvmmsg(2) failed, and may fail until there is memory again: no line for each, with `-v` neither.
     pub(crate) fn receive_failed(&mut self, why: Errno) {
         self.failed += 1;
         let line = format!("receive: {}", errno(why));

@@ -65,6 +65,8 @@ const NETCORE: &[&str] = &[
     "accept",
     "recv",
     "poll",
+    "recvmmsg",
+    "sendmmsg",
     "getrandom",
     "_exit",
     "getaddrinfo",
