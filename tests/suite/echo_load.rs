@@ -1,6 +1,7 @@
 //! echo-load: what it measures of servers whose speed is known.
 
 mod crowd;
+mod datagrams;
 mod others;
 mod wrong;
 
@@ -37,6 +38,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials.extend(others::trials());
     trials.extend(wrong::trials());
     trials.extend(crowd::trials());
+    trials.extend(datagrams::trials());
     trials
 }
 
@@ -286,7 +288,10 @@ fn a_signal_ends_it_with_what_was_measured() -> Result<(), Skip> {
 fn options_that_contradict_are_refused() -> Result<(), Skip> {
     let nobody = peer::refused_port();
     for (args, words) in [
-        (&["--churn", "--bulk"][..], "--churn, --bulk, --idle: one of them"),
+        (&["--churn", "--bulk"][..], "--churn, --bulk, --idle, --udp: one of them"),
+        (&["--udp", "--idle"], "--churn, --bulk, --idle, --udp: one of them"),
+        (&["--udp", "--size", "7"], "--size 7: with --udp from 8 to 65507"),
+        (&["--udp", "--rate", "5"], "--rate 5: --udp sends when a reply comes"),
         (&["--bulk", "--rate", "5"], "--rate 5: --bulk sends no messages"),
         (&["--rate", "2000000"], "--rate 2000000: write a whole number from 1 to 1000000"),
         (&["--connections", "0"], "--connections 0: write a whole number from 1"),

@@ -8,6 +8,8 @@ use netcore::number::{at_least_one, whole};
 use netcore::port::Port;
 use netcore::time::Timeout;
 
+use crate::datagrams::{LARGEST, NUMBER};
+
 /// The highest --rate: the time between two messages is then what one of them takes to send.
 const MAX_RATE: u32 = 1_000_000;
 
@@ -16,6 +18,7 @@ const MAX_RATE: u32 = 1_000_000;
 #[argh(example = "{command_name} --port 7777 --connections 8")]
 #[argh(example = "{command_name} --port 7777 --connections 8 --rate 1000")]
 #[argh(example = "{command_name} --port 7777 --churn --duration 200ms")]
+#[argh(example = "{command_name} --port 7777 --udp --connections 32")]
 pub(crate) struct Args {
     /// port of the server: a number or a service name
     #[argh(option, short = 'p')]
@@ -50,6 +53,9 @@ pub(crate) struct Args {
     /// open the connections, and send nothing for the duration
     #[argh(switch)]
     pub(crate) idle: bool,
+    /// datagrams from one socket; --connections is how many are under way at once
+    #[argh(switch)]
+    pub(crate) udp: bool,
     /// longest time to connect, from the name to the first reply (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
@@ -78,6 +84,8 @@ pub(crate) enum Mode {
     Bulk,
     /// Nothing.
     Idle,
+    /// Datagrams there and back.
+    Udp,
 }
 
 impl Mode {
@@ -88,6 +96,7 @@ impl Mode {
             Mode::Churn => "churn",
             Mode::Bulk => "bulk",
             Mode::Idle => "idle",
+            Mode::Udp => "udp",
         }
     }
 }
@@ -95,14 +104,23 @@ impl Mode {
 impl Args {
     /// The mode, if the options go together.
     pub(crate) fn mode(&self) -> Result<Mode, Error> {
-        let mode = match (self.churn, self.bulk, self.idle) {
-            (false, false, false) => Mode::PingPong,
-            (true, false, false) => Mode::Churn,
-            (false, true, false) => Mode::Bulk,
-            (false, false, true) => Mode::Idle,
-            _ => return Err(Error::Usage("--churn, --bulk, --idle: one of them".to_owned())),
-        };
+        let switches = [
+            (self.churn, Mode::Churn),
+            (self.bulk, Mode::Bulk),
+            (self.idle, Mode::Idle),
+            (self.udp, Mode::Udp),
+        ];
+        let mut chosen = switches.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mode)| mode);
+        let mode = chosen.next().unwrap_or(Mode::PingPong);
+        if chosen.next().is_some() {
+            return Err(Error::Usage("--churn, --bulk, --idle, --udp: one of them".to_owned()));
+        }
+        if mode == Mode::Udp && !(NUMBER..=LARGEST).contains(&self.size) {
+            let sizes = format!("with --udp from {NUMBER} to {LARGEST}");
+            return Err(Error::Usage(format!("--size {}: {sizes}", self.size)));
+        }
         let fault = match self.rate {
+            Some(_) if mode == Mode::Udp => "--udp sends when a reply comes".to_owned(),
             Some(_) if matches!(mode, Mode::Bulk | Mode::Idle) => {
                 format!("--{} sends no messages", mode.name())
             }

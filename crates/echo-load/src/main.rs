@@ -7,14 +7,16 @@
 //! `--rate` the clock says when a message is due, and its wait is counted from then: the stop is in the
 //! p99. A load also has to compare the bytes that it counts, and must not measure itself: one thread
 //! has all connections in one epoll, makes no other call for a message than `send`, `epoll_wait` and
-//! `recv`, and reports its own share of a CPU.
+//! `recv`, and reports its own share of a CPU. Datagrams (`--udp`) have a window instead: so many are
+//! under way, one that does not come back within 200 ms is lost, and another one takes its place.
 //!
 //! # System calls
 //! In `netcore::connect::connect`: `socket` → `connect`, for the first connection
 //! In `load.rs`: `epoll_create1`
 //! In `connection.rs`: `send` → `epoll_ctl`; socket and connect for the others
 //! In `load/events.rs`: `epoll_wait`
-//! In `connection.rs`: `recv` → `send`, at the end `shutdown(SHUT_WR)` → `recv` → `close`
+//! In `connection.rs`: `recv` → `send`, at the end `shutdown(SHUT_WR)` → `recv` → `close`; with --udp
+//! sendmmsg and recvmmsg in datagrams.rs
 //!
 //! # Try it
 //! ```console
@@ -39,6 +41,8 @@
 //!   To 127.0.0.0/8 it connects from 200 addresses in turn, each with ports of its own.
 //! - A maximum of 1 s or 3 s with `--churn`: the listener's queue was full, and the kernel has
 //!   sent the SYN again. A longer `--backlog` of the server prevents it.
+//! - Datagrams are lost (`--udp`): the queue of the server, or that of this client, was full. Each holds
+//!   `net.core.rmem_default` bytes, and a short datagram takes some 768 of them.
 //! - `ECONNRESET`, or a close between two messages: the server had too many connections, or died.
 //!
 //! # Next
@@ -51,11 +55,14 @@
 mod args;
 mod bytes;
 mod connection;
+mod datagrams;
 mod load;
 mod report;
 mod tally;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -66,12 +73,14 @@ use netcore::error::{Attempt, Error};
 use netcore::output::Output;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::signal::Signal::{SIGINT, SIGTERM};
-use netcore::signal::Signals;
+use netcore::signal::{Signal, Signals};
 use netcore::text::counted;
 use netcore::{cli, recipe};
 
 use args::{Args, Mode};
+use datagrams::Datagrams;
 use load::Load;
+use tally::Tally;
 
 /// Descriptors beside the connections: standard streams, epoll, signals, timer, and some to spare.
 const OTHER_DESCRIPTORS: u64 = 16;
@@ -85,6 +94,12 @@ fn measure(args: &Args, out: &mut Output) -> Result<(), Error> {
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let deadline = args.timeout.deadline();
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
+    if mode == Mode::Udp {
+        let mut load = open_datagrams(args, &addresses, deadline)?;
+        let result = load.run();
+        let Datagrams { peer, tally, stopped, signals, .. } = load;
+        return finish(args, mode, peer, Ended { tally, result, stopped, signals }, out);
+    }
     raise_rlimit_nofile(args.connections)?;
     // The address that answers first is the one that is measured.
     let (first, peer) = connect(&addresses, args.timeout, deadline)?; // echo-client writes it out
@@ -96,20 +111,59 @@ fn measure(args: &Args, out: &mut Output) -> Result<(), Error> {
         out.line(report::opened(peer, args))?;
     }
     let result = load.run();
+    let Load { tally, stopped, signals, .. } = load;
+    finish(args, mode, peer, Ended { tally, result, stopped, signals }, out)
+}
+
+/// The first address that echoes.
+fn open_datagrams<'a>(
+    args: &'a Args,
+    addresses: &[SocketAddr],
+    deadline: Option<Instant>,
+) -> Result<Datagrams<'a>, Error> {
+    let mut last = Err(Errno::EADDRNOTAVAIL).attempt("find an address");
+    for peer in addresses {
+        let signals = Signals::catch(&[SIGINT, SIGTERM])?;
+        let mut load = Datagrams::new(args, *peer, signals)?;
+        last = match load.open(deadline) {
+            Ok(()) => return Ok(load),
+            Err(why) => Err(why),
+        };
+    }
+    last
+}
+
+/// A load that has ended, and how.
+struct Ended {
+    tally: Tally,
+    result: Result<(), Error>,
+    /// The signal that ended it.
+    stopped: Option<Signal>,
+    signals: Signals,
+}
+
+fn finish(
+    args: &Args,
+    mode: Mode,
+    peer: SocketAddr,
+    ended: Ended,
+    out: &mut Output,
+) -> Result<(), Error> {
+    let Ended { tally, result, stopped, signals } = ended;
     // After an error or a signal too: what was measured until then was verified.
     if !args.quiet {
-        let complete = result.is_ok() && load.stopped.is_none();
+        let complete = result.is_ok() && stopped.is_none();
         let printed = match args.json {
-            true => out.line(report::json(&load.tally, args, mode, peer, complete)),
-            false => out.line(report::text(&load.tally, args, mode)),
+            true => out.line(report::json(&tally, args, mode, peer, complete)),
+            false => out.line(report::text(&tally, args, mode)),
         };
         result.and(printed)?;
     } else {
         result?;
     }
-    if let Some(signal) = load.stopped {
+    if let Some(signal) = stopped {
         // It ends by the signal, as if it had not caught it; a shell shows 130 or 143.
-        load.signals.unblock()?;
+        signals.unblock()?;
         raise(signal).attempt(format_args!("raise {signal}"))?;
     }
     Ok(())

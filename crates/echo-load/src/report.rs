@@ -40,6 +40,9 @@ pub(crate) fn json(
         .number("errors", u8::from(tally.failed))
         .flag("complete", complete)
         .nanos("cpu_ns", tally.cpu);
+    if mode == Mode::Udp {
+        json = json.number("lost", tally.lost).number("late", tally.late);
+    }
     if let Some(rate) = args.rate {
         json = json.number("rate", rate).number("unsent", tally.unsent);
     }
@@ -88,6 +91,12 @@ pub(crate) fn text(tally: &Tally, args: &Args, mode: Mode) -> String {
             "{connections}: {:.1} MB there and back in {took}, {:.1} MB a second",
             tally.bytes as f64 / 1e6,
             tally.bytes as f64 / 1e6 / seconds.max(1e-9),
+        ),
+        Mode::Udp => format!(
+            "{} under way, {size}: {round_trips} in {took}, {per_second} a second, {} lost, {} late",
+            counted(args.connections, "datagram"),
+            tally.lost,
+            tally.late
         ),
         Mode::Idle => format!("{connections} silent for {took}"),
     };

@@ -25,6 +25,9 @@ pub(crate) struct Tally {
     pub(crate) bytes: u64,
     /// Messages that were due when no connection was free.
     pub(crate) unsent: u64,
+    /// Datagrams that did not come back in time, and those that came after that, or twice.
+    pub(crate) lost: u64,
+    pub(crate) late: u64,
     /// An error ended it.
     pub(crate) failed: bool,
     /// From when a message was due until it had come back.
@@ -51,6 +54,8 @@ impl Tally {
             round_trips: 0,
             bytes: 0,
             unsent: 0,
+            lost: 0,
+            late: 0,
             failed: false,
             from_due: histogram()?,
             from_sent: if rated { Some(histogram()?) } else { None },
