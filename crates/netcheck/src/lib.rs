@@ -41,6 +41,7 @@ cfg_if::cfg_if! {
         mod summary;
         pub mod sys;
         mod tool;
+        pub mod tree;
 
         pub use binary::{bin, recipes, workspace};
         pub use header::{Block, Elsewhere, Header, Section, Typed};

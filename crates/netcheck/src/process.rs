@@ -1,6 +1,6 @@
 //! A process in the background, and the end of its whole tree.
 
-use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::evidence;
 use crate::stream::{Stream, Written};
 use crate::sys;
+use crate::tree;
 
 /// A started process. Dropped, it is killed with all its descendants, unless it was started with
 /// [`crate::Run::keep`].
@@ -33,11 +34,11 @@ pub struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(mut child: Child, command_line: String, keep: bool) -> Self {
+    pub(crate) fn new(mut child: Child, command_line: String, keep: bool, most: usize) -> Self {
         let pid = i32::try_from(child.id()).expect("a pid fits pid_t");
         let pidfd = sys::pidfd_open(pid).expect("pidfd_open of a child that was not waited for");
-        let stdout = Stream::collect(child.stdout.take().expect("stdout is a pipe"));
-        let stderr = Stream::collect(child.stderr.take().expect("stderr is a pipe"));
+        let stdout = Stream::collect(child.stdout.take().expect("stdout is a pipe"), most);
+        let stderr = Stream::collect(child.stderr.take().expect("stderr is a pipe"), most);
         Self { child, pid, pidfd, command_line, keep, stdout, stderr, handed_out: 0 }
     }
 
@@ -62,6 +63,19 @@ impl Process {
         })?;
         self.handed_out += line.len() + 1;
         Some(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// Writes to its standard input, of which [`Run::hold_stdin`] has kept the other end.
+    ///
+    /// # Errors
+    /// EPIPE when it has closed its own, or when there is none any more.
+    ///
+    /// [`Run::hold_stdin`]: crate::Run::hold_stdin
+    pub fn write_stdin(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.child.stdin {
+            Some(pipe) => pipe.write_all(bytes),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     /// Its standard output so far.
@@ -160,7 +174,8 @@ impl Process {
         })
     }
 
-    pub(crate) fn stdout_bytes(&self) -> Vec<u8> {
+    /// The same as bytes.
+    pub fn stdout_bytes(&self) -> Vec<u8> {
         self.stdout.bytes()
     }
 
@@ -168,33 +183,23 @@ impl Process {
         self.stderr.bytes()
     }
 
+    /// Whether it wrote more than [`Run::bounded`] keeps.
+    ///
+    /// [`Run::bounded`]: crate::Run::bounded
+    pub fn wrote_too_much(&self) -> bool {
+        self.stdout.is_cut() || self.stderr.is_cut()
+    }
+
     /// SIGKILL for it, its descendants, and its process group, which has what a dead child left behind.
     pub(crate) fn kill_tree(&self) {
         if self.still_running() {
-            for pid in self.stopped_tree() {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-            }
+            tree::kill(&mut || {
+                let mut tree = evidence::descendants(self.pid);
+                tree.push(self.pid);
+                tree
+            });
         }
         let _ = killpg(Pid::from_raw(self.pid), Signal::SIGKILL);
-    }
-
-    /// Every process of the tree, standing still. A server that forks while it is being killed would
-    /// leave a child that no list has, so all are stopped first, until a look finds no new one: a
-    /// process with a pending SIGSTOP cannot complete a fork.
-    fn stopped_tree(&self) -> BTreeSet<i32> {
-        let mut stopped = BTreeSet::new();
-        loop {
-            let mut tree = evidence::descendants(self.pid);
-            tree.push(self.pid);
-            let new: Vec<i32> = tree.into_iter().filter(|pid| !stopped.contains(pid)).collect();
-            if new.is_empty() {
-                return stopped;
-            }
-            for pid in new {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
-                stopped.insert(pid);
-            }
-        }
     }
 }
 

@@ -29,9 +29,12 @@ pub struct Run {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
+    hold_stdin: bool,
     folder: Option<PathBuf>,
     uid: Option<u32>,
     deadline: Duration,
+    /// How many bytes of each of its streams are kept.
+    most_output: usize,
     before_exec: BeforeExec,
 }
 
@@ -92,9 +95,11 @@ impl Run {
             args: Vec::new(),
             env: Vec::new(),
             stdin: None,
+            hold_stdin: false,
             folder: None,
             uid: None,
             deadline: Duration::from_secs(60),
+            most_output: usize::MAX,
             before_exec: BeforeExec::default(),
         }
     }
@@ -126,6 +131,13 @@ impl Run {
         self
     }
 
+    /// Its standard input stays open: what comes is given to [`Process::write_stdin`].
+    #[must_use]
+    pub fn hold_stdin(mut self) -> Self {
+        self.hold_stdin = true;
+        self
+    }
+
     /// The folder that it is started in, by default the harness's, or `/` for another user.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -144,6 +156,15 @@ impl Run {
     #[must_use]
     pub fn limit_nofile(mut self, descriptors: u64) -> Self {
         self.before_exec.nofile = Some(descriptors);
+        self
+    }
+
+    /// What a program may take that nobody here has written: 1 GiB of data, files of 64 MiB, no core file;
+    /// of its output 64 MiB a stream are kept.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.before_exec.bounded = true;
+        self.most_output = 64 << 20;
         self
     }
 
@@ -249,7 +270,8 @@ impl Run {
             command.current_dir(folder);
         }
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
-        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        let has_stdin = self.stdin.is_some() || self.hold_stdin;
+        command.stdin(if has_stdin { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own, so that what its dead children leave behind is still found.
         command.process_group(0);
@@ -258,11 +280,13 @@ impl Run {
         }
         self.before_exec.install(&mut command);
         let mut child = spawner::spawn(command).unwrap_or_else(|why| panic!("start {line}: {why}"));
-        if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), self.stdin) {
+        if let Some(bytes) = self.stdin
+            && let Some(mut pipe) = child.stdin.take()
+        {
             // It may end, or write much, before it has read all: a thread neither fails nor waits.
             thread::spawn(move || pipe.write_all(&bytes));
         }
-        Process::new(child, line, self.before_exec.outlive_harness)
+        Process::new(child, line, self.before_exec.outlive_harness, self.most_output)
     }
 
     /// Runs it to its end, or to the deadline.

@@ -20,6 +20,14 @@ impl Run {
         let eval = r#"redirection=$1; shift; eval "exec \"\$@\" $redirection""#;
         self.wrapped("sh", ["-euc", eval, "sh", redirection].map(Into::into).to_vec())
     }
+
+    /// It, with a child that it has not started: it takes the place of a shell that had put one, `sleep`,
+    /// into the background. The process id is its own. Its arguments are given before.
+    #[must_use]
+    pub fn with_inherited_child(self) -> Self {
+        let exec = r#"sleep 1000 < /dev/null > /dev/null 2>&1 & exec "$@""#;
+        self.wrapped("sh", ["-euc", exec, "sh"].map(Into::into).to_vec())
+    }
 }
 
 /// `word` as a shell needs it.

@@ -23,6 +23,8 @@ pub(crate) struct Written {
     pub(crate) bytes: Vec<u8>,
     /// Every writer has closed its end.
     pub(crate) ended: bool,
+    /// More has come than is kept.
+    cut: bool,
 }
 
 impl Shared {
@@ -33,14 +35,19 @@ impl Shared {
 }
 
 impl Stream {
-    /// Starts to collect from `source`.
-    pub(crate) fn collect(mut source: impl Read + Send + 'static) -> Self {
+    /// Starts to collect from `source`, and keeps the first `most` bytes. The rest is read and dropped, so
+    /// that the writer never waits for us.
+    pub(crate) fn collect(mut source: impl Read + Send + 'static, most: usize) -> Self {
         let shared = Arc::new(Shared::default());
         let reader = Arc::clone(&shared);
         thread::spawn(move || {
             let mut buffer = [0; 16 * 1024];
             while let Ok(count @ 1..) = source.read(&mut buffer) {
-                reader.lock().bytes.extend(buffer.iter().take(count));
+                let mut written = reader.lock();
+                let room = most.saturating_sub(written.bytes.len());
+                written.bytes.extend(buffer.iter().take(count.min(room)));
+                written.cut |= count > room;
+                drop(written);
                 reader.changed.notify_all();
             }
             reader.lock().ended = true;
@@ -52,6 +59,11 @@ impl Stream {
     /// Everything so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.shared.lock().bytes.clone()
+    }
+
+    /// Whether more has come than is kept.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.shared.lock().cut
     }
 
     /// Waits until `found` says so of what has come; `None` after `timeout`, or when nothing more

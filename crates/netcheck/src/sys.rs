@@ -134,6 +134,8 @@ pub(crate) struct BeforeExec {
     pub(crate) cpus: Option<CpuSet>,
     /// SIGCHLD is ignored, which exec keeps.
     pub(crate) ignore_sigchld: bool,
+    /// RLIMIT_DATA, RLIMIT_FSIZE and RLIMIT_CORE of a program that nobody here has written.
+    pub(crate) bounded: bool,
     /// Ask for no SIGKILL when the thread that spawned it ends.
     pub(crate) outlive_harness: bool,
 }
@@ -169,6 +171,11 @@ impl BeforeExec {
             setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
         } else if given.was_raised() {
             setrlimit(Resource::RLIMIT_NOFILE, given.soft, given.hard)?;
+        }
+        if self.bounded {
+            setrlimit(Resource::RLIMIT_DATA, 1 << 30, 1 << 30)?;
+            setrlimit(Resource::RLIMIT_FSIZE, 64 << 20, 64 << 20)?;
+            setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
         }
         if let Some(cpus) = &self.cpus {
             sched_setaffinity(Pid::from_raw(0), cpus)?;

@@ -230,3 +230,33 @@ fn tell_pid_and_wait(process: &Process) {
     writeln!(std::io::stdout(), "\nstarted {}", process.pid()).expect("stdout");
     process.wait(SOON);
 }
+
+#[test]
+fn a_bounded_program_writes_no_more_than_is_kept() {
+    let process = Run::program("head").args(["-c", "100M", "/dev/zero"]).bounded().start();
+    assert!(process.wait(Duration::from_secs(20)).unwrap().success(), "its pipe was always read");
+    assert_eq!(process.stdout_bytes().len(), 64 << 20);
+    assert!(process.wrote_too_much());
+    let limits = Run::script("ulimit -d; ulimit -f; ulimit -c").bounded().finish();
+    assert_eq!(limits.stdout_text(), "1048576\n131072\n0\n");
+}
+
+#[test]
+fn standard_input_that_is_held_is_written_piece_by_piece() {
+    let mut process = Run::program("cat").hold_stdin().start();
+    for line in ["one", "two"] {
+        process.write_stdin(format!("{line}\n").as_bytes()).unwrap();
+        assert_eq!(process.next_line(Duration::from_secs(5)).as_deref(), Some(line));
+    }
+    assert!(process.still_running());
+}
+
+#[test]
+fn a_program_may_inherit_a_child() {
+    let process = Run::program("sleep").arg("1000").with_inherited_child().start();
+    let child = || {
+        let children = evidence::children(process.pid());
+        (children.len() == 1).then_some(())
+    };
+    evidence::wait_until(Duration::from_secs(5), child).expect("one child");
+}
