@@ -10,6 +10,7 @@ use netcheck::{Scenario, ScenarioRun, Server, Signal, Stopped, evidence, peer};
 
 mod chatter;
 pub mod chronyd;
+pub mod exercise;
 
 pub use chatter::{Chatter, framed};
 

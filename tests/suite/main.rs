@@ -68,6 +68,7 @@ suite! {
     socket_pair,
     backlog,
     linger,
+    exercises,
     contract,
     try_it,
 }

@@ -28,13 +28,15 @@ fn ended(failure: Failure) -> ExitCode {
     ExitCode::from(failure.exit_code())
 }
 
-/// Reads a command line. argh alone refuses `--repeat=3` and `-h`, which everyone types.
+/// Reads a command line. argh alone refuses `--repeat=3` and `-h`, which everyone types. What comes after `--`
+/// is a command of its own, and is left as it is.
 ///
 /// # Errors
 /// Help was asked for, or the words are no command.
 pub fn parse<C: FromArgs>(words: impl Iterator<Item = String>) -> Result<C, Failure> {
     let mut split = Vec::new();
-    for word in words {
+    let mut words = words.peekable();
+    while let Some(word) = words.next_if(|word| word != "--") {
         match word.split_once('=') {
             Some((option, value)) if option.starts_with("--") => {
                 split.extend([option.to_owned(), value.to_owned()]);
@@ -43,6 +45,7 @@ pub fn parse<C: FromArgs>(words: impl Iterator<Item = String>) -> Result<C, Fail
             _ => split.push(word),
         }
     }
+    split.extend(words);
     let words: Vec<&str> = split.iter().map(String::as_str).collect();
     match C::from_args(&["cargo xtask"], &words) {
         Ok(command) => Ok(command),

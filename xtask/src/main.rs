@@ -1,5 +1,5 @@
 //! The workspace's own commands: `cargo xtask scenario`, `list`, `ladder`, `new`, `tidy`, `each`, `size`,
-//! `bench`, `bench-clock`, `ci`.
+//! `bench`, `bench-clock`, `exercise`, `ci`.
 //!
 //! One file a command; this one matches and runs.
 
@@ -85,6 +85,10 @@ mod tests {
             panic!("not parsed")
         };
         assert_eq!(package.words, ["--only", "threaded", "--nosuch"]);
+        let Ok(Command::Package(package)) = parsed("exercise check a -- b --port={port} -h") else {
+            panic!("not parsed")
+        };
+        assert_eq!(package.words, ["check", "a", "--", "b", "--port={port}", "-h"]);
         assert!(matches!(parsed("bench-clock --help"), Ok(Command::Package(_))));
     }
 

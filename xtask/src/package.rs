@@ -2,40 +2,57 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use argh::{CommandInfo, DynamicSubCommand, EarlyExit};
 use xtask::Failure;
 
-/// A command of the program of the package `bench`.
-const fn bench(name: &'static str, description: &'static str) -> CommandInfo {
+/// The commands, and the package whose program has each.
+const COMMANDS: &[(&str, &CommandInfo)] = &[
+    (
+        "bench",
+        &command("bench", "Measure every echo server against C, tokio, Go, Python and socat."),
+    ),
+    (
+        "bench",
+        &command(
+            "bench-clock",
+            "Measure how far off sntp-client is, and how long it takes, beside rsntp and ntplib.",
+        ),
+    ),
+    (
+        "classroom",
+        &command(
+            "exercise",
+            "Exercises: a recipe with a hole in it, and checks of what is put there.",
+        ),
+    ),
+];
+
+const fn command(name: &'static str, description: &'static str) -> CommandInfo {
     CommandInfo { name, short: &'\0', description }
 }
 
-const BENCH: CommandInfo =
-    bench("bench", "Measure every echo server against C, tokio, Go, Python and socat.");
-const CLOCK: CommandInfo = bench(
-    "bench-clock",
-    "Measure how far off sntp-client is, and how long it takes, beside rsntp and ntplib.",
-);
-
 /// Such a command, with the words after it, which that program reads.
 pub(crate) struct Package {
-    command: String,
+    package: &'static str,
+    command: &'static str,
     pub(crate) words: Vec<String>,
 }
 
 impl Package {
     /// Builds the program and becomes it: its exit code is ours.
     pub(crate) fn run(&self) -> Result<bool, Failure> {
-        let mut program = Command::new(netcheck::bin("bench"));
-        let why = program.arg(&self.command).args(&self.words).exec();
-        Err(Failure::program("exec bench")(why))
+        let mut program = Command::new(netcheck::bin(self.package));
+        let why = program.arg(self.command).args(&self.words).exec();
+        Err(Failure::program(format_args!("exec {}", self.package))(why))
     }
 }
 
 impl DynamicSubCommand for Package {
     fn commands() -> &'static [&'static CommandInfo] {
-        &[&BENCH, &CLOCK]
+        static INFOS: OnceLock<Vec<&CommandInfo>> = OnceLock::new();
+        INFOS.get_or_init(|| COMMANDS.iter().map(|(_, info)| *info).collect())
     }
 
     fn try_redact_arg_values(_: &[&str], _: &[&str]) -> Option<Result<Vec<String>, EarlyExit>> {
@@ -43,8 +60,8 @@ impl DynamicSubCommand for Package {
     }
 
     fn try_from_args(names: &[&str], words: &[&str]) -> Option<Result<Self, EarlyExit>> {
-        let command = Self::commands().iter().find(|known| names.last() == Some(&known.name))?;
+        let (package, info) = COMMANDS.iter().find(|(_, info)| names.last() == Some(&info.name))?;
         let words = words.iter().map(|&word| word.to_owned()).collect();
-        Some(Ok(Self { command: command.name.to_owned(), words }))
+        Some(Ok(Self { package, command: info.name, words }))
     }
 }

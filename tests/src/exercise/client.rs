@@ -1,0 +1,103 @@
+//! A client of the server under test. Every error of it is the server's fault, and says what was sent.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use super::{Fault, Service, shown};
+
+/// How long a server may let its client wait for a byte.
+const TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// A client that is connected.
+#[derive(Debug)]
+pub struct Client<'a> {
+    service: &'a Service,
+    stream: TcpStream,
+}
+
+impl<'a> Client<'a> {
+    pub(super) fn new(service: &'a Service, stream: TcpStream) -> Result<Client<'a>, Fault> {
+        for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+            set(&stream, Some(TIMEOUT)).map_err(|why| Fault::Broken(format!("timeout: {why}")))?;
+        }
+        Ok(Client { service, stream })
+    }
+
+    /// Sends bytes and receives them again.
+    ///
+    /// # Errors
+    /// Other bytes come back, or none.
+    pub fn echo(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.send(bytes)?;
+        self.receive(bytes)
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// The server does not take them.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let sent = self.stream.write_all(bytes);
+        sent.map_err(|why| {
+            let expected = format!("the server receives {}", shown(bytes));
+            self.service.wrong(&expected, format!("send: {why}"), "")
+        })
+    }
+
+    /// Receives exactly these bytes.
+    ///
+    /// # Errors
+    /// Other bytes come, or too few.
+    pub fn receive(&mut self, expected: &[u8]) -> Result<(), Fault> {
+        let mut received = Vec::new();
+        let mut part = vec![0; expected.len()];
+        while received.len() < expected.len() {
+            let end = match self.stream.read(&mut part) {
+                Ok(0) => "the end of the stream (FIN)".to_owned(),
+                Ok(count) => {
+                    received.extend(part.iter().take(count));
+                    continue;
+                }
+                Err(why) if why.kind() == ErrorKind::WouldBlock => {
+                    format!("nothing more for {} ms", TIMEOUT.as_millis())
+                }
+                Err(why) if why.kind() == ErrorKind::Interrupted => continue,
+                Err(why) => why.to_string(),
+            };
+            let got = format!("{}, then {end}", shown(&received));
+            return Err(self.unequal(expected, got, received.len()));
+        }
+        match received.iter().zip(expected).position(|(got, expected)| got != expected) {
+            Some(at) => Err(self.unequal(expected, shown(&received), at)),
+            None if received.len() > expected.len() => {
+                Err(self.unequal(expected, shown(&received), expected.len()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn unequal(&self, expected: &[u8], got: String, at: usize) -> Fault {
+        let evidence = format!("{at} of {} bytes are as they were sent", expected.len());
+        self.service.wrong(&shown(expected), got, evidence)
+    }
+
+    /// Sends FIN, and receives the server's.
+    ///
+    /// # Errors
+    /// More bytes come, or the server does not close.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        // ENOTCONN: the server has closed, which the next call reports.
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let got = match self.stream.read(&mut [0; 1]) {
+            Ok(0) => return Ok(()),
+            Ok(_) => "a byte more than was sent".to_owned(),
+            Err(why) if why.kind() == ErrorKind::WouldBlock => {
+                format!("the connection stays open for {} ms", TIMEOUT.as_millis())
+            }
+            Err(why) => why.to_string(),
+        };
+        let expected = "the server closes the connection after the client's FIN";
+        Err(self.service.wrong(expected, got, "recv"))
+    }
+}

@@ -1,0 +1,147 @@
+//! A program under test that serves.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use netcheck::{Process, Run, evidence, peer};
+
+use super::{Client, Fault};
+
+/// How long a server may take until it listens; an interpreter has to start first.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the effect of something may take: hundreds of times as long as it takes a correct program.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// A server under test that listens. Dropped, it is killed with all that it has started.
+#[derive(Debug)]
+pub struct Service {
+    process: Process,
+    /// The process that owns the listener: the program may be started by a shell.
+    pid: i32,
+    address: SocketAddr,
+}
+
+impl Service {
+    /// Starts it and waits until a process of its own tree listens. `None`: another program has taken
+    /// the port in between.
+    pub(super) fn start(run: Run, address: SocketAddr) -> Result<Option<Service>, Fault> {
+        let process = run.start();
+        let pid =
+            evidence::wait_until(READY_TIMEOUT, || match listener_in_tree(&process, address) {
+                Some(pid) => Some(Some(pid)),
+                None => (!process.still_running()).then_some(None),
+            });
+        match pid.flatten() {
+            Some(pid) => Ok(Some(Service { process, pid, address })),
+            None if evidence::is_listening(address) => Ok(None),
+            None => Err(not_ready(&process, address)),
+        }
+    }
+
+    /// The process that listens: of several the one that started the others.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The started process: its output, its end, its signals.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// A new client of it.
+    ///
+    /// # Errors
+    /// It does not get a connection.
+    pub fn connect(&self) -> Result<Client<'_>, Fault> {
+        match peer::connect(self.address) {
+            Ok(stream) => Client::new(self, stream),
+            Err(why) => Err(self.wrong("a connection", format!("connect: {why}"), "")),
+        }
+    }
+
+    /// Looks until it finds what is expected: `Ok` with the evidence. `Err` is what it got so far, with
+    /// its evidence, and is the fault when the time is over.
+    ///
+    /// # Errors
+    /// The last `Err` of `look`.
+    pub fn until(
+        &self,
+        expected: &str,
+        mut look: impl FnMut() -> Result<String, (String, String)>,
+    ) -> Result<String, Fault> {
+        let mut last = (String::new(), String::new());
+        evidence::wait_until(PATIENCE, || look().map_err(|got| last = got).ok()).ok_or_else(|| {
+            let evidence = format!("{}, for {} ms", last.1, PATIENCE.as_millis());
+            self.wrong(expected, last.0, evidence)
+        })
+    }
+
+    /// The statement is false. If the program has ended, the fault says how.
+    pub fn wrong(
+        &self,
+        expected: &str,
+        got: impl Into<String>,
+        evidence: impl Into<String>,
+    ) -> Fault {
+        with_end(&self.process, Fault::wrong(expected, got, evidence))
+    }
+}
+
+/// The process of the tree that owns the listener; the topmost where a child has a copy.
+fn listener_in_tree(process: &Process, address: SocketAddr) -> Option<i32> {
+    let owners = evidence::listener_owners(address);
+    if owners.is_empty() {
+        return None;
+    }
+    let below = evidence::descendants(process.pid()).into_iter();
+    let mut tree = std::iter::once(process.pid()).chain(below);
+    tree.find(|pid| owners.iter().any(|(owner, _)| owner == pid))
+}
+
+fn not_ready(process: &Process, address: SocketAddr) -> Fault {
+    let port = address.port();
+    let elsewhere = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let elsewhere = elsewhere.map(|ip| SocketAddr::new(ip, port)).into_iter();
+    let expected = format!("within {} s it listens on {address}", READY_TIMEOUT.as_secs());
+    let got = match elsewhere.into_iter().find(|&other| evidence::is_listening(other)) {
+        Some(other) => format!("it listens on {other}"),
+        None if process.still_running() => "it runs, and listens nowhere on that port".to_owned(),
+        None => "it has ended".to_owned(),
+    };
+    let cpu = evidence::cpu_time(process.pid()).unwrap_or_default();
+    let how = format!("/proc/net/tcp, and {} ms of processor time", cpu.as_millis());
+    let mut fault = Fault::wrong(&expected, got, how);
+    if let Fault::Wrong(wrong) = &mut fault {
+        wrong.not_ready = true;
+    }
+    with_end(process, fault)
+}
+
+/// Adds how the program has ended, if it has, and what it said last.
+pub(super) fn with_end(process: &Process, mut fault: Fault) -> Fault {
+    /// What Rust exits with after a panic.
+    const PANIC: i32 = 101;
+    let Fault::Wrong(wrong) = &mut fault else { return fault };
+    let ended = process.wait(Duration::ZERO);
+    if let Some(status) = ended {
+        wrong.crashed = status.signal().is_some() || status.code() == Some(PANIC);
+        wrong.evidence += &format!("; the program has ended: {status}");
+    }
+    if process.wrote_too_much() {
+        wrong.evidence += "; it has written more than 64 MiB";
+    } else if (ended.is_some() || wrong.not_ready)
+        && let Some(said) = process.stderr().lines().rfind(|line| !line.is_empty())
+    {
+        let said = said.chars().take(200).collect::<String>();
+        wrong.evidence += &format!("; its last line on stderr: {said}");
+    }
+    wrong.evidence = wrong.evidence.trim_start_matches("; ").to_owned();
+    fault
+}

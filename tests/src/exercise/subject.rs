@@ -1,0 +1,113 @@
+//! The program under test, and how it is started.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use netcheck::{Run, bin, peer};
+
+use super::{Caller, Exercise, Fault, Service, caller};
+
+/// How the program under test is started.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// What runs the command, a sandbox: it is given the command after these words. Often empty.
+    pub wrapper: Vec<String>,
+    /// The program and its arguments; `{port}` and `{host}` stand for the address.
+    pub command: Vec<String>,
+    /// The folder it is started in; by default that of the harness.
+    pub folder: Option<PathBuf>,
+}
+
+/// The program under test, as a check knows it.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    launch: Launch,
+    seed: u64,
+}
+
+impl Subject {
+    /// A program that is started so; from `seed` follow the bytes that it is sent.
+    pub fn new(launch: Launch, seed: u64) -> Subject {
+        Subject { launch, seed }
+    }
+
+    /// The recipe that solves the exercise.
+    pub fn recipe(exercise: &Exercise, seed: u64) -> Subject {
+        let program = bin(exercise.recipe).to_string_lossy().into_owned();
+        let args = exercise.args.iter().map(|&arg| arg.to_owned());
+        let command = std::iter::once(program).chain(args).collect();
+        Subject::new(Launch { command, ..Launch::default() }, seed)
+    }
+
+    /// Bytes to send, others in each run.
+    pub fn bytes(&self, count: usize) -> Vec<u8> {
+        peer::pattern(self.seed, count)
+    }
+
+    /// Starts the program as a server on a free port, and waits until it listens.
+    ///
+    /// # Errors
+    /// The program does not listen in time.
+    pub fn serve(&self) -> Result<Service, Fault> {
+        self.serve_as(|run| run)
+    }
+
+    /// The same with a change of how it is started: under strace, with a limit.
+    ///
+    /// # Errors
+    /// As [`Subject::serve`].
+    pub fn serve_as(&self, change: impl Fn(Run) -> Run) -> Result<Service, Fault> {
+        for _ in 0..3 {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+            if let Some(service) = Service::start(change(self.run(address)?), address)? {
+                return Ok(service);
+            }
+        }
+        Err(Fault::Broken("three times another program took the port that was free".to_owned()))
+    }
+
+    /// Starts the program as a client of a server of ours, and waits until it has connected. `change` says
+    /// what it reads from its standard input.
+    ///
+    /// # Errors
+    /// The program does not connect in time.
+    pub fn call(&self, change: impl Fn(Run) -> Run) -> Result<Caller, Fault> {
+        let listener = caller::listen()
+            .map_err(|why| Fault::Broken(format!("listen for the program: {why}")))?;
+        let address =
+            listener.local_addr().map_err(|why| Fault::Broken(format!("getsockname: {why}")))?;
+        Caller::accept(&listener, change(self.run(address)?).start())
+    }
+
+    /// The program with the port and host of that address, not yet started.
+    ///
+    /// # Errors
+    /// There is no command.
+    fn run(&self, server: SocketAddr) -> Result<Run, Fault> {
+        let Launch { wrapper, command, folder } = &self.launch;
+        let (port, host) = (server.port().to_string(), server.ip().to_string());
+        let command =
+            command.iter().map(|word| word.replace("{port}", &port).replace("{host}", &host));
+        let mut words = wrapper.iter().cloned().chain(command);
+        let program = words.next().ok_or_else(|| Fault::Broken("no command".to_owned()))?;
+        let run = Run::program(program).args(words).bounded();
+        Ok(match folder {
+            Some(folder) => run.folder(folder),
+            None => run,
+        })
+    }
+}
+
+/// A port that no socket has, of those that the kernel gives to nobody by itself.
+fn free_port() -> u16 {
+    const LOWEST: u16 = 10_000;
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let ephemeral = range.split_whitespace().next().and_then(|low| low.parse().ok());
+    let ports = ephemeral.unwrap_or(32_768_u16).saturating_sub(LOWEST).max(1_000);
+    let random = || RandomState::new().hash_one(0) % u64::from(ports);
+    let port = || u16::try_from(random()).map_or(LOWEST, |port| LOWEST + port);
+    let is_free = |&port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
+    std::iter::repeat_with(port).take(1_000).find(is_free).unwrap_or(LOWEST)
+}

@@ -1,0 +1,80 @@
+//! The checks of the exercises hold for the recipe that solves each; and solutions in other languages are
+//! judged as they should be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::Trial;
+use netcheck::{Need, Run, Skip, need, workspace};
+use scenarios::exercise::{ALL, Check, Exercise, Fault, Launch, Subject};
+
+use crate::trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let checks = ALL.iter().flat_map(|exercise| exercise.checks.iter().map(move |c| (exercise, c)));
+    let mut trials: Vec<Trial> = checks.map(|(exercise, check)| holds(exercise, check)).collect();
+    for exercise in ALL {
+        let folder = workspace().join("tests/languages").join(exercise.id);
+        for source in fs::read_dir(folder).into_iter().flatten().flatten() {
+            trials.push(judged(exercise, source.path()));
+        }
+    }
+    trials
+}
+
+fn holds(exercise: &'static Exercise, check: &'static Check) -> Trial {
+    let name = format!("exercises::{}::{}", exercise.id, check.id);
+    trial(name, || match check.judge(&Subject::recipe(exercise, 1)) {
+        Ok(_) => Ok(()),
+        Err(Fault::Skipped(skip)) => Err(skip),
+        Err(fault) => panic!("{fault:?}"),
+    })
+}
+
+/// `right.py` passes every check, `wrong.py` does not.
+fn judged(exercise: &'static Exercise, source: PathBuf) -> Trial {
+    let file = source.file_name().unwrap().to_string_lossy().into_owned();
+    trial(format!("exercises::{}::{file}", exercise.id), move || {
+        let folder = tempfile::tempdir().unwrap();
+        let subject = Subject::new(launch(exercise, &source, folder.path())?, 1);
+        let results = exercise.checks.iter().map(|check| (check.id, check.judge(&subject)));
+        let faults: Vec<_> = results.filter_map(|(id, result)| Some((id, result.err()?))).collect();
+        assert!(
+            faults.iter().all(|(_, fault)| matches!(fault, Fault::Wrong(_))),
+            "nothing is skipped, and nothing breaks: {faults:?}"
+        );
+        assert_eq!(faults.is_empty(), file.starts_with("right"), "{faults:?}");
+        Ok(())
+    })
+}
+
+/// How a program in that language is started, with the arguments that it is given.
+fn launch(exercise: &Exercise, source: &Path, folder: &Path) -> Result<Launch, Skip> {
+    let program = folder.join(exercise.id);
+    let compiled = |compiler: Run| {
+        let finished = compiler.finish();
+        assert!(finished.status.success(), "{}", finished.stderr_text());
+        vec![program.to_string_lossy().into_owned()]
+    };
+    let mut command = match source.extension().and_then(|kind| kind.to_str()) {
+        Some("c") => {
+            need(Need::Cc)?;
+            let options = ["-Wall", "-Wextra", "-Werror", "-O1", "-pthread", "-o"];
+            compiled(Run::program("cc").args(options).arg(&program).arg(source))
+        }
+        Some("go") => {
+            need(Need::Go)?;
+            let build = Run::program("go").args(["build", "-o"]).arg(&program).arg(source);
+            compiled(build.env("GOCACHE", folder.join("cache")).env("GOFLAGS", "-mod=mod"))
+        }
+        Some("py") => {
+            need(Need::Python3)?;
+            vec!["python3".to_owned(), source.to_string_lossy().into_owned()]
+        }
+        other => panic!("{}: no such language: {other:?}", source.display()),
+    };
+    let is_client = exercise.args.contains(&"{host}");
+    command.extend(is_client.then(|| "{host}".to_owned()));
+    command.push("{port}".to_owned());
+    Ok(Launch { command, ..Launch::default() })
+}

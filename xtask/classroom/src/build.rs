@@ -1,0 +1,72 @@
+//! Builds what a learner wrote.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use netcheck::workspace;
+use serde_json::Value;
+
+use crate::scratch;
+use xtask::Failure;
+
+/// What came of a build.
+pub enum Built {
+    /// The program, a copy that no other build changes, and what the compiler warned of.
+    Program {
+        /// Its path.
+        path: PathBuf,
+        /// What cargo printed, without the progress.
+        warnings: String,
+    },
+    /// What the compiler says.
+    Failed(String),
+}
+
+/// The build folder of the workspace.
+pub fn workspace_target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), |own| workspace().join(own))
+}
+
+/// The build folder that all exercises share.
+pub fn target() -> PathBuf {
+    workspace_target().join("exercises")
+}
+
+/// Builds the package in that folder, without a network.
+///
+/// # Errors
+/// Cargo cannot be started, or the program cannot be copied.
+pub fn build(folder: &Path) -> Result<Built, Failure> {
+    let target = target();
+    fs::create_dir_all(&target)
+        .map_err(Failure::file(format_args!("make {}", target.display())))?;
+    // Two exercises of one name have one place for the program: it is copied before the next build.
+    let lock = File::create(target.join(".exercise-lock"));
+    let lock = lock.map_err(Failure::file(format_args!("lock {}", target.display())))?;
+    lock.lock().map_err(Failure::file(format_args!("lock {}", target.display())))?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--offline", "--message-format=json-render-diagnostics"]);
+    cargo.arg("--target-dir").arg(&target).current_dir(folder);
+    let output = cargo.output().map_err(Failure::program("run cargo"))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Ok(Built::Failed(said));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let executable = messages.lines().rev().find_map(|line| {
+        let message = serde_json::from_str::<Value>(line).ok()?;
+        Some(PathBuf::from(message.get("executable")?.as_str()?))
+    });
+    let Some(executable) = executable else {
+        return Ok(Built::Failed("the package has no program: src/main.rs is missing".to_owned()));
+    };
+    let copy = scratch::folder()?.join(executable.file_name().unwrap_or_default());
+    // A program that runs cannot be written to: ETXTBSY.
+    let _ = fs::remove_file(&copy);
+    fs::copy(&executable, &copy)
+        .map_err(Failure::file(format_args!("copy {}", executable.display())))?;
+    Ok(Built::Program { path: copy, warnings: said })
+}

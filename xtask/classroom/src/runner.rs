@@ -1,0 +1,89 @@
+//! Runs one check, bounded in time and in processes, and ends all that it has started.
+//!
+//! Each check is a process ([`crate::worker`]), and all that it starts stays below this one, whatever it does:
+//! orphans come to us. So one check runs at a time in a process: what it leaves behind is all that is
+//! below.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netcheck::{Run, tree};
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::report::{Report, Verdict};
+use crate::scratch;
+use crate::worker::{self, Job};
+use xtask::Failure;
+
+/// How long a check may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many processes a check may have at once; a correct program has some forty.
+const MOST_PROCESSES: usize = 200;
+
+/// How often they are counted.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs a check; once more, if the check itself has not worked.
+///
+/// # Errors
+/// This program cannot be started again as a worker.
+pub fn run(job: &Job) -> Result<Report, Failure> {
+    let report = run_once(job)?;
+    if report.verdict == Verdict::InfraError { run_once(job) } else { Ok(report) }
+}
+
+fn run_once(job: &Job) -> Result<Report, Failure> {
+    let own = std::env::current_exe().map_err(Failure::program("find this program"))?;
+    let words = serde_json::to_string(job).map_err(|why| Failure::Broken(why.to_string()))?;
+    // It must live on for the moment in which it ends its own processes, if this one is killed.
+    let worker = Run::program(own).args([worker::NAME, &words]).keep().start();
+    let (began, mut stopped) = (Instant::now(), None);
+    let ended = loop {
+        if let Some(status) = worker.wait(TICK) {
+            break Some(status);
+        }
+        stopped = too_much(&job.check, began);
+        if stopped.is_some() {
+            break None;
+        }
+    };
+    tree::kill_below();
+    let said = worker.stdout();
+    let why = || format!("the check ended without a verdict: {ended:?} {}", worker.stderr());
+    let report = serde_json::from_str(&said);
+    let report = report.unwrap_or_else(|_| Report::new(&job.check, Verdict::InfraError, why()));
+    drop(worker);
+    tree::reap_orphans();
+    Ok(stopped.unwrap_or(report))
+}
+
+/// Whether a check has to be stopped, and why.
+fn too_much(check: &str, began: Instant) -> Option<Report> {
+    let processes = tree::below().len();
+    if processes > MOST_PROCESSES {
+        let expected = format!("at most {MOST_PROCESSES} processes");
+        let got = format!("{processes} processes");
+        let evidence = "/proc/*/stat; all were killed".to_owned();
+        return Some(Report { expected, evidence, ..Report::new(check, Verdict::Fail, got) });
+    }
+    (began.elapsed() > TIMEOUT).then(|| {
+        let expected = format!("the check is over within {} s", TIMEOUT.as_secs());
+        let got = "it still ran, and was stopped";
+        Report { expected, ..Report::new(check, Verdict::Timeout, got) }
+    })
+}
+
+/// Ends with all that is below, when this process gets SIGINT, SIGTERM or SIGHUP.
+pub fn end_all_when_interrupted() {
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    // Neither can fail: there are such signals, and such a call.
+    let _ = signals.thread_block();
+    let _ = tree::adopt_orphans();
+    thread::spawn(move || {
+        let signal = signals.wait().map_or(0, |signal| signal as i32);
+        tree::kill_below();
+        scratch::remove();
+        std::process::exit(128 + signal)
+    });
+}
