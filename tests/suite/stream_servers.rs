@@ -10,6 +10,7 @@ mod faults;
 mod log;
 mod peers;
 mod probe;
+mod small_machine;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +34,8 @@ type Checks = &'static [(&'static str, About, Check)];
 
 pub(crate) fn trials() -> Vec<Trial> {
     let checks = [peers::CHECKS, log::CHECKS, ends::CHECKS, crowd::CHECKS, accept::CHECKS];
-    let checks = [checks.concat(), faults::CHECKS.to_vec()].concat();
+    let checks =
+        [checks.concat(), faults::CHECKS.to_vec(), small_machine::CHECKS.to_vec()].concat();
     let mut trials = vec![trial("server::none_of_them_leaves_the_suite".to_owned(), || {
         let found = kinds();
         let found: Vec<_> = found.iter().map(|kind| (kind.full_name(), kind.most)).collect();

@@ -12,7 +12,7 @@ use slab::Slab;
 use netcore::chat::{ServerMessage, name};
 use netcore::error::errno;
 use netcore::idle::Idle;
-use netcore::limits::Limits;
+use netcore::limits::{Limits, reserve_one_more};
 use netcore::log::Log;
 use netcore::text::Json;
 
@@ -75,7 +75,12 @@ impl<'a> Room<'a> {
     }
 
     /// Adds a client to the list. ENOSPC: the list of the whole system is full, epoll(7).
-    pub(crate) fn add(&mut self, client: Client<'a>, now: Instant) {
+    pub(crate) fn add(&mut self, mut client: Client<'a>, now: Instant) {
+        if reserve_one_more::<Client>(self.all.len(), self.all.capacity()).is_err() {
+            self.limits.leave(client.peer);
+            client.end = Some(Err("no memory for one more client".to_owned()));
+            return client.close();
+        }
         let key = self.all.insert(client);
         self.set_deadline(key, NAME_TIMEOUT, now);
         let Some(client) = self.all.get(key) else { return };

@@ -60,7 +60,7 @@ use socket2::Socket;
 use netcore::echo::BUFFER;
 use netcore::error::{Attempt, Error, errno};
 use netcore::idle::Idle;
-use netcore::limits::{Limits, raise_rlimit_nofile, reserve};
+use netcore::limits::{Limits, raise_rlimit_nofile, reserve, reserve_one_more};
 use netcore::listener::{Listener, listen};
 use netcore::log::{self, Log, Record};
 use netcore::output::Output;
@@ -309,9 +309,11 @@ fn add<'a>(
     now: Instant,
 ) {
     let event = interest(clients, clients.all.vacant_key(), false);
-    if let Err(why) = clients.epoll.add(&stream, event) {
+    // The list here grows too: without memory for that, only this client is closed.
+    let room = reserve_one_more::<Client>(clients.all.len(), clients.all.capacity());
+    if let Err(why) = room.and_then(|()| clients.epoll.add(&stream, event)) {
         clients.limits.leave(peer);
-        record.close(Err(format!("epoll_ctl: {}", errno(why))));
+        record.close(Err(format!("add to the list: {}", errno(why))));
         return;
     }
     clients.all.insert(Client { stream, peer, record, unsent: Vec::new(), last: now });
@@ -321,10 +323,11 @@ fn end_idle(clients: &mut Clients, idle: &mut Idle, now: Instant) {
     if !idle.is_due(now) {
         return;
     }
-    let expired = |client: &Client| idle.expired(client.last, !client.unsent.is_empty(), now);
-    let ended = clients.all.iter().filter_map(|(key, client)| Some((key, expired(client)?)));
-    for (key, why) in ended.collect::<Vec<_>>() {
-        close(clients, key, Err(why));
+    for key in 0..clients.all.capacity() {
+        let Some(client) = clients.all.get(key) else { continue };
+        if let Some(why) = idle.expired(client.last, !client.unsent.is_empty(), now) {
+            close(clients, key, Err(why));
+        }
     }
 }
 

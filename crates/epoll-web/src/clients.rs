@@ -7,7 +7,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use slab::Slab;
 
 use netcore::error::{Attempt, errno};
-use netcore::limits::Limits;
+use netcore::limits::{Limits, reserve_one_more};
 use netcore::time::Timeout;
 
 use crate::connection::{Connection, Progress};
@@ -44,8 +44,10 @@ impl<'a> Clients<'a> {
     pub(crate) fn add(&mut self, mut client: Connection<'a>) {
         let key = self.all.vacant_key();
         let interest = Self::interest(key, &client);
+        let (entries, capacity) = (self.all.len(), self.all.capacity());
+        let room = reserve_one_more::<Connection>(entries, capacity).attempt("one more client");
         let add = || self.epoll.add(&client, interest).attempt("epoll_ctl");
-        match client.set_options().and_then(|()| add()) {
+        match room.and_then(|()| client.set_options()).and_then(|()| add()) {
             Ok(()) => drop(self.all.insert(client)),
             Err(why) => {
                 self.limits.leave(client.peer());

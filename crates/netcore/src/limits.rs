@@ -153,6 +153,19 @@ pub fn reserve(for_client: impl FnOnce() -> Result<(), TryReserveError>) -> nix:
     reserved.map_err(|_| Errno::ENOMEM)
 }
 
+/// The same for one more entry in a list that has no `try_reserve`. A list that is full moves to a place
+/// of twice its size.
+///
+/// # Errors
+/// As [`reserve`].
+pub fn reserve_one_more<T>(entries: usize, capacity: usize) -> nix::Result<()> {
+    let mut larger: Vec<T> = Vec::new();
+    let more = if entries < capacity { 0 } else { 2 * capacity + 4 };
+    let reserved = reserve(|| larger.try_reserve_exact(more));
+    black_box(&larger);
+    reserved
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -141,7 +141,8 @@ fn wait(
     stop: &Stop,
     deadline: Option<Instant>,
 ) -> Result<(bool, bool), Error> {
-    let mut fds = vec![PollFd::new(stop.signals.as_fd(), PollFlags::POLLIN)];
+    let mut fds = Vec::with_capacity(clients.all.len() + 2);
+    fds.push(PollFd::new(stop.signals.as_fd(), PollFlags::POLLIN));
     fds.extend(clients.all.iter().map(|client| {
         let sending = !client.unsent.is_empty();
         let events = if sending { PollFlags::POLLOUT } else { PollFlags::POLLIN };
@@ -243,6 +244,13 @@ fn add<'a>(
     record: Record<'a>,
     now: Instant,
 ) {
+    // Both lists grow: without memory for that, only this client is closed.
+    let Clients { all, ready, .. } = clients;
+    if reserve(|| all.try_reserve(1).and_then(|()| ready.try_reserve(all.len() + 1))).is_err() {
+        clients.limits.leave(peer);
+        record.close(Err("no memory for one more client".to_owned()));
+        return;
+    }
     clients.all.push(Client { stream, peer, record, unsent: Vec::new(), last: now });
 }
 

@@ -31,6 +31,9 @@
 //!   process ends before its reply is sent.
 //! - `EAGAIN` from `pthread_create`: the limit of threads is reached. That client is closed, the
 //!   server serves the others.
+//! - `ENOMEM` from `mmap` in a thread that starts (RLIMIT_AS, `vm.overcommit_memory=2`): std has no
+//!   stack for its signal handler then, and aborts, which cuts all clients. A limit has to fit
+//!   `--max-clients` times 256 KiB.
 //! - A fault in one thread ends the process with all connections; a forked child dies alone.
 //!
 //! # Next

@@ -280,8 +280,10 @@ fn add<'a>(
     record: Record<'a>,
     now: Instant,
 ) -> Result<(), Error> {
-    let key = clients.insert(stream, peer, record, now);
-    submit_next(clients, key)
+    match clients.insert(stream, peer, record, now) {
+        Some(key) => submit_next(clients, key),
+        None => Ok(()),
+    }
 }
 
 fn end_idle(clients: &mut Clients, idle: &mut Idle, now: Instant) {

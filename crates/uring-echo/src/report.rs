@@ -9,8 +9,10 @@ use io_uring::IoUring;
 use slab::Slab;
 use socket2::Socket;
 
-use netcore::limits::{Limits, reserve};
+use netcore::limits::{Limits, reserve, reserve_one_more};
 use netcore::log::Record;
+
+use crate::RESULTS;
 
 /// Bytes that one request receives at most. A silent client has a request under way too, and so a
 /// buffer: a small one, until a message has filled it.
@@ -56,21 +58,32 @@ pub(crate) struct Clients<'a> {
 impl<'a> Clients<'a> {
     pub(crate) fn new(ring: IoUring, limits: Limits) -> Self {
         let (signal_requested, listener_requested) = (false, false);
-        let (all, ready, spare) = (Slab::new(), Vec::new(), Vec::new());
+        // So many results are read at once at most; these lists never grow.
+        let ready = Vec::with_capacity(RESULTS as usize);
+        let (all, spare) = (Slab::new(), Vec::with_capacity(SPARE));
         Clients { ring, signal_requested, listener_requested, limits, all, ready, spare }
     }
 
-    /// A connection that was accepted; its key.
+    /// A connection that was accepted; its key. Without memory for it, only this client is closed.
     pub(crate) fn insert(
         &mut self,
         stream: Socket,
         peer: SocketAddr,
         record: Record<'a>,
         now: Instant,
-    ) -> usize {
-        let buffer = vec![0; SMALL].into();
+    ) -> Option<usize> {
+        let mut buffer = Vec::new();
+        let reserved = reserve_one_more::<Client>(self.all.len(), self.all.capacity())
+            .and_then(|()| reserve(|| buffer.try_reserve_exact(SMALL)));
+        if reserved.is_err() {
+            self.limits.leave(peer);
+            record.close(Err("no memory for one more client".to_owned()));
+            return None;
+        }
+        buffer.resize(SMALL, 0);
+        let buffer = buffer.into_boxed_slice();
         let (received, sent, last, over) = (0, 0, now, None);
-        self.all.insert(Client { stream, peer, record, buffer, received, sent, last, over })
+        Some(self.all.insert(Client { stream, peer, record, buffer, received, sent, last, over }))
     }
 
     /// A message that filled the small buffer has more to come: after it was sent, the client gets a
