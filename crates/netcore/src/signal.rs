@@ -60,6 +60,11 @@ impl Signals {
                 .attempt(format_args!("sigaction {signal}"))?;
             caught.add(*signal);
         }
+        if !caught.contains(Signal::SIGCHLD) {
+            // Process 1 of a container is the parent of every orphan in it: with SIGCHLD ignored the
+            // kernel reaps them, waitpid(2).
+            sys::set_action(Signal::SIGCHLD, Action::Ignore).attempt("sigaction SIGCHLD")?;
+        }
         caught.thread_block().attempt("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let descriptor = SignalFd::with_flags(&caught, flags).attempt("signalfd")?;

@@ -4,9 +4,10 @@ use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use netcheck::{Process, Server, Signal, Skip, evidence};
+use netcheck::{Need, Process, Run, Server, Signal, Skip, bin, evidence, need};
 
 use super::{Checks, Kind, SECOND, checks, family};
+use crate::kill;
 
 pub(super) const CHECKS: Checks = checks![
     serves_after_sigterm: the_listener_closes_at_sigterm_and_the_client_is_still_served;
@@ -17,6 +18,7 @@ pub(super) const CHECKS: Checks = checks![
         a_client_that_never_reads_is_cut_off_when_the_grace_is_over,
         a_restart_past_time_wait_binds_at_once,
         a_restart_after_kill_9_binds_again,
+        as_process_1_it_leaves_no_zombie,
         when_it_is_killed_nothing_is_left;
 ];
 
@@ -121,6 +123,37 @@ fn a_restart_after_kill_9_binds_again(kind: &Kind) -> Result<(), Skip> {
         next = Some(evidence::wait_until(timeout, binds).expect("the port is free"));
     }
     Ok(())
+}
+
+fn as_process_1_it_leaves_no_zombie(kind: &Kind) -> Result<(), Skip> {
+    need(Need::PidNamespace)?;
+    // The parents of the sleeping processes end at once: they are children of process 1 then.
+    const ORPHANS: &str = r#"for orphan in 1 2 3; do (sleep 60 &); done; exec "$@""#;
+    let run = Run::script(ORPHANS).arg(bin(&kind.name)).args(["--port", "0"]);
+    let run = run.args(kind.options()).unshared(&["--pid", "--fork", "--mount-proc"]);
+    let outside = Server::start_run(run);
+    kind.probe.exchange(outside.address()).unwrap();
+    let process_1 = evidence::children(outside.pid())[0];
+    let orphans = || {
+        let children = evidence::children(process_1).into_iter();
+        children.filter(|pid| name(*pid).is_some_and(|name| name == "sleep")).collect::<Vec<_>>()
+    };
+    let three = || Some(orphans()).filter(|found| found.len() == 3);
+    let three = evidence::wait_until(5 * SECOND, three).expect("they are its children");
+    three.iter().for_each(|orphan| kill(*orphan, "KILL"));
+    let reaped = || orphans().is_empty().then_some(());
+    evidence::wait_until(5 * SECOND, reaped).expect("it reaps them");
+    kind.probe.exchange(outside.address()).unwrap();
+    kill(process_1, "TERM");
+    let status = outside.wait(10 * SECOND).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", outside.stderr());
+    Ok(())
+}
+
+/// What the process was started from.
+fn name(pid: i32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
 }
 
 fn when_it_is_killed_nothing_is_left(kind: &Kind) -> Result<(), Skip> {
