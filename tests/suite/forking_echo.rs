@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             it_reaps_when_started_with_sigchld_ignored,
             it_works_as_process_1,
             fork_refused_closes_that_client_only,
+            a_full_server_refuses_all_but_its_limit_when_it_is_told_to,
             a_child_that_fails_before_it_serves_is_logged_and_counted,
         ],
     );
@@ -239,6 +240,23 @@ fn refuses_two_of_four(server: &Server, before: impl Fn(usize)) {
         why.len() == 2 && why.iter().all(|line| line.ends_with("(EAGAIN)"))
     };
     assert!(server.wait_stderr(twice, 5 * SECOND), "{}", server.stderr());
+}
+
+fn a_full_server_refuses_all_but_its_limit_when_it_is_told_to() -> Result<(), Skip> {
+    let server = start(&["--max-clients", "8", "--when-full", "refuse", "--backlog", "64"]);
+    let mut clients: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut client = peer::connect(server.address()).unwrap();
+            let _ = client.write_all(b"hello"); // refused, it may be reset already
+            client
+        })
+        .collect();
+    let is_served = |client: &mut TcpStream| client.read_exact(&mut [0; 5]).is_ok();
+    let served = clients.iter_mut().map(is_served).filter(|served| *served).count();
+    assert_eq!((served, evidence::children(server.pid()).len()), (8, 8));
+    let why = |log: &str| log.matches(" refused: limit of 8 clients reached").count() == 32;
+    assert!(server.wait_stderr(why, 5 * SECOND), "{}", server.stderr());
+    Ok(())
 }
 
 fn a_child_that_fails_before_it_serves_is_logged_and_counted() -> Result<(), Skip> {

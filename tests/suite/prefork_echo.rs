@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use netcheck::{Server, Signal, Skip, evidence, peer};
+use netcheck::{Need, Run, Server, Signal, Skip, evidence, need, peer};
 use scenarios::served;
 
 use crate::{kill, tests, topic};
@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         tests![
             a_dead_worker_is_started_again_and_harms_nobody,
             a_worker_that_dies_again_and_again_is_waited_for_longer_each_time,
+            a_worker_that_cannot_be_forked_is_waited_for,
             a_queued_connection_outlives_the_worker_of_its_listener,
             each_worker_has_the_one_listener_open_that_it_accepts_on,
             idle_workers_end_at_once_every_time,
@@ -90,6 +91,27 @@ fn a_worker_that_dies_again_and_again_is_waited_for_longer_each_time() -> Result
     all(&server, 1);
     assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
     assert_eq!(peer::exchange(server.address(), b"again").unwrap(), b"again");
+    Ok(())
+}
+
+fn a_worker_that_cannot_be_forked_is_waited_for() -> Result<(), Skip> {
+    need(Need::Strace)?;
+    // The first worker is there; the second one only at the third attempt.
+    let inject = "inject=clone,clone3,fork,vfork:error=EAGAIN:when=2..3";
+    let run = Run::new("prefork-echo").args(["--port", "0", "--workers", "2"]);
+    let (run, _trace) = run.traced(&["trace=clone,clone3,fork,vfork", inject]);
+    let server = Server::start_run(run);
+    assert_eq!(peer::exchange(server.address(), b"meanwhile").unwrap(), b"meanwhile");
+    all(&server, 2);
+    let (first, second) = (served(server.address()), served(server.address()));
+    assert!(first.is_ok() && second.is_ok(), "{}", server.stderr());
+    let refused = |log: &str| {
+        ["100", "200"].iter().all(|ms| {
+            let line = format!("lost: fork: Try again (EAGAIN); the next in {ms} ms\n");
+            log.matches(&line).count() == 1
+        })
+    };
+    assert!(server.wait_stderr(refused, 5 * SECOND), "{}", server.stderr());
     Ok(())
 }
 

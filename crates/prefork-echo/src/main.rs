@@ -31,6 +31,8 @@
 //!   lost. `shutdown` on the listener ends every `accept` on it with EINVAL, later ones too.
 //! - A worker that dies at once and is started again at once takes a whole core: there is a pause
 //!   between, longer each time.
+//! - `EADDRINUSE` after `kill -9`: the workers are killed a moment after their parent, and have the
+//!   listener open. Start again after a pause (systemd: `RestartSec=100ms`, its default).
 //! - With `--reuse-port` the connections in the queue of a listener are lost when it is closed: the
 //!   parent keeps all listeners open, for the next worker.
 //!

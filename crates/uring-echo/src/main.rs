@@ -30,6 +30,8 @@
 //!   writes into memory that belongs to something else by then.
 //! - `close` does not end a request that is under way: the request keeps the connection open, or the
 //!   listener. `shutdown` ends it, and its result says when the buffer is the server's again.
+//! - `EADDRINUSE` after `kill -9`: the kernel takes the ring down some 30 ms after the process, and with
+//!   it the listener. Start again after a pause (systemd: `RestartSec=100ms`, its default).
 //! - The submission queue is full: submit, and continue. When the completion queue is full no result
 //!   is lost, but the kernel then keeps a list in its own memory, which costs time.
 //!
