@@ -82,6 +82,17 @@ pub fn in_micros(duration: Duration) -> Duration {
     duration.saturating_add(Duration::from_nanos(more.into()))
 }
 
+/// The end of the first of so many equal parts of the time until the deadline. Without a deadline there
+/// are five seconds for all parts but the last, which has no end: what does not reply must not keep
+/// the others from being tried.
+#[must_use]
+pub fn share(deadline: Option<Instant>, parts: usize) -> Option<Instant> {
+    let (now, parts) = (Instant::now(), u32::try_from(parts).unwrap_or(u32::MAX).max(1));
+    let five_seconds = || now.checked_add(Duration::from_secs(5)).filter(|_| parts > 1);
+    let left = deadline.or_else(five_seconds)?.saturating_duration_since(now);
+    now.checked_add(left / parts)
+}
+
 /// A length of time, zero included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
@@ -187,6 +198,20 @@ mod tests {
         assert_eq!(in_micros(Duration::from_nanos(1_999_999_001)), Duration::from_secs(2));
         assert_eq!(in_micros(Duration::ZERO), Duration::ZERO);
         assert_eq!(in_micros(Duration::MAX), Duration::MAX);
+    }
+
+    #[test]
+    fn only_the_last_part_of_no_deadline_has_no_end() {
+        let now = Instant::now();
+        let deadline = now.checked_add(Duration::from_secs(1000));
+        let part = |deadline, parts| share(deadline, parts).map(|end| (end - now).as_secs());
+        assert_eq!(
+            [1, 2, 10].map(|parts| part(deadline, parts)),
+            [Some(1000), Some(500), Some(100)]
+        );
+        assert_eq!([0, 1, 2, 5].map(|parts| part(None, parts)), [None, None, Some(2), Some(1)]);
+        // It is over.
+        assert!(share(Some(now), 2).is_some_and(|end| end <= Instant::now()));
     }
 
     #[test]

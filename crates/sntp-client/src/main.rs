@@ -76,6 +76,7 @@ use netcore::output::Output;
 use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::sys::getrandom;
+use netcore::time::share;
 use netcore::{cli, recipe};
 
 use args::{Args, Clock};
@@ -178,12 +179,6 @@ fn take_sample(peers: &mut [Peer], deadline: Option<Instant>, args: &Args) {
             }
         }
     }
-}
-
-/// The end of the first of so many equal parts of the time that is left.
-fn share(deadline: Option<Instant>, parts: usize) -> Option<Instant> {
-    let (now, parts) = (Instant::now(), u32::try_from(parts).unwrap_or(u32::MAX).max(1));
-    deadline.map(|deadline| now + deadline.saturating_duration_since(now) / parts)
 }
 
 /// Sends one request, and receives datagrams until one of them is a valid reply.

@@ -64,6 +64,7 @@ use netcore::error::{Attempt, Error};
 use netcore::output::Output;
 use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
+use netcore::time::share;
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -90,9 +91,10 @@ fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
     let mut failures = Vec::new();
     for (index, peer) in addresses.iter().enumerate() {
-        let parts = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut flight = Flight::new(args, &plan, parts > 1, left.map(|left| left / parts));
+        let parts = addresses.len() - index;
+        let now = Instant::now();
+        let first = share(deadline, parts).map(|end| end.saturating_duration_since(now));
+        let mut flight = Flight::new(args, &plan, parts > 1, first);
         let end = exchange(*peer, &plan, &mut flight, args, out);
         if flight.is_unanswered() && !matches!(end, Err(Error::Output(_))) {
             failures.extend(end.and_then(|()| flight.result(*peer)).err());
