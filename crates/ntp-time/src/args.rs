@@ -22,8 +22,8 @@ pub(crate) struct Args {
     /// IPv6 only
     #[argh(switch, short = '6')]
     pub(crate) ipv6: bool,
-    /// longest wait for each reply (1s), or none
-    #[argh(option, arg_name = "time", default = "Timeout::seconds(1)")]
+    /// longest wait for each sample, retries and all addresses included (2s), or none
+    #[argh(option, arg_name = "time", default = "Timeout::seconds(2)")]
     pub(crate) timeout: Timeout,
     /// how often a request without a reply is sent again (1)
     #[argh(option, arg_name = "n", default = "1", from_str_fn(whole))]

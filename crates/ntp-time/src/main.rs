@@ -156,7 +156,7 @@ fn send_request(peer: &mut Peer, args: &Args) -> Result<State, Error> {
     // `connect` to 0.0.0.0 has connected to 127.0.0.1.
     let connected = socket.peer_addr().ok().and_then(|address| address.as_socket());
     let bytes = Packet::request(args.ntp_version, nonce).to_bytes();
-    let deadline = args.timeout.deadline();
+    let deadline = peer.begin_try();
     let t1 = Utc::now();
     socket.send(&bytes).attempt(format_args!("query {server}"))?;
     let (server, version) = (connected.unwrap_or(server), args.ntp_version);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
@@ -17,7 +17,7 @@ use netcore::ntp::validate::{Kiss, Request};
 use netcore::output::Output;
 use netcore::resolve::{AddressFamily, addresses};
 use netcore::text::times;
-use netcore::time::Timeout;
+use netcore::time::{Timeout, share};
 
 use crate::args::Args;
 
@@ -42,8 +42,10 @@ pub(crate) struct Peer {
     pub(crate) rejected: Rejected,
     /// The nonces of all requests.
     pub(crate) nonces: Vec<Timestamp>,
-    /// How many requests in a row had no reply.
-    unanswered: u8,
+    /// When the next sample has to be there.
+    deadline: Option<Instant>,
+    /// How many requests may still be sent for it.
+    tries: usize,
     /// When the last request was sent.
     pub(crate) last_request: Option<Instant>,
 }
@@ -55,12 +57,15 @@ impl Peer {
         let servers = servers(&args.server)?;
         let resolved = resolve(&servers, family, args.timeout);
         let mut peers: Vec<Peer> = Vec::new();
-        for ((name, _), resolved) in servers.into_iter().zip(resolved) {
+        let due = Instant::now();
+        for ((name, _), (resolved, took)) in servers.into_iter().zip(resolved) {
+            // Its own name is a part of its first sample, and another's is not.
+            let deadline = args.timeout.deadline_of(due.checked_sub(took).unwrap_or(due));
             let mut addresses = match resolved {
                 Ok(addresses) => addresses,
                 Err(error @ Error::Usage(_)) => return Err(error),
                 Err(error) => {
-                    peers.push(Peer::new(name, Vec::new(), State::Done(Some(error))));
+                    peers.push(Peer::new(name, &[], State::Done(Some(error)), deadline, args));
                     continue;
                 }
             };
@@ -72,24 +77,31 @@ impl Peer {
             }
             addresses.retain(|one| !taken.contains(&unmap_ipv4(*one)));
             let together = if args.all_addresses { 1 } else { addresses.len().max(1) };
-            let due = Instant::now();
             for some in addresses.chunks(together) {
-                peers.push(Peer::new(name.clone(), some.to_vec(), State::Due(due)));
+                peers.push(Peer::new(name.clone(), some, State::Due(due), deadline, args));
             }
         }
         Ok(peers)
     }
 
-    fn new(name: String, addresses: Vec<SocketAddr>, state: State) -> Peer {
+    /// The deadline is that of its first sample, whose tries are for all of its addresses.
+    fn new(
+        name: String,
+        addresses: &[SocketAddr],
+        state: State,
+        deadline: Option<Instant>,
+        args: &Args,
+    ) -> Peer {
         let (rejected, nonces) = (Rejected::default(), Vec::new());
         Peer {
             name,
-            addresses,
+            addresses: addresses.to_vec(),
             state,
             samples: Vec::new(),
             rejected,
             nonces,
-            unanswered: 0,
+            deadline,
+            tries: addresses.len() * (usize::from(args.retries) + 1),
             last_request: None,
         }
     }
@@ -130,19 +142,28 @@ impl Peer {
     /// It replied: the next request is due after the interval, unless this was the last.
     pub(crate) fn replied(&mut self, sample: Sample, args: &Args) {
         self.samples.push(sample);
-        self.unanswered = 0;
         let next = self.last_request.and_then(|last| last.checked_add(args.interval.0));
         self.state = match next {
-            Some(next) if self.samples.len() < args.count as usize => State::Due(next),
+            Some(next) if self.samples.len() < args.count as usize => {
+                self.deadline = args.timeout.deadline_of(next);
+                self.tries = usize::from(args.retries) + 1;
+                State::Due(next)
+            }
             _ => State::Done(None),
         };
     }
 
-    /// No reply before the deadline: the next request goes to its next address. After the last retry
+    /// A request is sent: the end of its share of the time that is left for the sample.
+    pub(crate) fn begin_try(&mut self) -> Option<Instant> {
+        let share = share(self.deadline, self.tries);
+        self.tries = self.tries.saturating_sub(1);
+        share
+    }
+
+    /// No reply before the deadline: the next request goes to its next address. After the last try
     /// it is done; its earlier samples count.
     pub(crate) fn timed_out(&mut self, args: &Args) {
-        self.unanswered = self.unanswered.saturating_add(1);
-        if self.unanswered <= args.retries {
+        if self.tries > 0 {
             let one = self.addresses.len().min(1);
             self.addresses.rotate_left(one);
             self.state = State::Due(Instant::now());
@@ -181,21 +202,23 @@ impl Peer {
 }
 
 /// Resolves all names at the same time: a resolver that does not reply costs one timeout, and not one
-/// for each name.
+/// for each name. Each with the time that it took.
 fn resolve<'a>(
     servers: &'a [(String, Server)],
     family: AddressFamily,
     timeout: Timeout,
-) -> Vec<Result<Vec<SocketAddr>, Error>> {
+) -> Vec<(Result<Vec<SocketAddr>, Error>, Duration)> {
+    let begun = Instant::now();
     thread::scope(|scope| {
         let start = |(_, Server { host, port }): &'a (String, Server)| {
-            let resolve = move || addresses(host, port.0, family, timeout);
+            let resolve = move || (addresses(host, port.0, family, timeout), begun.elapsed());
             thread::Builder::new().spawn_scoped(scope, resolve).attempt("start a thread")
         };
         let threads: Vec<_> = servers.iter().map(start).collect();
         let join = |thread: ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| resume_unwind(panic))
         };
-        threads.into_iter().map(|thread| thread.and_then(join)).collect()
+        let failed = |error| (Err(error), begun.elapsed());
+        threads.into_iter().map(|thread| thread.map_or_else(failed, join)).collect()
     })
 }

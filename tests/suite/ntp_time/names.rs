@@ -18,6 +18,7 @@ pub(super) fn trials() -> Vec<Trial> {
             a_retry_goes_to_the_next_address,
             every_address_of_a_name_can_have_a_vote,
             names_that_do_not_resolve_cost_one_timeout_in_all,
+            a_name_that_does_not_resolve_takes_no_time_from_the_others,
         ],
     )
 }
@@ -55,9 +56,12 @@ fn the_next_address_of_a_name_is_asked() -> Result<(), Skip> {
 }
 
 fn a_retry_goes_to_the_next_address() -> Result<(), Skip> {
-    let args = ["--timeout", "300ms", "--retries", "1", "localhost:7777"];
-    let finished = among(&["--host ::1 --loss 100", "--offset 1s"], &args)?;
-    is_off_by(&answer(&finished), 1_000);
+    for timeout in ["2s", "none"] {
+        let args = ["--timeout", timeout, "--retries", "1", "localhost:7777"];
+        let finished = among(&["--host ::1 --loss 100", "--offset 1s"], &args)?;
+        is_off_by(&answer(&finished), 1_000);
+        assert!(finished.elapsed < Duration::from_secs(5), "{finished:?}");
+    }
     Ok(())
 }
 
@@ -77,5 +81,13 @@ fn names_that_do_not_resolve_cost_one_timeout_in_all() -> Result<(), Skip> {
     fails(&finished, 75, "resolve silent.test: timed out after 1s");
     assert_eq!(finished.stderr_text().lines().count(), 8, "{finished:?}");
     assert!(finished.elapsed < Duration::from_secs(5), "{:?}", finished.elapsed);
+    Ok(())
+}
+
+fn a_name_that_does_not_resolve_takes_no_time_from_the_others() -> Result<(), Skip> {
+    let args = ["--timeout", "1s", "silent.test:7777", "127.0.0.1:7777"];
+    let finished = among(&["--offset 1s"], &args)?;
+    is_off_by(&answer(&finished), 1_000);
+    assert!(finished.stderr_text().contains("resolve silent.test: timed out after 1s\n"));
     Ok(())
 }

@@ -71,7 +71,7 @@ fn without_an_answer_it_ends_as_its_failures_say() -> Result<(), Skip> {
     fails(&end(&[&silent, &nobody]), 75, "Connection refused");
     let server = responder(&["--stratum", "16"]);
     fails(
-        &query([&server], &["--timeout", "100ms"]),
+        &query([&server], &["--timeout", "2s"]),
         65,
         "no valid reply; 2 datagrams rejected: its stratum",
     );

@@ -21,7 +21,8 @@ pub(super) fn trials() -> Vec<Trial> {
 }
 
 /// The clients of UDP and HTTP, with what they need beside a host and a port.
-const OTHERS: [&[&str]; 3] = [&["socket-errors"], &["udp-client", "hello"], &["sntp-client"]];
+const OTHERS: [&[&str]; 4] =
+    [&["socket-errors"], &["udp-client", "hello"], &["sntp-client"], &["ntp-time"]];
 
 /// A client that asks there, and waits for two seconds at most.
 fn ask(words: &[&str], host: &str, port: u16) -> Run {
