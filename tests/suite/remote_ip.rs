@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_name_server_that_is_silent_costs_no_more_than_the_timeout,
             several_hosts_are_a_block_each_and_the_exit_code_is_the_worst,
             a_name_counts_when_it_has_the_address,
+            names_that_do_not_come_cost_one_timeout_for_each_host,
             standard_input_is_a_host_a_line,
             a_line_that_is_too_long_is_refused_as_a_whole,
             what_is_no_host_is_refused_before_anything_is_looked_up,
@@ -161,6 +162,22 @@ fn a_name_counts_when_it_has_the_address() -> Result<(), Skip> {
     // Whether the C library takes such a name or not, no terminal acts on it.
     let finished = inside("--reverse 192.0.2.99")?;
     assert!(!finished.stdout_text().trim_end().contains(char::is_control), "{finished:?}");
+    Ok(())
+}
+
+fn names_that_do_not_come_cost_one_timeout_for_each_host() -> Result<(), Skip> {
+    for (hosts, timeout) in [("nameless.test", 2), ("nameless.test nameless.test", 4)] {
+        let finished = inside(&format!("-4 --reverse --timeout 2s {hosts}"))?;
+        let lines: Vec<&str> = "IPv4 203.0.113.1 name unknown".split(' ').collect();
+        let said = finished.stdout_text();
+        let first = said.lines().find(|line| line.contains("203.0.113.1"));
+        let first: Vec<&str> = first.unwrap_or_default().split_whitespace().collect();
+        assert!(finished.code() == Some(75) && first == lines, "{finished:?}");
+        let late = "remote-ip: resolve 203.0.113.3: timed out after 2s\n";
+        assert!(finished.stderr_text().ends_with(late), "{finished:?}");
+        let took = finished.elapsed.as_secs_f64() / f64::from(timeout);
+        assert!((1.0..1.5).contains(&took), "{took}: {finished:?}");
+    }
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// a name that does not resolve is an error
     #[argh(switch)]
     pub(crate) strict: bool,
-    /// longest wait for each answer of the resolver (5s), or none
+    /// longest wait for all answers about a host (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
     /// JSON Lines on standard output

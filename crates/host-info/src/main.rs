@@ -46,6 +46,7 @@ use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
@@ -155,7 +156,8 @@ fn resolve(name: &OsStr, timeout: Timeout) -> Resolved {
         Ok(host) => host,
         Err(why) => return Resolved::NoHost(why),
     };
-    match getaddrinfo(&host, 0, AddressFamily::Any, timeout, OnTimeout::AbandonThread) {
+    let (family, begun) = (AddressFamily::Any, Instant::now());
+    match getaddrinfo(&host, 0, family, timeout, begun, OnTimeout::AbandonThread) {
         Ok(found) => Resolved::Found(found),
         // The name is an address with a zone that this machine does not have.
         Err(Error::Usage(why)) => Resolved::NoHost(why),

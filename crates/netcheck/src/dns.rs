@@ -10,6 +10,7 @@
 //! | `servfail.test` | SERVFAIL |
 //! | `refused.test` | REFUSED |
 //! | `silent.test` | no answer at all |
+//! | `nameless.test` | 203.0.113.1 to 203.0.113.3, whose reverse queries get no answer at all |
 //! | any other | NXDOMAIN |
 //!
 //! A reverse query for 192.0.2.77 fails (SERVFAIL). 192.0.2.1 and 192.0.2.66 both have the name `both.test`,
@@ -117,6 +118,10 @@ fn records(name: &str, kind: u16) -> Option<(u8, Vec<Record>)> {
     let both = labels(&["both", "test"]);
     let all = match name {
         "silent.test" => return None,
+        reverse if reverse.ends_with(".113.0.203.in-addr.arpa") => return None,
+        "nameless.test" => {
+            (1..=3).map(|last| (A, Ipv4Addr::new(203, 0, 113, last).octets().to_vec())).collect()
+        }
         "servfail.test" | "77.2.0.192.in-addr.arpa" => return Some((SERVFAIL, Vec::new())),
         "refused.test" => return Some((REFUSED, Vec::new())),
         "four.test" => vec![v4(4)],

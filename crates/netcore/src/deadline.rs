@@ -29,21 +29,23 @@ pub enum OnTimeout {
     KillChild,
 }
 
-/// The answer to a question about `name`; without a timeout it is asked here.
+/// The answer to a question about `name`, in the time of a request that has `begun` before it; without a
+/// timeout it is asked here.
 ///
 /// # Errors
 /// [`Error::Timeout`] when the time was over before the answer; the errors of fork(2) and
 /// pipe2(2) or of clone(2), and EPIPE when a child died.
 pub(crate) fn until_deadline(
     timeout: Timeout,
+    begun: Instant,
     on_timeout: OnTimeout,
     name: &str,
     question: impl FnOnce() -> Vec<u8> + Send + 'static,
 ) -> Result<Vec<u8>, Error> {
     let Some(after) = timeout.duration() else { return Ok(question()) };
     let answer = match on_timeout {
-        OnTimeout::AbandonThread => in_thread(after, question)?,
-        OnTimeout::KillChild => in_child(timeout.deadline(), question)?,
+        OnTimeout::AbandonThread => in_thread(after.saturating_sub(begun.elapsed()), question)?,
+        OnTimeout::KillChild => in_child(timeout.deadline_of(begun), question)?,
     };
     answer.ok_or_else(|| Error::Timeout { attempt: format!("resolve {name}"), after })
 }
@@ -116,7 +118,8 @@ mod tests {
         };
         let timeout: Timeout = "50ms".parse().unwrap();
         let error =
-            until_deadline(timeout, OnTimeout::KillChild, "slow.example", silent).unwrap_err();
+            until_deadline(timeout, Instant::now(), OnTimeout::KillChild, "slow.example", silent)
+                .unwrap_err();
         assert_eq!(error.to_string(), "resolve slow.example: timed out after 50ms");
         assert!(begun.elapsed() >= Duration::from_millis(50));
         let children = format!("/proc/self/task/{}/children", nix::unistd::gettid());
@@ -128,14 +131,20 @@ mod tests {
     #[test]
     fn a_thread_gives_the_same_answers() {
         let timeout: Timeout = "50ms".parse().unwrap();
-        let answer =
-            until_deadline(Timeout::seconds(5), OnTimeout::AbandonThread, "x", || b"yes".to_vec())
-                .unwrap();
+        let answer = until_deadline(
+            Timeout::seconds(5),
+            Instant::now(),
+            OnTimeout::AbandonThread,
+            "x",
+            || b"yes".to_vec(),
+        )
+        .unwrap();
         assert_eq!(answer, b"yes");
         let silent = || loop {
             thread::park();
         };
-        let error = until_deadline(timeout, OnTimeout::AbandonThread, "x", silent).unwrap_err();
+        let error = until_deadline(timeout, Instant::now(), OnTimeout::AbandonThread, "x", silent)
+            .unwrap_err();
         assert_eq!(error.to_string(), "resolve x: timed out after 50ms");
     }
 
@@ -143,7 +152,8 @@ mod tests {
     fn a_child_that_dies_is_no_answer() {
         let die = || nix::sys::signal::raise(Signal::SIGKILL).map(|()| Vec::new()).unwrap();
         let error =
-            until_deadline(Timeout::seconds(5), OnTimeout::KillChild, "x", die).unwrap_err();
+            until_deadline(Timeout::seconds(5), Instant::now(), OnTimeout::KillChild, "x", die)
+                .unwrap_err();
         assert!(error.to_string().ends_with("(EPIPE)"), "{error}");
     }
 }

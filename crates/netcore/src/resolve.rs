@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use nix::errno::Errno;
 
@@ -72,12 +73,14 @@ pub fn addresses(
     family: AddressFamily,
     timeout: Timeout,
 ) -> Result<Vec<SocketAddr>, Error> {
-    ask(host, port, family, 0, timeout, OnTimeout::AbandonThread).map(|found| found.addresses)
+    let on_timeout = OnTimeout::AbandonThread;
+    ask(host, port, family, 0, timeout, Instant::now(), on_timeout).map(|found| found.addresses)
 }
 
 /// getaddrinfo(3) with a deadline: the addresses and the canonical name, without the addresses of a
 /// family of which this machine has no address but loopback, unless that family is asked for
-/// (AI_ADDRCONFIG): what it could connect to, and what `getent ahosts` prints.
+/// (AI_ADDRCONFIG): what it could connect to, and what `getent ahosts` prints. The timeout is that of a
+/// request which has `begun` with this or with an earlier question.
 ///
 /// # Errors
 /// As [`addresses`].
@@ -86,22 +89,24 @@ pub fn getaddrinfo(
     port: u16,
     family: AddressFamily,
     timeout: Timeout,
+    begun: Instant,
     on_timeout: OnTimeout,
 ) -> Result<Found, Error> {
     let reachable = if family == AddressFamily::Any { libc::AI_ADDRCONFIG } else { 0 };
-    ask(host, port, family, libc::AI_CANONNAME | reachable, timeout, on_timeout)
+    ask(host, port, family, libc::AI_CANONNAME | reachable, timeout, begun, on_timeout)
 }
 
-/// getnameinfo(3) with a deadline: the name of an address, escaped; `None` where it has none.
+/// getnameinfo(3) with a deadline, as [`getaddrinfo`]: the name of an address, escaped; `None` where it has
+/// none.
 ///
 /// # Errors
 /// As [`addresses`].
-pub fn getnameinfo(ip: IpAddr, timeout: Timeout) -> Result<Option<String>, Error> {
+pub fn getnameinfo(ip: IpAddr, timeout: Timeout, begun: Instant) -> Result<Option<String>, Error> {
     let question = move || match sys::getnameinfo(ip) {
         Ok(name) => name.into_bytes(),
         Err((code, source)) => failure(code, source),
     };
-    let answer = until_deadline(timeout, OnTimeout::KillChild, &ip.to_string(), question)?;
+    let answer = until_deadline(timeout, begun, OnTimeout::KillChild, &ip.to_string(), question)?;
     match refusal(&answer) {
         None => Ok(Some(escape(&answer))),
         Some(Reason { code: libc::EAI_NONAME, .. }) => Ok(None),
@@ -125,6 +130,7 @@ fn ask(
     family: AddressFamily,
     flags: i32,
     timeout: Timeout,
+    begun: Instant,
     on_timeout: OnTimeout,
 ) -> Result<Found, Error> {
     let name = match host {
@@ -152,7 +158,7 @@ fn ask(
         // Host::from_str lets no NUL through; a name made otherwise could not exist anyway.
         Err(_) => failure(libc::EAI_NONAME, Errno::EINVAL),
     };
-    let answer = until_deadline(timeout, on_timeout, name, question)?;
+    let answer = until_deadline(timeout, begun, on_timeout, name, question)?;
     match refusal(&answer) {
         None => Ok(found(&answer)),
         Some(reason) => Err(Error::Resolve { name: name.clone(), reason }),

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// show the name of each address, and whether that name has the address
     #[argh(switch)]
     pub(crate) reverse: bool,
-    /// longest wait for each answer of the resolver (5s), or none
+    /// longest wait for all answers about a host (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
     /// JSON Lines on standard output

@@ -47,6 +47,7 @@ mod report;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use netcore::addr::Host;
 use netcore::error::Error;
@@ -98,10 +99,12 @@ fn look_up(
         OnTimeout::AbandonThread
     };
     let port = args.port.map_or(0, |port| port.0);
-    let found = getaddrinfo(host, port, family, args.timeout, on_timeout)?;
+    let begun = Instant::now();
+    let found = getaddrinfo(host, port, family, args.timeout, begun, on_timeout)?;
     let mut addresses = Vec::new();
     for address in found.addresses {
-        let name = if args.reverse { name(address, args.timeout) } else { Ok(Name::NotAsked) };
+        let name =
+            if args.reverse { name(address, args.timeout, begun) } else { Ok(Name::NotAsked) };
         // The address is printed even if the question for its name fails.
         let name = name.unwrap_or_else(|error| {
             out.report(&error);
@@ -113,11 +116,11 @@ fn look_up(
 }
 
 /// The name of an address, confirmed if that name has the address.
-fn name(address: SocketAddr, timeout: Timeout) -> Result<Name, Error> {
-    let Some(name) = getnameinfo(address.ip(), timeout)? else { return Ok(Name::None) };
+fn name(address: SocketAddr, timeout: Timeout, begun: Instant) -> Result<Name, Error> {
+    let Some(name) = getnameinfo(address.ip(), timeout, begun)? else { return Ok(Name::None) };
     let family = if address.is_ipv4() { AddressFamily::V4 } else { AddressFamily::V6 };
     // A name that is not a host name, or that does not exist, confirms nothing.
-    let forward = |host| getaddrinfo(&host, 0, family, timeout, OnTimeout::KillChild).ok();
+    let forward = |host| getaddrinfo(&host, 0, family, timeout, begun, OnTimeout::KillChild).ok();
     let found = name.parse().ok().and_then(forward).map(|found| found.addresses);
     let confirmed = found.is_some_and(|all| all.iter().any(|other| other.ip() == address.ip()));
     Ok(Name::Is { name, confirmed })

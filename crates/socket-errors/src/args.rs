@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// IPv6 only
     #[argh(switch, short = '6')]
     pub(crate) ipv6: bool,
-    /// longest wait for the connection, and for the whole reply (5s), or none
+    /// longest time for a request, from the name to the last byte of its reply (5s), or none
     #[argh(option, arg_name = "time", default = "Timeout::seconds(5)")]
     pub(crate) timeout: Timeout,
     /// longest body in bytes (10485760)

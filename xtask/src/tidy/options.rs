@@ -32,7 +32,6 @@ const TIMEOUTS: &[&str] = &[
     "one of several servers may be dead",
     "the wait itself is what is shown",
     "how long TCP waits by itself is shown",
-    "the stages of one request share it",
 ];
 
 /// An option of the same name has the same meaning in every tool, and so the same help text.
