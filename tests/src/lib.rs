@@ -53,6 +53,7 @@ scenarios! {
     sntp,
     ntp_majority,
     ntp_2036,
+    waiting,
     pair,
     backlog,
     closing,

@@ -65,6 +65,7 @@ suite! {
     ntp_time,
     ntp_responder,
     ntp_spoofed,
+    wait_port,
     socket_pair,
     backlog,
     linger,

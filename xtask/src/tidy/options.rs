@@ -12,7 +12,7 @@ const WORDINGS: &[(&str, &[&str])] = &[
     ("count", &["an answer is better for each sample"]),
     ("host", &["a server's address is its own, and decides who may reach it"]),
     ("idle-timeout", &["a slow request is never silent", "people are silent for longer"]),
-    ("interval", &["time servers refuse clients that ask more often"]),
+    ("interval", &["time servers refuse clients that ask more often", "a try is no repetition"]),
     ("max-clients", &["all clients of a chat hear each other", "a process costs more"]),
     ("port", &["a server chooses it", "a look-up asks nobody", "HTTP has its own"]),
     ("quiet", &["a server has no answer to print, only its log"]),
@@ -24,6 +24,7 @@ const WORDINGS: &[(&str, &[&str])] = &[
 ];
 
 const TIMEOUTS: &[&str] = &[
+    "a service that is not started yet is no failure",
     "a client that the server does not know is never accepted",
     "where a session stays open, only its beginning is bounded",
     "a look-up makes no connection",
