@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use netcheck::{Scenario, ScenarioRun, Server, Signal, Stopped, evidence, peer};
+use netcheck::{Link, Need, Scenario, ScenarioRun, Server, Signal, Stopped, evidence, need, peer};
 
 mod chatter;
 pub mod chronyd;
@@ -42,6 +42,7 @@ scenarios! {
     udp,
     chat,
     web,
+    cable_pulled,
     timeouts,
     errors,
     buffers,
@@ -68,6 +69,19 @@ pub fn served(address: SocketAddr) -> io::Result<TcpStream> {
     client.write_all(b"hello")?;
     client.read_exact(&mut [0; 5])?;
     Ok(client)
+}
+
+/// Two machines and a cable, each command a step; `None` where there can be none.
+fn link(scenario: &mut ScenarioRun) -> Result<Option<Link>, Stopped> {
+    if let Err(skip) = need(Need::Link) {
+        scenario.skip("two machines and a cable between them", &skip)?;
+        return Ok(None);
+    }
+    let link = Link::start()?;
+    for command in link.commands() {
+        scenario.step(command, []);
+    }
+    Ok(Some(link))
 }
 
 /// The processes or threads that served the clients of forking-client: `client 1 <- pid 5123   29 bytes   0.9 ms`.

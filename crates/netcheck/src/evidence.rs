@@ -16,8 +16,8 @@ use nix::time::clock_getcpuclockid;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 pub use tables::{
-    Datagrams, accept_queue, datagram_sockets, in_time_wait, is_listening, listener_owners,
-    syn_sent, tcp_counter,
+    Datagrams, Traffic, accept_queue, datagram_sockets, in_time_wait, is_listening,
+    listener_owners, syn_sent, tcp_counter, traffic,
 };
 
 /// Waits until `found` gives a value, looking every 2 ms; `None` when it has given none by `timeout`.

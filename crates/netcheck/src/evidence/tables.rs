@@ -122,6 +122,25 @@ pub fn datagram_sockets(address: SocketAddr) -> Vec<Datagrams> {
     text.lines().filter_map(socket).collect()
 }
 
+/// What an interface has carried, as `/proc/PID/net/dev` counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets received. On loopback each packet that was sent.
+    pub packets_received: u64,
+    /// Bytes sent.
+    pub bytes_sent: u64,
+}
+
+/// What the interface has carried so far, in the network namespace of that process.
+pub fn traffic(pid: i32, interface: &str) -> Option<Traffic> {
+    let text = fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
+    let counts =
+        text.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'))?;
+    let counts: Vec<u64> = counts.split_whitespace().flat_map(str::parse).collect();
+    // Eight of what was received, bytes and packets first, and eight of what was sent.
+    Some(Traffic { packets_received: *counts.get(1)?, bytes_sent: *counts.get(8)? })
+}
+
 /// `0100007F:1F90`: the address in words of 32 bits, each printed as if the machine's byte order were
 /// the network's; the port in plain hexadecimal.
 fn socket_address(text: &str) -> Option<(IpAddr, u16)> {
