@@ -73,7 +73,7 @@ fn main() -> ExitCode {
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?.with_log(&log);
 
     let socket = listen(local, args.backlog)?;
     let listener = Listener::new(socket)?; // it knows what each error of accept means

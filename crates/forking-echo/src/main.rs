@@ -85,7 +85,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     // Blocked before there is a child, so that the SIGCHLD of the first is not lost.
-    let signals = Signals::catch(&[SIGCHLD, SIGINT, SIGTERM, SIGUSR1])?;
+    let signals = Signals::catch(&[SIGCHLD, SIGINT, SIGTERM, SIGUSR1])?.with_log(&log);
     sigaction_for_children()?;
 
     let socket = listen(local, args.backlog)?; // echo-server writes these calls out

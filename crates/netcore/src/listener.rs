@@ -132,7 +132,8 @@ impl Listener {
             // handling" and asks to treat them like EAGAIN. EPERM: a firewall's rule.
             why @ (Errno::ECONNABORTED | Errno::ENETDOWN | Errno::EPROTO | Errno::ENOPROTOOPT)
             | why @ (Errno::EHOSTDOWN | Errno::ENONET | Errno::EHOSTUNREACH | Errno::EOPNOTSUPP)
-            | why @ (Errno::ENETUNREACH | Errno::ETIMEDOUT | Errno::EPERM) => {
+            | why @ (Errno::ENETUNREACH | Errno::ETIMEDOUT | Errno::EPERM)
+            | why @ (Errno::ENOSR | Errno::ESOCKTNOSUPPORT | Errno::EPROTONOSUPPORT) => {
                 self.failed += 1;
                 // Not one connection but every one: the listener stays ready, and would spin.
                 if self.failed >= IN_A_ROW {

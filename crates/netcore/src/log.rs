@@ -1,11 +1,16 @@
 //! What a server prints: the readiness line, and a line for each connection.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
+
+use crate::error::{Error, errno};
 use crate::log_file::LogFile;
 use crate::output::Output;
 use crate::text::{Json, counted, shown};
@@ -23,6 +28,12 @@ pub struct Log {
     file: Option<&'static LogFile>,
     verbose: bool,
     json: bool,
+}
+
+/// A call that fails, and may do so for long: it costs a line a second, and the server does not spin.
+pub struct Failures {
+    log: Log,
+    logged: Cell<Option<Instant>>,
 }
 
 /// What went over one connection, from its first line in the log to its last.
@@ -78,6 +89,30 @@ impl Log {
             false => line(format!("{} of this log lost: it had no room", counted(lines, "line"))),
         };
         file.line(&line(event), lost);
+    }
+}
+
+impl Failures {
+    const LOG_EVERY: Duration = Duration::from_secs(1);
+
+    /// Between two tries.
+    const PAUSE: Duration = Duration::from_millis(50);
+
+    /// None so far.
+    #[must_use]
+    pub fn new(log: &Log) -> Failures {
+        Failures { log: *log, logged: Cell::new(None) }
+    }
+
+    /// Logs the error of a call, unless it did so within the last second, and pauses.
+    pub fn pause(&self, call: &str, why: Errno) {
+        if self.logged.get().is_none_or(|last| last.elapsed() >= Self::LOG_EVERY) {
+            self.log.note(format_args!("{call}: {}", errno(why)));
+            self.logged.set(Some(Instant::now()));
+        }
+        // Not poll(2), which may be what fails.
+        let pause = TimeSpec::from_duration(Self::PAUSE);
+        let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &pause);
     }
 }
 

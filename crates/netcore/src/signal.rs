@@ -16,6 +16,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, getppid};
 
 use crate::error::{Attempt, Error};
+use crate::log::{Failures, Log};
 use crate::poll::poll;
 use crate::sys::{self, Action};
 
@@ -23,6 +24,8 @@ use crate::sys::{self, Action};
 pub struct Signals {
     caught: SigSet,
     descriptor: SignalFd,
+    /// Those of poll(2), for a server.
+    failures: Option<Failures>,
 }
 
 /// For a recipe that waits for many descriptors at once: it is ready when [`Signals::next`] has one.
@@ -68,7 +71,27 @@ impl Signals {
         caught.thread_block().attempt("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let descriptor = SignalFd::with_flags(&caught, flags).attempt("signalfd")?;
-        Ok(Signals { caught, descriptor })
+        Ok(Signals { caught, descriptor, failures: None })
+    }
+
+    /// For a server, which a poll(2) without memory does not end: it logs the error.
+    #[must_use]
+    pub fn with_log(self, log: &Log) -> Signals {
+        Signals { failures: Some(Failures::new(log)), ..self }
+    }
+
+    /// What a server does when poll(2) fails: it logs it, a line a second, and pauses. Then it tries what it
+    /// would have waited for, which blocks nowhere.
+    ///
+    /// # Errors
+    /// EFAULT, which is a defect; and any for a program without a log.
+    pub fn poll_failed(&self, why: Errno) -> Result<(), Error> {
+        match (&self.failures, why) {
+            // No memory for the list, or RLIMIT_NOFILE is less than its length.
+            (Some(failures), Errno::ENOMEM | Errno::EINVAL) => failures.pause("poll", why),
+            _ => return Err(why).attempt("poll"),
+        }
+        Ok(())
     }
 
     /// For a forked child. It inherits the mask of its parent, and would not obey even a SIGTERM:
@@ -98,14 +121,20 @@ impl Signals {
     /// been merged into one: for SIGCHLD, reap until there is nothing left to reap.
     ///
     /// # Errors
-    /// The error of read(2) on the descriptor.
+    /// The error of read(2) on the descriptor, other than EINTR.
     pub fn next(&self) -> Result<Option<Signal>, Error> {
-        let info = self.descriptor.read_signal().attempt("read signalfd")?;
+        let info = loop {
+            match self.descriptor.read_signal() {
+                Err(Errno::EINTR) => {}
+                read => break read.attempt("read signalfd")?,
+            }
+        };
         Ok(info.and_then(|info| Signal::try_from(i32::try_from(info.ssi_signo).ok()?).ok()))
     }
 
     /// Waits (poll(2)) until a signal comes, the descriptor is ready for `events`, or the deadline
-    /// passes, whichever is first. Without a descriptor it waits for signals only.
+    /// passes, whichever is first. Without a descriptor it waits for signals only. Where poll(2) fails and
+    /// that does not end the server ([`Signals::poll_failed`]), the descriptor is reported as ready.
     ///
     /// # Errors
     /// The error of poll(2), other than EINTR.
@@ -122,10 +151,18 @@ impl Signals {
         ];
         let polled = if fd.is_some() { fds.as_mut_slice() } else { fds.split_at_mut(1).0 };
         loop {
-            if poll(polled, deadline).attempt("poll")? == 0 {
+            let failed = match poll(polled, deadline) {
+                Ok(0) => return Ok(Woken::Deadline),
+                Ok(_) => false,
+                Err(why) => {
+                    self.poll_failed(why)?;
+                    true
+                }
+            };
+            if failed && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Ok(Woken::Deadline);
             }
-            let mut is_ready = polled.iter().map(|fd| fd.any().unwrap_or(true));
+            let mut is_ready = polled.iter().map(|fd| failed || fd.any().unwrap_or(true));
             if is_ready.next() == Some(true)
                 && let Some(signal) = self.next()?
             {

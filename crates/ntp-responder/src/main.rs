@@ -93,7 +93,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let mut replies = Replies::new(args)?;
     let port = args.port.ok_or_else(|| Error::Usage("--port: required".to_owned()))?;
     let local = first_address(&args.host, port.0)?;
-    let signals = Signals::catch(&[SIGINT, SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM])?.with_log(&log);
 
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None).attempt("socket")?;
     if local.is_ipv6() {

@@ -28,6 +28,8 @@
 //!   it until it has taken what was left to send.
 //! - `POLLOUT` requested when there is nothing to send: it is always true, and the loop spins.
 //! - A full server that still polls its listener spins too.
+//! - `EINVAL`: the list is longer than RLIMIT_NOFILE, which an admin has lowered (prlimit(1)); `ENOMEM`:
+//!   no memory to copy it. To end would cut off all clients. Each is tried, 20 times a second.
 //! - `POLLHUP` and `POLLERR` are reported unrequested. `recv` says what they mean.
 //!
 //! # Next
@@ -50,7 +52,7 @@ use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::Socket;
 
 use netcore::echo::BUFFER;
-use netcore::error::{Attempt, Error, errno};
+use netcore::error::{Error, errno};
 use netcore::idle::Idle;
 use netcore::limits::{Limits, raise_rlimit_nofile, reserve};
 use netcore::listener::{Listener, listen};
@@ -101,7 +103,7 @@ fn main() -> ExitCode {
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?.with_log(&log);
     raise_rlimit_nofile(args.max_clients);
 
     let socket = listen(local, args.backlog)?; // echo-server writes these calls out
@@ -151,12 +153,17 @@ fn wait(
     // A full server does not poll its listener: new clients wait in the kernel's queue.
     let open = stop.listener.as_ref().filter(|_| !clients.limits.is_full());
     fds.extend(open.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
+    let mut try_all = false;
     match poll(&mut fds, timeout_until(deadline)) {
         Ok(_) => {}
         Err(Errno::EINTR) => fds.clear(), // as if none was ready
-        Err(why) => return Err(why).attempt("poll"),
+        Err(why) => {
+            // ENOMEM, or EINVAL: the list is longer than RLIMIT_NOFILE. No call below would block.
+            stop.signals.poll_failed(why)?;
+            try_all = true;
+        }
     }
-    let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+    let mut ready = fds.iter().map(|fd| try_all || fd.any().unwrap_or(true));
     let signal = ready.next() == Some(true);
     clients.ready.clear();
     clients.ready.extend(ready.by_ref().take(clients.all.len()));

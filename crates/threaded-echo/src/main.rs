@@ -88,7 +88,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
     // Blocked before there is a thread: each inherits the mask, and none is interrupted.
-    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?.with_log(&log);
     raise_rlimit_nofile(args.max_clients);
 
     let socket = listen(local, args.backlog)?; // echo-server writes these calls out

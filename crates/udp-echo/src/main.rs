@@ -61,7 +61,7 @@ use socket2::{Domain, Socket, Type};
 
 use netcore::addr::{socket_address, unmap_ipv4};
 use netcore::error::{Attempt, Error};
-use netcore::log;
+use netcore::log::{self, Log};
 use netcore::mmsg::{Batch, Control, Outgoing, Received, recvmmsg, sendmmsg};
 use netcore::output::Output;
 use netcore::pktinfo::Destination;
@@ -84,32 +84,16 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
+    let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
     let local = first_address(&args.host, args.port.0)?;
-    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM, SIGUSR1])?.with_log(&log);
 
-    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None).attempt("socket")?;
-    if local.is_ipv6() {
-        // One socket for both families, whatever net.ipv6.bindv6only is.
-        socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
-    }
-    // Bound to one address, a socket receives what was sent to that, and replies from it. Bound to all,
-    // it learns the address with each datagram, and names it with each reply, which costs time.
-    if !is_one_address(local) {
-        if local.is_ipv6() {
-            setsockopt(&socket, Ipv6RecvPacketInfo, &true)
-                .attempt("setsockopt IPV6_RECVPKTINFO")?;
-        }
-        // On an IPv6 socket too: for its IPv4 peers.
-        setsockopt(&socket, Ipv4PacketInfo, &true).attempt("setsockopt IP_PKTINFO")?;
-    }
-    // Each datagram then carries the number of datagrams that the full queue has dropped so far.
-    setsockopt(&socket, RxqOvfl, &1).attempt("setsockopt SO_RXQ_OVFL")?;
-    socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
+    let socket = bind(local)?;
     let local = socket.local_addr().attempt("getsockname")?;
     let local = local.as_socket().ok_or(Errno::EAFNOSUPPORT).attempt("getsockname")?;
     log::ready(local, args.json, "", out)?;
 
-    let mut counts = Counts::new(args, local.ip());
+    let mut counts = Counts::new(log, args, local.ip());
     // A buffer that no datagram has filled takes no memory.
     let mut batch = Batch::new(BATCH, args.buffer.into()).attempt("allocate the buffers")?;
     let mut pause: Option<Instant> = None;
@@ -154,6 +138,29 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     }
     counts.report();
     Ok(())
+}
+
+/// A socket for both families, bound to `local`, that learns which address each datagram was sent to.
+fn bind(local: SocketAddr) -> Result<Socket, Error> {
+    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None).attempt("socket")?;
+    if local.is_ipv6() {
+        // One socket for both families, whatever net.ipv6.bindv6only is.
+        socket.set_only_v6(false).attempt("setsockopt IPV6_V6ONLY")?;
+    }
+    // Bound to one address, a socket receives what was sent to that, and replies from it. Bound to all,
+    // it learns the address with each datagram, and names it with each reply, which costs time.
+    if !is_one_address(local) {
+        if local.is_ipv6() {
+            setsockopt(&socket, Ipv6RecvPacketInfo, &true)
+                .attempt("setsockopt IPV6_RECVPKTINFO")?;
+        }
+        // On an IPv6 socket too: for its IPv4 peers.
+        setsockopt(&socket, Ipv4PacketInfo, &true).attempt("setsockopt IP_PKTINFO")?;
+    }
+    // Each datagram then carries the number of datagrams that the full queue has dropped so far.
+    setsockopt(&socket, RxqOvfl, &1).attempt("setsockopt SO_RXQ_OVFL")?;
+    socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
+    Ok(socket)
 }
 
 /// Whether it is an address of this machine alone, and not all of them, nor a group. Only the kernel knows

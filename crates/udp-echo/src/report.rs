@@ -89,8 +89,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn new(args: &Args, local: IpAddr) -> Counts {
-        let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
+    pub(crate) fn new(log: Log, args: &Args, local: IpAddr) -> Counts {
         let (verbose, buffer) = (args.verbose, args.buffer);
         let (received, bytes, echoed, refused, truncated, failed) = (0, 0, 0, 0, 0, 0);
         Counts {

@@ -55,7 +55,7 @@ use std::time::Instant;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 use nix::errno::Errno;
-use nix::poll::{PollFlags, poll};
+use nix::poll::PollFlags;
 use nix::sys::socket::MsgFlags;
 use socket2::Socket;
 
@@ -63,7 +63,7 @@ use netcore::error::{Attempt, Error, errno};
 use netcore::idle::Idle;
 use netcore::limits::{Limits, raise_rlimit_nofile};
 use netcore::listener::{Listener, listen};
-use netcore::log::{self, Log, Record};
+use netcore::log::{self, Failures, Log, Record};
 use netcore::output::Output;
 use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
@@ -82,9 +82,6 @@ const LISTENER: u64 = u64::MAX - 1;
 const REQUESTS: u32 = 1024;
 const RESULTS: u32 = 4096;
 
-/// Milliseconds until the kernel is asked again after EAGAIN.
-const PAUSE: u8 = 10;
-
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75 77), serve)
 }
@@ -100,11 +97,12 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let listener = Listener::new(socket)?;
     let limits = Limits::new(log, args.max_clients, args.max_per_source);
     let mut clients = Clients::new(ring, limits);
+    let failures = Failures::new(&log);
     log::ready(listener.local()?, args.json, "", out)?;
     let mut stop = Stop::new(signals, listener, args.grace.0);
     let mut idle = Idle::new(args.idle_timeout);
     while stop.listener.is_some() || !clients.all.is_empty() {
-        let (signal, connection) = wait(&mut clients, &stop, stop.deadline(idle.next))?;
+        let (signal, connection) = wait(&mut clients, &failures, &stop, stop.deadline(idle.next))?;
         let now = Instant::now();
         serve_ready(&mut clients, now)?;
         end_idle(&mut clients, &mut idle, now);
@@ -140,6 +138,7 @@ fn new_ring() -> io::Result<IoUring> {
 /// connection.
 fn wait(
     clients: &mut Clients,
+    failures: &Failures,
     stop: &Stop,
     deadline: Option<Instant>,
 ) -> Result<(bool, bool), Error> {
@@ -154,7 +153,7 @@ fn wait(
         submit(&mut clients.ring, readable(listener, LISTENER))?;
         clients.listener_requested = true;
     }
-    enter(&mut clients.ring, deadline)?;
+    enter(&mut clients.ring, failures, deadline)?;
     let (mut signal, mut connection) = (false, false);
     for entry in clients.ring.completion() {
         match entry.user_data() {
@@ -169,7 +168,7 @@ fn wait(
 }
 
 /// Submits what is new and waits for a result, or for the deadline.
-fn enter(ring: &mut IoUring, deadline: Option<Instant>) -> Result<(), Error> {
+fn enter(ring: &mut IoUring, failures: &Failures, deadline: Option<Instant>) -> Result<(), Error> {
     let entered = match deadline {
         None => ring.submit_and_wait(1),
         Some(deadline) => {
@@ -181,8 +180,8 @@ fn enter(ring: &mut IoUring, deadline: Option<Instant>) -> Result<(), Error> {
         // EBUSY: there are results to be read first.
         Ok(_) | Err(Errno::ETIME | Errno::EINTR | Errno::EBUSY) => Ok(()),
         // No memory for the requests: those that are under way free some when they complete.
-        Err(Errno::EAGAIN | Errno::ENOMEM) => {
-            let _ = poll(&mut [], PAUSE);
+        Err(why @ (Errno::EAGAIN | Errno::ENOMEM)) => {
+            failures.pause("io_uring_enter", why);
             Ok(())
         }
         Err(why) => Err(why).attempt("io_uring_enter"),

@@ -194,6 +194,9 @@ fn an_accept_that_fails_for_the_connection_is_passed_over(kind: &Kind) -> Result
         "ENETUNREACH",
         "EPERM",
         "ETIMEDOUT",
+        "ENOSR",
+        "ESOCKTNOSUPPORT",
+        "EPROTONOSUPPORT",
     ] {
         let server = failing(kind, errno, 3);
         kind.probe.exchange(server.address()).unwrap_or_else(|why| panic!("{errno}: {why}"));

@@ -23,6 +23,8 @@ pub(super) const CHECKS: Checks = checks![
         a_storm_of_signals_ends_nothing,
         a_server_that_says_that_it_listens_has_what_it_needs;
     keeps_part_of_a_message: a_client_for_which_there_is_no_memory_ends_alone;
+    // epoll-web needs a descriptor for each file: it answers 503.
+    echoes_to_several: a_limit_below_the_descriptors_it_has_cuts_off_no_client;
     calls_accept: an_accept_that_always_fails_does_not_spin;
     forks: a_stopped_child_ends_with_its_parent;
 ];
@@ -176,6 +178,27 @@ fn a_client_for_which_there_is_no_memory_ends_alone(kind: &Kind) -> Result<(), S
     let served = || kind.probe.exchange(server.address()).ok();
     let is_served = evidence::wait_until(10 * SECOND, served).is_some();
     assert!(is_served, "{}", server.stderr());
+    Ok(())
+}
+
+fn a_limit_below_the_descriptors_it_has_cuts_off_no_client(kind: &Kind) -> Result<(), Skip> {
+    need(Need::Prlimit)?;
+    let server = kind.with_room(40, &[]);
+    let join = |_| kind.probe.served(server.address()).unwrap();
+    let mut clients: Vec<TcpStream> = (0..20).map(join).collect();
+    let limit = |limit: &str| {
+        let prlimit = Run::program("prlimit").args(["--pid", &server.pid().to_string(), limit]);
+        assert!(prlimit.finish().status.success());
+    };
+    // poll(2): EINVAL for a list that is longer.
+    limit("--nofile=8:");
+    for client in &mut clients {
+        kind.probe.ask(client).unwrap_or_else(|why| panic!("{why}: {}", server.stderr()));
+    }
+    limit("--nofile=100:");
+    // It may be refusing one.
+    let served = || kind.probe.exchange(server.address()).ok();
+    evidence::wait_until(10 * SECOND, served).expect("it serves the next client");
     Ok(())
 }
 
