@@ -89,7 +89,7 @@ fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
     let (stream, peer) = connect_to_first(&addresses, args.timeout, deadline)?;
     let (window, buffer) = (Window::default(), vec![0; BUFFER]);
-    let mut echo = Echo { stream, peer, args, deadline, window, buffer };
+    let mut echo = Echo { stream, peer, args, deadline, window, is_broken: false, buffer };
     if args.stdin {
         echo.deadline = None; // a session: only the silence of the server ends it
         echo.exchange(Some(stdin().as_fd()), out)?;
@@ -197,6 +197,8 @@ struct Echo<'a> {
     /// When the message has to have come back, to its last byte.
     deadline: Option<Instant>,
     window: Window,
+    /// The server has closed: nothing more can be sent.
+    is_broken: bool,
     buffer: Vec<u8>,
 }
 
@@ -230,7 +232,7 @@ impl Echo<'_> {
     fn wait(&self, input: Option<BorrowedFd>) -> Result<(bool, bool), Error> {
         let mut events = PollFlags::POLLIN;
         // A socket with room to send is always ready for it: asked for only when there are bytes.
-        events.set(PollFlags::POLLOUT, !self.window.unsent().is_empty());
+        events.set(PollFlags::POLLOUT, !self.window.unsent().is_empty() && !self.is_broken);
         let mut fds = vec![PollFd::new(self.stream.as_fd(), events)];
         fds.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
         let silent =
@@ -260,7 +262,10 @@ impl Echo<'_> {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(()),
                 // The server has closed. What it sent before is still to be received, and says more.
-                Err(Errno::EPIPE) => return Ok(()),
+                Err(Errno::EPIPE) => {
+                    self.is_broken = true;
+                    return Ok(());
+                }
                 Err(why) => return Err(why).attempt(format_args!("send to {}", self.peer)),
             }
         }

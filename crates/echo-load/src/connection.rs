@@ -41,6 +41,8 @@ pub(crate) struct Connection {
     pub(crate) deadline: Option<Instant>,
     /// FIN was sent, and only the server's is to come.
     shut_down: bool,
+    /// The server has closed: nothing more can be sent.
+    is_broken: bool,
     /// What epoll reports of it; nothing before it is on the list.
     interest: EpollFlags,
 }
@@ -74,6 +76,7 @@ impl Connection {
             is_open: false,
             deadline,
             shut_down: false,
+            is_broken: false,
             interest: EpollFlags::empty(),
         }
     }
@@ -125,7 +128,7 @@ impl Connection {
             // EAGAIN: not connected yet, or its buffer is full.
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             // The server has closed. What it sent before is still to be received, and says more.
-            Err(Errno::EPIPE) => {}
+            Err(Errno::EPIPE) => self.is_broken = true,
             Err(why) => return Err(why).attempt(self.attempt("send to")),
         }
         Ok(())
@@ -173,7 +176,7 @@ impl Connection {
     /// room to send is waited for only when a `send` has found too little of it.
     pub(crate) fn set_interest(&mut self, epoll: &Epoll, slot: u64) -> Result<(), Error> {
         let mut interest = EpollFlags::EPOLLIN;
-        interest.set(EpollFlags::EPOLLOUT, self.sent < self.goal);
+        interest.set(EpollFlags::EPOLLOUT, self.sent < self.goal && !self.is_broken);
         if interest == self.interest {
             return Ok(());
         }
