@@ -151,6 +151,11 @@ pub fn context_switches(pid: i32) -> Option<u64> {
     status(pid, "voluntary_ctxt_switches")?.parse().ok()
 }
 
+/// The process that traces it (ptrace(2)); 0 is none.
+pub fn tracer(thread: i32) -> Option<i32> {
+    status(thread, "TracerPid")?.parse().ok()
+}
+
 /// Its resident set in bytes: the memory that it really occupies.
 pub fn rss(pid: i32) -> Option<u64> {
     Some(status(pid, "VmRSS")?.parse::<u64>().ok()? * 1024)

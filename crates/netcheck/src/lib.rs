@@ -54,7 +54,7 @@ cfg_if::cfg_if! {
         pub use scenario_run::{Format, ScenarioRun};
         pub use server::Server;
         pub use stopped::{CheckFailed, Stopped};
-        pub use strace::{Call, TraceFile};
+        pub use strace::{Attached, Call, TraceFile};
         pub use summary::{Event, Summary};
         pub use tool::{Need, Skip, need, require_all, require_root};
     } else {

@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::evidence;
+use crate::process::Process;
 use crate::run::Run;
 
 /// One system call.
@@ -71,6 +77,87 @@ impl Run {
     }
 }
 
+/// How long strace has to attach, and a program to stop.
+const SOON: Duration = Duration::from_secs(10);
+
+/// strace, attached to processes that run already. Dropped, it detaches.
+#[derive(Debug)]
+pub struct Attached {
+    strace: Process,
+    file: TraceFile,
+    pids: Vec<i32>,
+}
+
+impl Attached {
+    /// Attaches to all threads of `pids`, and to the children that they will have: those that they have
+    /// already have to be among them. `expressions` as in [`Run::traced`]; a `when` counts from here, in
+    /// each thread. An injected call is not executed: a `close` that fails leaves its descriptor open.
+    ///
+    /// # Panics
+    /// When strace cannot attach ([`crate::Need::Attach`]).
+    pub fn to(pids: &[i32], expressions: &[&str]) -> Self {
+        let file = TraceFile::create();
+        let run = Run::program("strace").args(["-f", "-a", "1", "-o"]).arg(&file.path);
+        let run = expressions.iter().fold(run, |run, expression| run.args(["-e", expression]));
+        let pids = pids.to_vec();
+        let strace = pids.iter().fold(run, |run, pid| run.args(["-p", &pid.to_string()])).start();
+        let attached = Self { strace, file, pids };
+        let is_traced =
+            |thread| evidence::tracer(thread) == Some(attached.strace.pid()) || has_ended(thread);
+        let all = || {
+            let mut threads = attached.pids.iter().flat_map(|&pid| evidence::threads(pid));
+            threads.all(is_traced).then_some(())
+        };
+        let said = evidence::wait_until(SOON, all).is_some();
+        assert!(said, "strace does not attach: {}", attached.strace.stderr());
+        attached
+    }
+
+    /// The calls so far, a moment late.
+    pub fn calls(&self) -> Vec<Call> {
+        self.file.calls()
+    }
+
+    /// Detaches, and returns all calls. Between the entry and the exit of an injected call it would leave
+    /// ENOSYS: so the processes are stopped first, which they are at the exit of a call only.
+    pub fn detach(self) -> Vec<Call> {
+        let signal_all = |pids: &[i32], signal| {
+            pids.iter().for_each(|&pid| kill(Pid::from_raw(pid), signal).unwrap_or_default());
+        };
+        // The parents first: then they have no more new children.
+        signal_all(&self.pids, Signal::SIGSTOP);
+        evidence::wait_until(SOON, || self.have_stopped(&self.pids).then_some(()));
+        let children = self.pids.iter().flat_map(|&pid| evidence::descendants(pid));
+        let traced = |pid: &i32| evidence::tracer(*pid) == Some(self.strace.pid());
+        let children: Vec<i32> = children.filter(traced).collect();
+        signal_all(&children, Signal::SIGSTOP);
+        evidence::wait_until(SOON, || self.have_stopped(&children).then_some(()));
+        self.strace.signal(Signal::SIGINT);
+        self.strace.wait(SOON);
+        let pids = [self.pids.as_slice(), &children].concat();
+        signal_all(&pids, Signal::SIGCONT);
+        self.file.calls()
+    }
+
+    /// Whether strace has seen that each thread is stopped. The state `t` says less: it may be in a call.
+    fn have_stopped(&self, pids: &[i32]) -> bool {
+        let text = fs::read_to_string(&self.file.path).unwrap_or_default();
+        let mut threads = pids.iter().flat_map(|&pid| evidence::threads(pid));
+        threads.all(|thread| {
+            let of_thread = |line: &&str| {
+                line.split_once(' ').is_some_and(|(pid, _)| pid.parse() == Ok(thread))
+            };
+            let mut events = text.lines().filter(of_thread);
+            has_ended(thread) || events.any(|line| line.ends_with("--- stopped by SIGSTOP ---"))
+        })
+    }
+}
+
+/// An injected call may have ended it at once.
+fn has_ended(thread: i32) -> bool {
+    evidence::state(thread).is_none_or(|state| state == 'Z' || state == 'X')
+}
+
 fn parse(text: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     // Where the call stands in which a process still is.
@@ -131,6 +218,26 @@ mod tests {
                 "7 accept4(3, ) = ",
             ]
         );
+    }
+
+    #[test]
+    fn a_call_fails_while_strace_is_attached_and_never_with_another_error() {
+        if let Err(skip) = need(Need::Attach) {
+            assert!(!require_all(), "{skip}");
+            return;
+        }
+        let script = "while :; do kill -0 $$; done";
+        let shell = Run::program("sh").args(["-c", script]).start();
+        let attached = Attached::to(&[shell.pid()], &["trace=kill", "inject=kill:error=EPERM"]);
+        let failed = || (attached.calls().len() > 100).then_some(());
+        evidence::wait_until(SOON, failed).expect("calls that fail");
+        let calls = attached.detach();
+        assert!(calls.iter().all(|call| call.result.ends_with("(INJECTED)")));
+        assert_eq!(evidence::tracer(shell.pid()), Some(0));
+        // ENOSYS is what strace would leave of a call that it detaches in.
+        evidence::pause(Duration::from_millis(50));
+        let said = shell.stderr();
+        assert!(said.contains("not permitted") && !said.contains("not implemented"), "{said}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::descriptors;
+use crate::evidence;
 use crate::link::Link;
 use crate::other_user;
 use crate::run::Run;
@@ -17,6 +18,8 @@ use crate::sys;
 pub enum Need {
     /// strace, and that tracing is allowed.
     Strace,
+    /// strace, and that it may attach to a process that runs: ptrace(2), the files of yama.
+    Attach,
     /// socat.
     Socat,
     /// ncat of nmap.
@@ -71,6 +74,7 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self {
             Self::Strace => "strace",
+            Self::Attach => "strace -p (kernel.yama.ptrace_scope=0, or root)",
             Self::Socat => "socat",
             Self::Ncat => "ncat",
             Self::Tcpserver => "tcpserver",
@@ -144,6 +148,7 @@ pub fn require_root() -> bool {
 fn works(need: Need) -> bool {
     match need {
         Need::Strace => succeeds("strace -f -o /dev/null true"),
+        Need::Attach => attaches(),
         Need::Socat => succeeds("socat -V"),
         Need::Ncat => succeeds("ncat --version"),
         // It has nothing to ask for that would end with 0.
@@ -185,6 +190,21 @@ fn works(need: Need) -> bool {
         Need::Descriptors(count) => descriptors::raise() >= count,
         Need::OtherUser => nix::unistd::geteuid().is_root() && other_user::works(),
     }
+}
+
+/// Whether strace attaches to a process that is no child of its own.
+fn attaches() -> bool {
+    if !works(Need::Strace) {
+        return false;
+    }
+    let traced = Run::program("sleep").arg("60").start();
+    let pid = traced.pid();
+    let strace = Run::program("strace").args(["-o", "/dev/null", "-p", &pid.to_string()]).start();
+    let attached = || match evidence::tracer(pid) {
+        Some(tracer) if tracer == strace.pid() => Some(true),
+        _ => (!strace.still_running()).then_some(false),
+    };
+    evidence::wait_until(Duration::from_secs(5), attached) == Some(true)
 }
 
 fn succeeds(command: &str) -> bool {
