@@ -11,8 +11,11 @@ use netcheck::{Link, Need, Scenario, ScenarioRun, Server, Signal, Stopped, evide
 mod chatter;
 pub mod chronyd;
 pub mod exercise;
+pub mod faults;
+mod probe;
 
 pub use chatter::{Chatter, framed};
+pub use probe::{Probe, make_site};
 
 /// Declares the files of `scenario/` and lists them, in the order for readers. rustfmt does not see
 /// them here: `cargo xtask ci` names them to it.

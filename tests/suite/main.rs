@@ -40,6 +40,7 @@ suite! {
     threaded_echo,
     uring_echo,
     stream_servers,
+    faults,
     udp_echo,
     udp_client,
     echo_load,

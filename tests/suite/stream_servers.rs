@@ -9,20 +9,28 @@ mod ends;
 mod faults;
 mod log;
 mod peers;
-mod probe;
 mod small_machine;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use netcheck::{Header, Need, Run, Server, Skip, evidence, need, recipes, workspace};
 
 use crate::trial;
-use probe::Probe;
+use scenarios::{Probe, make_site};
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// The folder that epoll-web serves here.
+static SITE: LazyLock<String> = LazyLock::new(|| {
+    let site = format!("{}/site", env!("CARGO_TARGET_TMPDIR"));
+    make_site(Path::new(&site)).unwrap();
+    site
+});
 
 /// A statement about one server.
 type Check = fn(&Kind) -> Result<(), Skip>;
@@ -69,7 +77,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// Who has to be among them, and how many clients each serves at once with nothing but `--port`: a header
 /// that is worded anew takes no server out.
-const COVERED: [(&str, usize); 11] = [
+pub(crate) const COVERED: [(&str, usize); 11] = [
     ("chat-server", 2_000),
     ("echo-server", 1),
     ("epoll-echo", 1_000),
@@ -154,7 +162,7 @@ impl Kind {
 
     /// What makes it this server.
     fn options(&self) -> impl Iterator<Item = &'static str> {
-        self.variant.into_iter().chain(self.probe.options())
+        self.variant.into_iter().chain(self.probe.options(&SITE))
     }
 
     fn start(&self, args: &[&str]) -> Server {

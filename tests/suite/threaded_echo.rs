@@ -1,9 +1,10 @@
 //! threaded-echo: its threads, and those that it could not have.
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use netcheck::{Need, Run, Server, Skip, evidence, need, peer};
+use netcheck::{Attached, Need, Run, Server, Signal, Skip, evidence, need, peer};
 use scenarios::served;
 
 use crate::{tests, topic};
@@ -13,6 +14,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         "threaded_echo",
         tests![
             a_thread_refused_closes_that_client_only,
+            a_thread_without_memory_ends_the_process_as_the_header_says,
             threads_that_ended_are_joined_while_others_serve,
         ],
     )
@@ -44,6 +46,21 @@ fn a_thread_refused_closes_that_client_only() -> Result<(), Skip> {
         why.len() == 2 && why.iter().all(|line| line.ends_with("(EAGAIN)"))
     };
     assert!(server.wait_stderr(twice, 5 * SECOND), "{}", server.stderr());
+    Ok(())
+}
+
+fn a_thread_without_memory_ends_the_process_as_the_header_says() -> Result<(), Skip> {
+    need(Need::Attach)?;
+    let server = Server::start("threaded-echo", ["--port", "0"]);
+    // Its stack is kept by libc, and used again: what the next thread maps first is its second stack.
+    assert_eq!(peer::exchange(server.address(), b"hello").unwrap(), b"hello");
+    has_threads(&server, 1);
+    let inject = "inject=mmap:error=ENOMEM:when=1";
+    let _attached = Attached::to(&[server.pid()], &["trace=mmap", inject]);
+    let _cut_off = peer::exchange(server.address(), b"hello");
+    let status = server.wait(5 * SECOND).expect("it ends");
+    assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{}", server.stderr());
+    assert!(server.stderr().contains("alternative stack"), "{}", server.stderr());
     Ok(())
 }
 

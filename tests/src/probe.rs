@@ -3,37 +3,45 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::LazyLock;
+use std::path::Path;
+use std::time::Duration;
 
 use netcheck::peer;
-use scenarios::framed;
+
+use crate::framed;
 
 /// How a server is talked to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Probe {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// What was sent comes back.
     Echo,
+    /// HTTP.
     Web,
+    /// The frames of the chat.
     Chat,
 }
 
-/// The folder that epoll-web serves here. It has an index, and a file of more than all buffers hold.
-static SITE: LazyLock<String> = LazyLock::new(|| {
-    let site = format!("{}/site", env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(&site).unwrap();
-    // Another run of the suite may be using them.
-    let file = |name| File::options().append(true).create(true).open(format!("{site}/{name}"));
-    let mut index = file("index.html").unwrap();
-    if index.metadata().unwrap().len() == 0 {
-        index.write_all(INDEX).unwrap();
-    }
-    file("big").unwrap().set_len(64 << 20).unwrap();
-    site
-});
+/// The index of the folder that epoll-web serves here.
 const INDEX: &[u8] = b"<p>the index\n";
+
+/// Makes the folder that epoll-web serves here. It has an index, and a file of more than all buffers hold.
+///
+/// # Errors
+/// Those of mkdir(2), open(2), write(2) and ftruncate(2).
+pub fn make_site(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    // Another run may be using them.
+    let file = |name| File::options().append(true).create(true).open(folder.join(name));
+    let mut index = file("index.html")?;
+    if index.metadata()?.len() == 0 {
+        index.write_all(INDEX)?;
+    }
+    file("big")?.set_len(64 << 20)
+}
 
 impl Probe {
     /// That of a recipe, if it is a server that is known here.
-    pub(super) fn of(name: &str, title: &str) -> Option<Self> {
+    pub fn of(name: &str, title: &str) -> Option<Self> {
         match name {
             "epoll-web" => Some(Self::Web),
             "chat-server" => Some(Self::Chat),
@@ -41,13 +49,13 @@ impl Probe {
         }
     }
 
-    /// The options without which the server does not start.
-    pub(super) fn options(self) -> Vec<&'static str> {
-        if self == Self::Web { vec!["--dir", &SITE] } else { vec![] }
+    /// The options without which the server does not start, with the folder of [`make_site`].
+    pub fn options(self, site: &str) -> Vec<&str> {
+        if self == Self::Web { vec!["--dir", site] } else { vec![] }
     }
 
     /// What a client says first. Each has a name of its own.
-    pub(super) fn hello(self, name: &str) -> Vec<u8> {
+    pub fn hello(self, name: &str) -> Vec<u8> {
         match self {
             Self::Chat => [framed(name), framed("hello")].concat(),
             _ => self.message(name),
@@ -64,7 +72,7 @@ impl Probe {
     }
 
     /// The end of the reply to either. Before it may be a head, or what others say.
-    pub(super) fn reply(self, name: &str) -> Vec<u8> {
+    pub fn reply(self, name: &str) -> Vec<u8> {
         match self {
             Self::Echo => self.message(name),
             Self::Web => INDEX.into(),
@@ -73,7 +81,7 @@ impl Probe {
     }
 
     /// The first part of a message of more than 4,000 bytes, the rest of which never comes.
-    pub(super) fn part_of_a_message(self) -> Vec<u8> {
+    pub fn part_of_a_message(self) -> Vec<u8> {
         let start = match self {
             Self::Echo => &b""[..],
             Self::Web => b"GET / HTTP/1.1\r\nA: ",
@@ -82,43 +90,83 @@ impl Probe {
         [start, &[b'x'; 4_000]].concat()
     }
 
-    pub(super) fn say_hello(self, client: &mut TcpStream) -> io::Result<()> {
+    /// Says the first thing.
+    ///
+    /// # Errors
+    /// Those of send(2).
+    pub fn say_hello(self, client: &mut TcpStream) -> io::Result<()> {
         client.write_all(&self.hello(&client.local_addr()?.to_string()))
     }
 
-    pub(super) fn hear_reply(self, client: &mut TcpStream) -> io::Result<()> {
+    /// Reads until the reply is complete.
+    ///
+    /// # Errors
+    /// Those of recv(2); what came, if the stream ends before it.
+    pub fn hear_reply(self, client: &mut TcpStream) -> io::Result<()> {
         let reply = self.reply(&client.local_addr()?.to_string());
         let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
         while !received.windows(reply.len()).any(|part| part == reply) {
             match client.read(&mut buffer)? {
                 0 => return Err(io::Error::other(String::from_utf8_lossy(&received).into_owned())),
-                count => received.extend(&buffer[..count]),
+                count => received.extend(buffer.iter().take(count)),
+            }
+            // An error of HTTP is a reply too.
+            if self == Self::Web
+                && [b"HTTP/1.1 4", b"HTTP/1.1 5"].iter().any(|head| received.starts_with(*head))
+            {
+                return Err(io::Error::other(String::from_utf8_lossy(&received).into_owned()));
             }
         }
         Ok(())
     }
 
     /// One more round trip of a client that is being served.
-    pub(super) fn ask(self, client: &mut TcpStream) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of the system calls; what came in place of the reply.
+    pub fn ask(self, client: &mut TcpStream) -> io::Result<()> {
         client.write_all(&self.message(&client.local_addr()?.to_string()))?;
         self.hear_reply(client)
     }
 
     /// A client that has had a reply, so that it is surely being served, and stays.
-    pub(super) fn served(self, address: SocketAddr) -> io::Result<TcpStream> {
+    ///
+    /// # Errors
+    /// As [`Probe::ask`].
+    pub fn served(self, address: SocketAddr) -> io::Result<TcpStream> {
         self.served_over(peer::connect(address)?)
     }
 
     /// The same over a connection that there is.
-    pub(super) fn served_over(self, mut client: TcpStream) -> io::Result<TcpStream> {
+    ///
+    /// # Errors
+    /// As [`Probe::ask`].
+    pub fn served_over(self, mut client: TcpStream) -> io::Result<TcpStream> {
         self.say_hello(&mut client)?;
         self.hear_reply(&mut client)?;
         Ok(client)
     }
 
     /// A client that has had a reply, and goes: nothing but a goodbye follows.
-    pub(super) fn exchange(self, address: SocketAddr) -> io::Result<()> {
-        let mut client = self.served(address)?;
+    ///
+    /// # Errors
+    /// As [`Probe::ask`]; what follows.
+    pub fn exchange(self, address: SocketAddr) -> io::Result<()> {
+        self.exchange_over(peer::connect(address)?)
+    }
+
+    /// The same, by a client that waits so long for each part of the reply.
+    ///
+    /// # Errors
+    /// As [`Probe::exchange`]; `WouldBlock` when nothing comes.
+    pub fn exchange_within(self, address: SocketAddr, timeout: Duration) -> io::Result<()> {
+        let client = peer::connect(address)?;
+        client.set_read_timeout(Some(timeout))?;
+        self.exchange_over(client)
+    }
+
+    fn exchange_over(self, client: TcpStream) -> io::Result<()> {
+        let mut client = self.served_over(client)?;
         client.shutdown(Shutdown::Write)?;
         let mut rest = Vec::new();
         client.read_to_end(&mut rest)?;
@@ -127,7 +175,10 @@ impl Probe {
     }
 
     /// A client that sends as much as is taken from it, and never reads.
-    pub(super) fn never_reads(self, address: SocketAddr) -> io::Result<TcpStream> {
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn never_reads(self, address: SocketAddr) -> io::Result<TcpStream> {
         if self == Self::Echo {
             return peer::never_reads(address).map(|(client, _)| client);
         }
@@ -135,7 +186,7 @@ impl Probe {
     }
 
     /// Messages whose replies are more than all buffers hold.
-    pub(super) fn much(self) -> Vec<u8> {
+    pub fn much(self) -> Vec<u8> {
         let message = match self {
             Self::Echo => peer::pattern(0, 4_000),
             Self::Web => b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
