@@ -1,10 +1,11 @@
 //! The workspace's own commands: `cargo xtask scenario`, `list`, `ladder`, `new`, `tidy`, `each`, `size`,
-//! `bench`, `bench-clock`, `exercise`, `ci`.
+//! `faults`, `bench`, `bench-clock`, `exercise`, `ci`.
 //!
 //! One file a command; this one matches and runs.
 
 mod ci;
 mod each;
+mod faults;
 mod ladder;
 mod list;
 mod new;
@@ -42,6 +43,7 @@ enum Command {
     Tidy(tidy::Args),
     Each(each::Args),
     Size(size::Args),
+    Faults(faults::Args),
     Ci(ci::Args),
     #[argh(dynamic)]
     Package(Package),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Tidy(args) => tidy::run(&args, out),
         Command::Each(args) => each::run(&args, out),
         Command::Size(args) => size::run(&args, out),
+        Command::Faults(args) => faults::run(&args, out),
         Command::Ci(args) => ci::run(&args, out),
         Command::Package(package) => package.run(),
     })
