@@ -16,7 +16,8 @@ pub struct Row {
 /// The calls in which a fault is injected. EFAULT is not in it, nor EBADF and ENOTSOCK where the descriptor
 /// is one that the program has from its start to its end: buffers are borrowed and descriptors owned
 /// (`OwnedFd`), so these come from no peer and no machine. On the connection of a client they are in it.
-/// Nor are errors that a page has for another kind of descriptor: EISDIR is none of a signalfd.
+/// Nor are errors that a page has for another kind of descriptor: EISDIR is none of a signalfd, and
+/// EINVAL none of a wait4 whose options are a constant.
 pub const ROWS: &[Row] = &[
     row(
         "accept4",
@@ -46,8 +47,15 @@ pub const ROWS: &[Row] = &[
         "ECONNREFUSED EHOSTUNREACH EINVAL ENOBUFS ENOMEM ENOTCONN",
         "EAGAIN EINTR",
     ),
+    row(
+        "recvmmsg",
+        "recvmmsg(2) recv(2) udp(7) ip(7)",
+        "ECONNREFUSED EHOSTUNREACH EINVAL ENOBUFS ENOMEM ENOTCONN",
+        "EAGAIN EINTR",
+    ),
     row("sendto", "send(2) send(3p) tcp(7) udp(7) ip(7)", SEND, "EAGAIN EINTR"),
     row("sendmsg", "send(2) send(3p) udp(7) ip(7)", SEND, "EAGAIN EINTR"),
+    row("sendmmsg", "sendmmsg(2) send(2) send(3p) udp(7) ip(7)", SEND, "EAGAIN EINTR"),
     row("sendfile", "sendfile(2)", "EBADF EINVAL EIO ENOMEM EOVERFLOW ESPIPE", "EAGAIN"),
     row("read", "read(2)", "EINVAL", "EAGAIN EINTR"),
     row(
@@ -58,7 +66,7 @@ pub const ROWS: &[Row] = &[
     ),
     row("clone", "fork(2)", "EAGAIN ENOMEM ENOSYS", ""),
     row("clone3", "clone(2)", "EAGAIN ENOMEM EPERM", ""),
-    row("wait4", "wait(2)", "ECHILD EINVAL", "EINTR"),
+    row("wait4", "wait(2)", "ECHILD", "EINTR"),
     row("prctl", "prctl(2)", "EINVAL EPERM", ""),
     row("setsockopt", "setsockopt(2)", "EINVAL ENOPROTOOPT", ""),
     row("getsockopt", "getsockopt(2)", "EINVAL ENOPROTOOPT", ""),
@@ -191,7 +199,7 @@ pub const DEATHS: [(&str, &str, &str); 10] = [
     ("epoll_wait", "EINVAL", "not the descriptor of a list: nothing can be waited for"),
     ("recvmsg", "EINVAL", "a wrong argument: each call would fail"),
     ("read", "EINVAL", "signals cannot be read, so nothing could stop the server"),
-    ("wait4", "EINVAL", "a wrong option: no child could be reaped"),
+    ("recvmmsg", "EINVAL", "a wrong argument: each call would fail"),
     ("io_uring_enter", "EBADFD", "the ring is disabled: it has to be enabled first"),
     ("io_uring_enter", "EBADR", "results are lost, and nobody knows whose"),
     ("io_uring_enter", "EINVAL", "a wrong argument: each call would fail"),
