@@ -52,6 +52,7 @@ scenarios! {
     nagle,
     modes,
     connect,
+    seven_fates,
     reuse,
     names,
     sntp,
