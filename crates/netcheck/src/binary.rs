@@ -42,8 +42,11 @@ pub fn bin(name: &str) -> PathBuf {
         return path.clone();
     }
     // The harness has programs of its own.
-    let package =
-        if [IN_NAMESPACE, GIVE_SOCKET, "forger"].contains(&name) { "netcheck" } else { name };
+    let package = if [IN_NAMESPACE, GIVE_SOCKET, "forge", "forger"].contains(&name) {
+        "netcheck"
+    } else {
+        name
+    };
     let path = build(package, name);
     built.insert(name.to_owned(), path.clone());
     path

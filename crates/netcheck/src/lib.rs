@@ -21,6 +21,7 @@ cfg_if::cfg_if! {
         pub mod descriptors;
         mod dns;
         pub mod evidence;
+        mod forged;
         mod header;
         mod link;
         mod lossy;
@@ -44,6 +45,7 @@ cfg_if::cfg_if! {
         pub mod tree;
 
         pub use binary::{bin, recipes, workspace};
+        pub use forged::Forger;
         pub use header::{Block, Elsewhere, Header, Section, Typed};
         pub use link::Link;
         pub use nix::sys::signal::Signal;

@@ -91,28 +91,15 @@ fn a_flood_of_refusals_does_not_fill_the_log() -> Result<(), Skip> {
     Ok(())
 }
 
-/// Sends datagrams with a forged sender, which takes CAP_NET_RAW: `from port to port`, each.
-const FORGE: &str = r"
-import socket, struct, sys
-raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-words = sys.argv[1:]
-while words:
-    source, sport, to, port, *words = words
-    udp = struct.pack('!HHHH', int(sport), int(port), 13, 0) + b'hello'
-    ip = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 33, 0, 0, 64, 17, 0,
-                     socket.inet_aton(source), socket.inet_aton(to))
-    raw.sendto(ip + udp, (to, 0))
-";
-
-/// Runs a script of the shell on a machine of its own, `$1` is udp-echo, `$2` udp-client.
-fn on_its_own_machine(script: &'static str, arguments: &[&str]) -> Result<Finished, Skip> {
+/// Runs a script of the shell on a machine of its own: `$1` is udp-echo, `$2` udp-client, and `$3` sends
+/// datagrams with a forged sender, `from` `to` each.
+fn on_its_own_machine(script: &'static str) -> Result<Finished, Skip> {
     need(Need::OwnNames)?;
-    let run = Run::script(script).arg(bin("udp-echo")).arg(bin("udp-client")).args(arguments);
-    Ok(run.inside("tests/etc").finish())
+    let run = Run::script(script).arg(bin("udp-echo")).arg(bin("udp-client")).arg(bin("forge"));
+    Ok(run.stdin("hello").inside("tests/etc").finish())
 }
 
 fn forged_senders_set_no_two_servers_against_each_other() -> Result<(), Skip> {
-    need(Need::Python3)?;
     // One server on the port of the echo service, two on another. Each datagram claims to come from
     // one of them; the last from nobody, who is not answered either. Then each is asked once.
     let script = r#"
@@ -123,14 +110,14 @@ fn forged_senders_set_no_two_servers_against_each_other() -> Result<(), Skip> {
         "$1" --port 7777 --host 127.0.0.1 >b 2>b.log & b=$!
         "$1" --port 7777 --host 127.0.0.2 >c 2>c.log & c=$!
         ready a; ready b; ready c
-        python3 -c "$3" 127.0.0.1 7 127.0.0.1 7777  127.0.0.1 7777 127.0.0.1 7777 \
-            127.0.0.2 7777 127.0.0.1 7777  127.0.0.1 7777 127.0.0.2 7777 \
-            127.0.0.1 0 127.0.0.1 7777
+        "$3" 127.0.0.1:7 127.0.0.1:7777  127.0.0.1:7777 127.0.0.1:7777 \
+            127.0.0.2:7777 127.0.0.1:7777  127.0.0.1:7777 127.0.0.2:7777 \
+            127.0.0.1:0 127.0.0.1:7777
         for server in '127.0.0.1 --port 7' '127.0.0.1 --port 7777' '127.0.0.2 --port 7777'; do
             "$2" -q --host $server
         done
         kill $a $b $c; wait; tail -qn 1 a.log b.log c.log"#;
-    let finished = on_its_own_machine(script, &[FORGE])?;
+    let finished = on_its_own_machine(script)?;
     let said = finished.stdout_text();
     assert!(finished.status.success(), "{finished:?}");
     let counted = |line: &str| {
@@ -145,18 +132,17 @@ fn forged_senders_set_no_two_servers_against_each_other() -> Result<(), Skip> {
 }
 
 fn two_servers_on_two_other_ports_loop_until_one_ends() -> Result<(), Skip> {
-    need(Need::Python3)?;
     // The header says it, and no limit of a source ends it: such a limit would end a fast client too.
     let script = r#"
         folder=$(mktemp -d); trap 'rm -r "$folder"' EXIT; cd "$folder"
         "$1" --port 7001 --host 127.0.0.1 >a 2>a.log & a=$!
         "$1" --port 7002 --host 127.0.0.1 >b 2>b.log & b=$!
         for out in a b; do while ! grep -qs listening $out; do :; done; done
-        python3 -c "$3" 127.0.0.1 7001 127.0.0.1 7002
+        "$3" 127.0.0.1:7001 127.0.0.1:7002
         while ! grep -qs ' [0-9]\{4,\} received' a.log; do kill -USR1 $a; done
         kill $a; wait $a; "$2" -q --host 127.0.0.1 --port 7002; "$2" -q --host 127.0.0.1 --port 7002
         kill -USR1 $b; kill $b; wait; tail -qn 1 b.log"#;
-    let finished = on_its_own_machine(script, &[FORGE])?;
+    let finished = on_its_own_machine(script)?;
     let said = finished.stdout_text();
     assert!(finished.status.success(), "{finished:?}");
     let received = said.split(' ').nth(2).and_then(|count| count.parse::<u32>().ok());
@@ -177,7 +163,7 @@ fn a_link_local_address_is_answered_with_its_zone_and_a_multicast_address_not() 
         "$2" --port 7777 --host fe80::1%v0 hello
         code=0; "$2" --port 7777 --host ff02::1%v0 --timeout 200ms hello || code=$?
         kill $server; wait; cat log; exit $code"#;
-    let finished = on_its_own_machine(script, &[])?;
+    let finished = on_its_own_machine(script)?;
     if finished.code() == Some(42) {
         return Err(Skip { reason: "needs ip and a pair of veth".to_owned() });
     }

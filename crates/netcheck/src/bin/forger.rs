@@ -9,12 +9,11 @@
 use std::env::args;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use netcheck::evidence;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use netcheck::{Forger, evidence};
 
 /// How long a request, or an empty queue, is waited for.
 const SOON: Duration = Duration::from_secs(10);
@@ -47,8 +46,8 @@ fn failed(why: &str) -> ExitCode {
 fn play(length: Duration, program: &str, arguments: &[String]) -> io::Result<u8> {
     let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = server.local_addr()?;
-    // raw(7): it writes its own IP headers, whatever sender they name.
-    let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))?;
+    let forger = Forger::new()?;
+    let on_loopback = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
     server.set_read_timeout(Some(SOON))?;
     let mut program = Command::new(program).args(arguments).arg(address.to_string()).spawn()?;
     let mut asked = Asked::wait(&server)?;
@@ -58,7 +57,8 @@ fn play(length: Duration, program: &str, arguments: &[String]) -> io::Result<u8>
     while begun.elapsed() < length && program.try_wait()?.is_none() {
         for _ in 0..BURST {
             let answer = asked.answer(next(&mut random), TEN_YEARS);
-            raw.send_to(&datagram(address.port(), asked.peer.port(), &answer), &any_port())?;
+            let [from, to] = [address, asked.peer].map(|address| on_loopback(address.port()));
+            forger.send(from, to, &answer)?;
             forged += 1;
         }
         // It may have given up and asked again, from another port.
@@ -105,27 +105,6 @@ fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let fraction = (u64::from(now.subsec_nanos()) << 32) / 1_000_000_000;
     (now.as_secs() + UNIX) << 32 | fraction
-}
-
-/// An IP and a UDP header from loopback to loopback, and the 48 bytes of an answer (RFC 791, RFC 768).
-/// The kernel fills in what is zero in the first; a checksum of zero in the second means that there is none.
-fn datagram(from: u16, to: u16, answer: &[u8]) -> Vec<u8> {
-    let (udp_length, length) = (8_u16 + 48, 20_u16 + 8 + 48);
-    let mut bytes = vec![0x45, 0];
-    bytes.extend(length.to_be_bytes());
-    // Identification and fragments, then 64 hops, UDP, and the checksum.
-    bytes.extend([0, 0, 0, 0, 64, 17, 0, 0]);
-    bytes.extend([Ipv4Addr::LOCALHOST.octets(), Ipv4Addr::LOCALHOST.octets()].concat());
-    for field in [from, to, udp_length, 0] {
-        bytes.extend(field.to_be_bytes());
-    }
-    bytes.extend(answer);
-    bytes
-}
-
-/// Where the header's own address counts.
-fn any_port() -> SockAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()
 }
 
 /// The next number of SplitMix64.
