@@ -33,6 +33,7 @@ macro_rules! scenarios {
 scenarios! {
     echo,
     half_close,
+    restart,
     forking,
     forking_limit,
     forking_stop,
@@ -46,6 +47,10 @@ scenarios! {
     chat,
     web,
     cable_pulled,
+    log_stalled,
+    out_of_descriptors,
+    slow_peers,
+    small_machine,
     timeouts,
     errors,
     buffers,
@@ -107,6 +112,14 @@ fn tcp_counter(text: &str, name: &str) -> Option<u64> {
     let (names, numbers) = (lines.next()?, lines.next()?);
     let at = names.split(' ').position(|known| known == name)?;
     numbers.split(' ').nth(at)?.parse().ok()
+}
+
+/// The share of a core that a process takes, while `during` lasts.
+fn cpu_share(pid: i32, during: Duration) -> f64 {
+    let cpu = || evidence::cpu_time(pid).unwrap_or_default();
+    let (begun, before) = (Instant::now(), cpu());
+    evidence::wait_until(during, || None::<()>);
+    cpu().saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64()
 }
 
 /// The last statement about a server: SIGTERM ends it with 0. Not checked where the server is to be kept.

@@ -46,7 +46,10 @@ pub fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Connects with the buffers that a pace wants (socket(7)); they must be set before connect to bound the
 /// window that is offered.
-fn connect_at(address: SocketAddr, pace: Pace) -> io::Result<TcpStream> {
+///
+/// # Errors
+/// As [`connect`].
+pub fn connect_at(address: SocketAddr, pace: Pace) -> io::Result<TcpStream> {
     let (send, receive) = match pace {
         Pace::Fast | Pace::ByteEvery(_) => (None, None),
         // The kernel makes it the smallest that it has.

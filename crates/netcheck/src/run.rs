@@ -24,7 +24,7 @@ pub struct Run {
     pub(crate) program: PathBuf,
     /// What one would type.
     name: OsString,
-    /// The same from the root of the workspace, where it is not `name` and the arguments.
+    /// The same as it is typed, where that is not `name` and the arguments.
     pub(crate) typed: Option<String>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -209,6 +209,7 @@ impl Run {
         self.args.push(program.into_os_string());
         self.args.extend(own);
         self.name = wrapper.into();
+        self.typed = None;
         self
     }
 

@@ -18,7 +18,11 @@ impl Run {
     #[must_use]
     pub fn redirected(self, redirection: &str) -> Self {
         let eval = r#"redirection=$1; shift; eval "exec \"\$@\" $redirection""#;
-        self.wrapped("sh", ["-euc", eval, "sh", redirection].map(Into::into).to_vec())
+        let typed = format!("{} {redirection}", self.words().join(" "));
+        let mut run =
+            self.wrapped("sh", ["-euc", eval, "sh", redirection].map(Into::into).to_vec());
+        run.typed = Some(typed);
+        run
     }
 
     /// It, with a child that it has not started: it takes the place of a shell that had put one, `sleep`,

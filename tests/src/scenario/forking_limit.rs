@@ -1,11 +1,11 @@
 //! What happens to a client when the server has no child left for it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netcheck::{Scenario, ScenarioRun, Stopped, evidence, peer};
 
-use crate::{ends, served};
+use crate::{cpu_share, ends, served};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "forking-limit",
@@ -35,13 +35,9 @@ fn waits(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         evidence,
     )?;
     // The listener is ready all the time; a server that still polled it would turn.
-    let (begun, before) = (Instant::now(), evidence::cpu_time(server.pid()));
-    evidence::wait_until(Duration::from_millis(300), || None::<()>);
-    let spent = evidence::cpu_time(server.pid()).zip(before).map(|(now, then)| now - then);
+    let share = cpu_share(server.pid(), Duration::from_millis(300));
     let still = evidence::children(server.pid()) == full;
-    let share = spent.map_or(1.0, |spent| spent.as_secs_f64() / begun.elapsed().as_secs_f64());
-    let evidence =
-        format!("{:.0} % of a core for {} ms", share * 100.0, begun.elapsed().as_millis());
+    let evidence = format!("{:.0} % of a core for 300 ms", share * 100.0);
     scenario.check(
         "no-spin",
         "the server sleeps while it is full",

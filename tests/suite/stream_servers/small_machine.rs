@@ -5,8 +5,8 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
-use netcheck::{Need, Run, Server, Signal, Skip, bin, evidence, need, peer};
-use socket2::{Domain, Socket, Type};
+use netcheck::peer::{self, Pace};
+use netcheck::{Need, Run, Server, Signal, Skip, bin, evidence, need};
 
 use super::{Checks, Kind, SECOND, checks};
 
@@ -53,12 +53,9 @@ fn ends(server: &Server) {
 /// and read nothing.
 fn deaf(kind: &Kind, address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let connect = |_| {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        socket.set_send_buffer_size(4096).unwrap();
-        socket.connect_timeout(&address.into(), 10 * SECOND).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        TcpStream::from(socket)
+        let client = peer::connect_at(address, Pace::SmallBuffers(4096)).unwrap();
+        client.set_nonblocking(true).unwrap();
+        client
     };
     let mut clients: Vec<TcpStream> = (0..count).map(connect).collect();
     let bytes = kind.probe.part_of_a_message().repeat(if kind.echoes() { 16 } else { 1 });
