@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_content_length_that_does_not_match_is_65,
         a_body_without_a_length_ends_with_the_stream,
         a_server_that_does_not_close_is_not_waited_for,
+        interim_replies_are_passed_over,
     ];
     let mut trials = topic("socket_errors", misbehaving);
     trials.extend(bounds::trials());
@@ -185,7 +186,7 @@ fn an_answer_that_was_sent_before_the_reset_is_read() -> Result<(), Skip> {
 
 fn a_close_before_the_end_of_the_header_is_65() -> Result<(), Skip> {
     for header in ["", "HTT", "HTTP/1.0 200 OK\r\n", "HTTP/1.0 200 OK\r\nA: b\r\n\r"] {
-        let words = format!("closed within the header, after {} bytes of it", header.len());
+        let words = format!("closed within the header, after {} byte", header.len());
         fails(&client(answers(header), &[]).finish(), 65, "receive", &words);
     }
     Ok(())
@@ -247,5 +248,30 @@ fn a_server_that_does_not_close_is_not_waited_for() -> Result<(), Skip> {
     });
     let finished = client(address, &["--timeout", "none"]).finish();
     assert_eq!((finished.code(), finished.stdout.as_slice()), (Some(0), b"abc".as_slice()));
+    Ok(())
+}
+
+fn interim_replies_are_passed_over() -> Result<(), Skip> {
+    let last = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+    let interim = "HTTP/1.1 103 Early Hints\r\nContent-Length: 9\r\n\r\nHTTP/1.1 100\n\n";
+    let finished = client(answers(format!("{interim}{last}")), &["-v"]).finish();
+    let said = finished.stderr_text();
+    assert_eq!((finished.code(), finished.stdout_text().as_str()), (Some(0), "abc"), "{said}");
+    assert!(said.contains("  103 Early Hints\n") && said.contains("  200 OK\n"), "{said}");
+    // A piece of the next one comes with the one before, or later.
+    let address = server(move |mut stream| {
+        take_request(&stream);
+        for byte in format!("{interim}{last}").bytes() {
+            stream.write_all(&[byte]).unwrap();
+        }
+    });
+    assert_eq!(client(address, &[]).finish().stdout_text(), "abc");
+    // A server that only announces is not followed for long.
+    let address = server(|mut stream| {
+        take_request(&stream);
+        while stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").is_ok() {}
+    });
+    fails(&client(address, &["--timeout", "none"]).finish(), 65, "parse", "more than 8 interim");
+    fails(&client(answers(interim), &[]).finish(), 65, "receive", "after 0 bytes of it");
     Ok(())
 }

@@ -16,10 +16,10 @@ const ASKED: [u32; 6] = [0, 1, 4096, 9973, 1 << 30, u32::MAX];
 #[argh(example = "{command_name} --when after-listen --receive 9973 --json")]
 pub(crate) struct Args {
     /// bytes to ask for with SO_SNDBUF: 0 to 2147483647
-    #[argh(option, arg_name = "n", from_str_fn(size))]
+    #[argh(option, arg_name = "bytes", from_str_fn(size))]
     pub(crate) send: Option<u32>,
     /// bytes to ask for with SO_RCVBUF: 0 to 2147483647
-    #[argh(option, arg_name = "n", from_str_fn(size))]
+    #[argh(option, arg_name = "bytes", from_str_fn(size))]
     pub(crate) receive: Option<u32>,
     /// ask with SO_SNDBUFFORCE and SO_RCVBUFFORCE, which pass the limit
     #[argh(switch)]

@@ -99,17 +99,40 @@ fn read<A: FromArgs + ArgsInfo>(
     let words: Vec<&str> = line.iter().map(String::as_str).collect();
     A::from_args(&[recipe.name], &words).map(Asked::Run).map_err(|early| {
         let refusal = reword(&info, &early.output);
-        match words.split(|word| *word == "--").nth(1) {
+        let hint = match words.split(|word| *word == "--").nth(1) {
             // The order of nc and telnet.
             Some([host, port, ..])
                 if refusal == "--port: required" && !host.is_empty() && is_port(port) =>
             {
-                let host = escape(host.as_bytes());
-                format!("{refusal}\nhint: {} --host {host} --port {port}", recipe.name)
+                format!("--host {} --port {port}", escape(host.as_bytes()))
             }
-            _ => refusal,
-        }
+            Some([word, ..]) if info.flags.iter().any(|flag| flag.long == "--file") => {
+                match options_of_url(word) {
+                    Some(options) => options,
+                    None => return refusal,
+                }
+            }
+            _ => return refusal,
+        };
+        format!("{refusal}\nhint: {} {hint}", recipe.name)
     })
+}
+
+/// What says the same as a URL in the options of this program: `http://HOST:PORT/PATH`.
+fn options_of_url(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("http://").filter(|rest| rest.bytes().all(is_plain))?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| is_port(port)) {
+        Some((host, port)) => (host, format!(" --port {port}")),
+        None => (authority, String::new()),
+    };
+    let path = if path.is_empty() { String::new() } else { format!(" --file {path}") };
+    (!host.is_empty()).then(|| format!("--host {host}{port}{path}"))
+}
+
+/// Whether a shell takes it as it is.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%/:@+,=[]".contains(&byte)
 }
 
 fn is_port(word: &str) -> bool {

@@ -136,6 +136,47 @@ fn is_clean(usage: &str) -> bool {
     !usage.replacen("\nhint: ", "", 1).chars().any(char::is_control)
 }
 
+/// A program that has what a URL has.
+#[derive(FromArgs, ArgsInfo)]
+struct Request {
+    /// the host
+    #[argh(option)]
+    #[expect(dead_code, reason = "only its declaration is used")]
+    host: Option<String>,
+    /// the path
+    #[argh(option, arg_name = "bytes")]
+    #[expect(dead_code, reason = "only its declaration is used")]
+    file: Option<String>,
+}
+
+#[test]
+fn a_url_is_told_in_options() {
+    let told = |url: &str| read::<Request>(&RECIPE, [OsString::from(url)]).err().unwrap();
+    for (url, options) in [
+        ("http://localhost", "--host localhost"),
+        ("http://[::1]:8000/a%20b/c.html", "--host [::1] --port 8000 --file /a%20b/c.html"),
+        ("http://a/b:80", "--host a --file /b:80"),
+    ] {
+        let expected = format!("{url}: this program takes options only\nhint: demo {options}");
+        assert_eq!(told(url), expected);
+    }
+    for url in ["https://a", "http://", "http://a/b?c&d", "http://a/$(b)", "http://a/\u{e9}", "a"] {
+        assert!(!told(url).contains("hint"), "{url}");
+    }
+    // Another program has no --file.
+    assert_eq!(refused(&["http://a"]), "--port: required");
+}
+
+#[test]
+fn help_says_how_a_size_is_written() {
+    let Ok(Asked::Print(text)) = read::<Request>(&RECIPE, ["-h".into()]) else { panic!("help") };
+    assert!(
+        text.contains("\n    <bytes>                 a number, 64K, 1M, 1G, or 0x1000\n"),
+        "{text}"
+    );
+    assert!(!printed(&["-h"]).contains("64K"));
+}
+
 #[test]
 fn a_hint_needs_a_host_and_a_port() {
     for argv in [["", "0"], ["", "7"], ["host", "0"], ["host", "70000"]] {

@@ -69,6 +69,10 @@ pub(crate) fn text(recipe: &Recipe, info: &CommandInfoWithArgs) -> String {
         let description = format!("{}{alias}", flag.description);
         wrap(&mut text, &format!("  {short}{}{value}", flag.long), COLUMN, &description);
     }
+    let is_size = |kind: &FlagInfoKind| matches!(kind, FlagInfoKind::Option { arg_name: "bytes" });
+    if info.flags.iter().any(|flag| is_size(&flag.kind)) {
+        wrap(&mut text, "    <bytes>", COLUMN, "a number, 64K, 1M, 1G, or 0x1000");
+    }
     wrap(&mut text, "  -h, --help", COLUMN, "print this and exit");
     wrap(&mut text, "  -V, --version", COLUMN, "print the version and exit");
     wrap(&mut text, "      --explain", COLUMN, "print the lesson behind this program and exit");

@@ -26,14 +26,20 @@ impl Output {
     /// program continues with the rest of what it was asked; it then ends with the worst (highest)
     /// exit code of all.
     pub fn report(&mut self, error: &Error) {
+        self.report_with(error, |json| json);
+    }
+
+    /// The same with more keys in the object: there is one object for each error.
+    pub fn report_with(&mut self, error: &Error, more: impl FnOnce(Json) -> Json) {
         self.worst = self.worst.max(error.exit_code());
         if self.json && !matches!(error, Error::Output(_)) {
             let (attempt, reason) = error.parts();
             // The hint of a usage error is for a person.
             let reason = reason.split("\nhint: ").next().unwrap_or_default();
             let json = Json::new("error").number("code", error.exit_code());
+            let json = more(json.text("attempt", &attempt).text("reason", reason));
             // Where it cannot be written, there still is the line on standard error.
-            let _ = self.line(json.text("attempt", &attempt).text("reason", reason));
+            let _ = self.line(json);
         }
         let hint = error.hint().map_or_else(String::new, |hint| format!("\nhint: {hint}"));
         self.note(format_args!("{error}{hint}"));

@@ -9,11 +9,15 @@ use nix::errno::Errno;
 
 use netcore::error::Error;
 use netcore::output::Output;
-use netcore::text::{Json, escape, shown};
+use netcore::text::{Json, counted, escape, shown};
 use netcore::time::millis;
 
 /// The longest header that is taken. A server decides how much it sends, we how much we keep.
 const HEAD: usize = 64 * 1024;
+
+/// How a fault begins whose hint is its own.
+const TLS: &str = "the reply is TLS";
+const NOT_HTTP: &str = "not HTTP";
 
 /// What a request does, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,23 +127,18 @@ impl Stages<'_> {
     }
 
     /// The end of a request that failed: the error, what to do about it, the stage and its time.
-    pub(crate) fn failed(self, error: &Error) -> Result<(), Error> {
+    pub(crate) fn failed(self, error: &Error) {
         let (stage, took, all) = (self.stage.name(), self.since.elapsed(), self.start.elapsed());
-        self.out.report(error);
         let advice = advice(self.stage, error);
+        self.out.report_with(error, |json| {
+            let json = json.text("stage", stage).text("error", &error.to_string());
+            let json = with_errno(json, error).nanos("stage_ns", took).nanos("duration_ns", all);
+            advice.into_iter().fold(json, |json, advice| json.text("advice", advice))
+        });
         let hint = advice.map_or(String::new(), |advice| format!("hint: {advice}\n"));
         let (one, total) = (millis(took), millis(all));
         let more = format!("{hint}stage {stage}, after {one}; total {total}\n");
         let _ = std::io::stderr().write_all(more.as_bytes());
-        if !self.json {
-            return Ok(());
-        }
-        let mut json = Json::new("error").text("stage", stage).text("error", &error.to_string());
-        json = with_errno(json, error).nanos("stage_ns", took).nanos("duration_ns", all);
-        if let Some(advice) = advice {
-            json = json.text("advice", advice);
-        }
-        self.out.line(json)
     }
 
     /// With -v only. Standard error that can't be written is no reason to end.
@@ -161,7 +160,8 @@ fn with_errno(json: Json, error: &Error) -> Json {
 pub(crate) fn too_long(more: usize, taken: u64, length: Option<u64>, most: u64) -> String {
     match length {
         Some(length) if length == taken => {
-            format!("at least {more} bytes more than Content-Length {length}")
+            let more = counted(more as u64, "byte");
+            format!("at least {more} more than Content-Length {length}")
         }
         _ => format!("the body has more than --max-bytes {most}"),
     }
@@ -217,8 +217,14 @@ fn advice(stage: Stage, error: &Error) -> Option<&'static str> {
         (Error::Timeout { .. }, _) => {
             "the server is connected, but slow: try again later, or with a longer --timeout"
         }
+        (Error::Protocol { fault, .. }, Stage::Parse) if fault.starts_with(TLS) => {
+            "this program has no TLS: http has another port, usually 80"
+        }
+        (Error::Protocol { fault, .. }, Stage::Parse) if fault.starts_with(NOT_HTTP) => {
+            "is it a web server? that port is another service's"
+        }
         (Error::Protocol { .. }, Stage::Parse) => {
-            "is it a web server, and without TLS? https has another port, usually 443"
+            "the server does not keep to HTTP/1.0: the server's log may say more"
         }
         (Error::Protocol { .. }, _) => {
             "the part of a body that was received is written; the server's log may say more"
@@ -236,10 +242,10 @@ pub(crate) fn end_of_header(bytes: &[u8], from: usize) -> Option<usize> {
     if !magic && !undecided {
         return Some(bytes.len());
     }
-    let start = from.saturating_sub(3);
+    let start = from.saturating_sub(2);
     let rest = bytes.get(start..).unwrap_or_default();
-    let crlf = rest.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
-    // A recipient may take a bare LF for the end of a line (RFC 9112 §2.2).
+    // A recipient may take a bare LF for the end of a line (RFC 9112 §2.2), of this line or the one before.
+    let crlf = rest.windows(3).position(|three| three == b"\n\r\n").map(|at| at + 3);
     let lf = rest.windows(2).position(|two| two == b"\n\n").map(|at| at + 2);
     let end = crlf.into_iter().chain(lf).min().map(|end| start + end);
     end.or((bytes.len() > HEAD).then_some(bytes.len()))
@@ -264,14 +270,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Head, String> {
     if is_tls_type(bytes) && bytes.get(1) == Some(&3) {
         let alert = bytes.get(6).filter(|_| bytes.starts_with(&[21]));
         let alert = alert.map_or(String::new(), |code| format!(", an alert with code {code}"));
-        return Err(format!("the reply is TLS{alert}: this port expects https"));
+        return Err(format!("{TLS}{alert}: this port expects https"));
     }
     let lines = bytes.split(|byte| *byte == b'\n');
     let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let line = lines.next().unwrap_or_default();
     if !bytes.starts_with(b"HTTP/") {
         let beginning = shown(line.get(..40).unwrap_or(line));
-        return Err(format!("not HTTP: the reply begins with {beginning}"));
+        return Err(format!("{NOT_HTTP}: the reply begins with {beginning}"));
     }
     if bytes.len() > HEAD {
         return Err(format!("a header of more than {HEAD} bytes"));
@@ -312,8 +318,7 @@ fn status(line: &[u8]) -> Option<(u16, Vec<u8>)> {
     let status: u16 = std::str::from_utf8(digits).ok()?.parse().ok()?;
     let plain = digits.iter().all(u8::is_ascii_digit) && minor.is_ascii_digit();
     let ends = words.is_empty() || words.starts_with(b" ");
-    // 1xx announces another reply, which HTTP/1.0 does not have (RFC 9110 §15.2).
-    (plain && ends && (200..600).contains(&status)).then(|| (status, rest.to_vec()))
+    (plain && ends && (100..600).contains(&status)).then(|| (status, rest.to_vec()))
 }
 
 /// The length of the body, if the header has it.
@@ -339,7 +344,7 @@ fn length(status: u16, fields: &[(Vec<u8>, Vec<u8>)]) -> Result<Option<u64>, Str
         length = Some(number);
     }
     // These have no body, whatever length the header names (RFC 9112 §6.3).
-    Ok(if matches!(status, 204 | 304) { Some(0) } else { length })
+    Ok(if matches!(status, 100..200 | 204 | 304) { Some(0) } else { length })
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ fn the_end_of_a_header_is_found_as_soon_as_it_can_be() {
     assert_eq!(end_of_header(b"HTTP/1.0 200 OK\r\n\r", 0), None);
     assert_eq!(end_of_header(b"HTTP/1.0 200 OK\r\n\r\nbody\r\n\r\n", 0), Some(19));
     assert_eq!(end_of_header(b"HTTP/1.0 200 OK\n\nbody", 0), Some(17));
+    assert_eq!(end_of_header(b"HTTP/1.0 200 OK\n\r\nbody", 0), Some(18));
     assert_eq!(end_of_header(b"SSH-2.0", 0), Some(7));
     assert_eq!(end_of_header(b"\x15", 0), None);
     assert_eq!(end_of_header(b"\x15\x03", 0), Some(2));
@@ -75,7 +76,8 @@ fn what_is_no_header_is_refused_and_why() {
         (b"HTTP/1.0 2000 OK\r\n\r\n", "not a status line"),
         (b"HTTP/1.0 +20 OK\r\n\r\n", "not a status line"),
         (b"HTTP/1.0  200 OK\r\n\r\n", "not a status line"),
-        (b"HTTP/1.0 100 Continue\r\n\r\n", "not a status line"),
+        (b"HTTP/1.0 099 OK\r\n\r\n", "not a status line"),
+        (b"HTTP/1.0 600 OK\r\n\r\n", "not a status line"),
         (b"HTTP/1.0 20", "not a status line"),
         (b"HTTP/1.0 200 OK\r\nno colon\r\n\r\n", "not a header line"),
         (b"HTTP/1.0 200 OK\r\n: v\r\n\r\n", "not a header line"),

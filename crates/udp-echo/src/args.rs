@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[argh(option, default = "Host::LOOPBACK")]
     pub(crate) host: Host,
     /// receive buffer in bytes (65535); a longer datagram is not echoed
-    #[argh(option, arg_name = "n", default = "u16::MAX", from_str_fn(at_least_one))]
+    #[argh(option, arg_name = "bytes", default = "u16::MAX", from_str_fn(at_least_one))]
     pub(crate) buffer: u16,
     /// JSON Lines on standard output
     #[argh(switch)]

@@ -133,6 +133,7 @@ fn tls_is_named() -> Result<(), Skip> {
     fails(&alert, 65, "parse", "the reply is TLS, an alert with code 70: this port expects https");
     let handshake = client(answers(*b"\x16\x03\x03\x00\x7a\x02"), &[]).finish();
     fails(&handshake, 65, "parse", "the reply is TLS: this port expects https");
+    assert!(handshake.stderr_text().contains("hint: this program has no TLS"), "{handshake:?}");
     Ok(())
 }
 
@@ -145,13 +146,17 @@ fn what_is_no_http_is_65_and_escaped() -> Result<(), Skip> {
         let finished = client(answers(reply), &[]).finish();
         fails(&finished, 65, "parse", &format!("not HTTP: the reply begins with {shown}"));
         assert!(finished.stdout.is_empty(), "{finished:?}");
+        assert!(finished.stderr_text().contains("hint: is it a web server? "), "{finished:?}");
     }
     for (reply, why) in [
         ("HTTP/2 200\r\n\r\n", r#"not a status line: "HTTP/2 200""#),
         ("HTTP/1.0 200 OK\r\nno colon\r\n\r\n", r#"not a header line: "no colon""#),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding"),
     ] {
-        fails(&client(answers(reply), &[]).finish(), 65, "parse", why);
+        let finished = client(answers(reply), &[]).finish();
+        fails(&finished, 65, "parse", why);
+        // It is a web server.
+        assert!(!finished.stderr_text().contains("web server"), "{finished:?}");
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ pub(super) fn trials() -> Vec<Trial> {
             stages_are_json_that_jq_reads,
             a_path_that_is_wrong_opens_no_socket,
             without_a_server_or_a_path_it_is_a_usage_error,
+            a_url_is_told_in_options_that_work,
             an_option_that_has_moved_names_its_program,
             pythons_server_is_understood,
             nginx_is_understood,
@@ -145,8 +146,13 @@ fn stages_are_json_that_jq_reads() -> Result<(), Skip> {
     let finished = client(netcheck::peer::refused_port().address(), &["--json"]).finish();
     assert_eq!(finished.code(), Some(69), "{finished:?}");
     let text = finished.stdout_text();
+    assert_eq!(text.matches(r#""type":"error""#).count(), 1, "{text}");
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!((&last["type"], &last["stage"]), (&"error".into(), &"connect".into()));
+    assert_eq!(
+        (&last["code"], &last["reason"]),
+        (&69.into(), &"Connection refused (ECONNREFUSED)".into())
+    );
     assert_eq!(last["errno"], "ECONNREFUSED");
     assert!(last["stage_ns"].as_u64() <= last["duration_ns"].as_u64(), "{last}");
     Ok(())
@@ -159,6 +165,22 @@ fn a_path_that_is_wrong_opens_no_socket() -> Result<(), Skip> {
         let (run, trace) = run.traced(&["trace=%network"]);
         assert_eq!((run.finish().code(), trace.calls()), (Some(2), Vec::new()), "{path:?}");
     }
+    Ok(())
+}
+
+fn a_url_is_told_in_options_that_work() -> Result<(), Skip> {
+    let address = answers(OK);
+    let finished = Run::new("socket-errors").arg(format!("http://{address}/a?")).finish();
+    let said = finished.stderr_text();
+    assert_eq!(finished.code(), Some(2), "{said}");
+    assert!(!said.contains("hint: "), "a shell would change it: {said}");
+    let finished = Run::new("socket-errors").arg(format!("http://{address}/a")).finish();
+    let said = finished.stderr_text();
+    assert_eq!(finished.code(), Some(2), "{said}");
+    let hint = said.lines().find_map(|line| line.strip_prefix("hint: socket-errors ")).unwrap();
+    assert_eq!(hint, format!("--host 127.0.0.1 --port {} --file /a", address.port()));
+    let finished = Run::new("socket-errors").args(hint.split(' ')).finish();
+    assert_eq!((finished.code(), finished.stdout_text()), (Some(0), "hello".to_owned()));
     Ok(())
 }
 
