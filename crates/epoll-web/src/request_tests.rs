@@ -228,3 +228,13 @@ proptest! {
         }
     }
 }
+
+#[path = "../../../tests/fuzz/checks/http_request.rs"]
+mod check;
+#[path = "../../../tests/fuzz/seeded.rs"]
+mod seeded;
+
+#[test]
+fn the_check_of_the_fuzz_target_holds_for_changed_requests() {
+    seeded::run(check::SEEDS, check::WORDS, check::check);
+}

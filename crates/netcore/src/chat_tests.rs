@@ -1,4 +1,5 @@
 use super::*;
+use crate::seeded;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -137,4 +138,12 @@ proptest! {
             prop_assert_eq!(ServerMessage::parse(text), Some(told));
         }
     }
+}
+
+#[path = "../../../tests/fuzz/checks/chat_frames.rs"]
+mod check;
+
+#[test]
+fn the_check_of_the_fuzz_target_holds_for_changed_streams() {
+    seeded::run(check::SEEDS, check::WORDS, check::check);
 }

@@ -74,13 +74,18 @@ fn asks_for_json<A: ArgsInfo>(argv: &[OsString]) -> bool {
 }
 
 /// What a command line asks for.
-enum Asked<A> {
+pub enum Asked<A> {
+    /// The program, with these arguments.
     Run(A),
+    /// A text: the help, the version or the lesson.
     Print(String),
 }
 
-/// Reads a command line; the error is the line of a usage error.
-fn read<A: FromArgs + ArgsInfo>(
+/// Reads a command line.
+///
+/// # Errors
+/// The line of a usage error, perhaps with a hint below it.
+pub fn read<A: FromArgs + ArgsInfo>(
     recipe: &Recipe,
     argv: impl IntoIterator<Item = OsString>,
 ) -> Result<Asked<A>, String> {

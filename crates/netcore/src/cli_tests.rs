@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::number::whole;
+use crate::seeded;
 use proptest::prelude::*;
 
 /// A recipe for these tests.
@@ -201,4 +202,12 @@ proptest! {
             prop_assert!(is_clean(&usage), "{:?}", usage);
         }
     }
+}
+
+#[path = "../../../tests/fuzz/checks/command_line.rs"]
+mod check;
+
+#[test]
+fn the_check_of_the_fuzz_target_holds_for_changed_command_lines() {
+    seeded::run(check::SEEDS, check::WORDS, check::check);
 }

@@ -72,6 +72,10 @@ cfg_if::cfg_if! {
     }
 }
 
-// What the fuzz target checks from outside is checked by a test from inside, in the same words.
+// What a fuzz target checks from outside is checked by a test from inside, in the same words.
 #[cfg(test)]
 extern crate self as netcore;
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/seeded.rs"]
+pub(crate) mod seeded;

@@ -1,7 +1,7 @@
 //! What the fuzz target takes of netcore is public: here its check is compiled outside of the crate, as
 //! it is there.
 
-#[path = "../fuzz/check.rs"]
+#[path = "../../../tests/fuzz/checks/ntp.rs"]
 mod check;
 
 #[test]

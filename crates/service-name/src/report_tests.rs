@@ -70,3 +70,13 @@ proptest! {
         }
     }
 }
+
+#[path = "../../../tests/fuzz/checks/services_file.rs"]
+mod check;
+#[path = "../../../tests/fuzz/seeded.rs"]
+mod seeded;
+
+#[test]
+fn the_check_of_the_fuzz_target_holds_for_changed_files() {
+    seeded::run(check::SEEDS, check::WORDS, check::check);
+}

@@ -114,3 +114,13 @@ proptest! {
         prop_assert_eq!(end_of_header(head.as_bytes(), cut), Some(head.len()));
     }
 }
+
+#[path = "../../../tests/fuzz/checks/http_reply.rs"]
+mod check;
+#[path = "../../../tests/fuzz/seeded.rs"]
+mod seeded;
+
+#[test]
+fn the_check_of_the_fuzz_target_holds_for_changed_replies() {
+    seeded::run(check::SEEDS, check::WORDS, check::check);
+}

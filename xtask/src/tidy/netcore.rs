@@ -8,7 +8,7 @@ use super::tree::{Tree, has_word};
 pub(super) fn every_public_item_has_a_user(tree: &Tree) -> Vec<String> {
     let recipes: String =
         tree.recipes().map(|(name, _)| code(tree, &format!("crates/{name}/src/"))).collect();
-    let users = recipes + &code(tree, "crates/netcore/fuzz/");
+    let users = recipes + &code(tree, "tests/fuzz/");
     let own = code(tree, "crates/netcore/src/");
     let mut findings = Vec::new();
     for file in tree.below("crates/netcore/src/").filter(|file| !file.path.ends_with("tests.rs")) {

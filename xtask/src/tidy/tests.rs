@@ -121,7 +121,7 @@ fn tree(edits: &[(&str, &str, &str)]) -> Tree {
         ("crates/forking/src/args_tests.rs", ""),
         ("crates/netcore/Cargo.toml", MANIFEST),
         ("crates/netcore/src/listener.rs", NETCORE),
-        ("crates/netcore/fuzz/check.rs", "fn check() { fuzzed() }"),
+        ("tests/fuzz/checks/ntp.rs", "fn check() { fuzzed() }"),
         ("crates/web/Cargo.toml", tool.as_str()),
         ("crates/web/src/main.rs", web.as_str()),
         ("crates/web/src/args.rs", ARGS),
@@ -227,7 +227,7 @@ const CASES: &[Case] = &[
     // netcore.
     (NET, "pub const", "pub fn lonely() {}\npub const", "listener.rs:3: no recipe uses `lonely`"),
     (NET, "(Kind)", "", "listener.rs:2: no recipe uses `Kind`"),
-    ("crates/netcore/fuzz/check.rs", "fuzzed", "fizzed", "no recipe uses `fuzzed`"),
+    ("tests/fuzz/checks/ntp.rs", "fuzzed", "fizzed", "no recipe uses `fuzzed`"),
 ];
 
 #[test]

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use sntpc::{NtpContext, NtpResult, NtpTimestampGenerator, NtpUdpSocket};
 
-use super::seeded_tests::Random;
 use super::{Packet, Rejection, Request, SERVER, Sample, Timestamp, Utc, validate};
 use crate::ntp::packet::{LENGTH, Short};
+use crate::seeded::Random;
 
 /// How many replies are checked.
 const MANY: u32 = 200_000;

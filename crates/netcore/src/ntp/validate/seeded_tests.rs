@@ -1,7 +1,7 @@
 //! Ten million datagrams and clocks, the same ones each time: the check of the fuzz target, without a
 //! fuzzer.
 
-#[path = "../../../fuzz/check.rs"]
+#[path = "../../../../../tests/fuzz/checks/ntp.rs"]
 mod check;
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use check::{EARLIER, HEAD, NONCE, check, valid_reply};
 
 use super::{ALL, LONGEST, Packet, Timestamp};
+use crate::seeded::Random;
 
 /// How many are checked by each of two threads.
 const MANY: u32 = 5_000_000;
@@ -21,26 +22,10 @@ const RECEIVE: usize = HEAD + 32;
 const TRANSMIT: usize = HEAD + 40;
 const END: usize = HEAD + 48;
 
-/// The numbers of SplitMix64.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let bits = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ bits >> 31
-    }
-
-    pub(super) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.chunks_mut(8).for_each(|chunk| {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
-        });
-    }
+fn fill(random: &mut Random, bytes: &mut [u8]) {
+    bytes.chunks_mut(8).for_each(|chunk| {
+        chunk.copy_from_slice(&random.next().to_le_bytes()[..chunk.len()]);
+    });
 }
 
 /// Changes that set the field at `at` of the valid reply to these bytes.
@@ -57,9 +42,9 @@ fn change(changes: &mut Vec<u8>, random: &mut Random) {
     changes.clear();
     changes.resize(END, 0);
     match random.below(16) {
-        0 => random.fill(&mut changes[FLAGS..]),
-        1 => random.fill(&mut changes[RECEIVE..TRANSMIT]),
-        2 => random.fill(&mut changes[TRANSMIT..]),
+        0 => fill(random, &mut changes[FLAGS..]),
+        1 => fill(random, &mut changes[RECEIVE..TRANSMIT]),
+        2 => fill(random, &mut changes[TRANSMIT..]),
         3 => set(changes, ORIGIN, &[0, EARLIER][random.below(2)].to_be_bytes()),
         4 => {
             let field = [RECEIVE, TRANSMIT][random.below(2)];
@@ -84,7 +69,7 @@ fn change(changes: &mut Vec<u8>, random: &mut Random) {
         }
         // A precision around a second.
         11 => set(changes, FLAGS + 3, &[0xfe, 0xff, 0, 1][random.below(4)..][..1]),
-        12 => random.fill(&mut changes[1..HEAD]),
+        12 => fill(random, &mut changes[1..HEAD]),
         _ => {}
     }
     // Bits of the datagram, often among its flags; seldom those of the head.
