@@ -13,6 +13,8 @@ use crate::trial;
 pub(crate) fn trials() -> Vec<Trial> {
     let checks = ALL.iter().flat_map(|exercise| exercise.checks.iter().map(move |c| (exercise, c)));
     let mut trials: Vec<Trial> = checks.map(|(exercise, check)| holds(exercise, check)).collect();
+    trials
+        .push(trial("exercises::see_options_and_calls_of_a_server".to_owned(), options_and_calls));
     for exercise in ALL {
         let folder = workspace().join("tests/languages").join(exercise.id);
         for source in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -29,6 +31,23 @@ fn holds(exercise: &'static Exercise, check: &'static Check) -> Trial {
         Err(Fault::Skipped(skip)) => Err(skip),
         Err(fault) => panic!("{fault:?}"),
     })
+}
+
+/// What checks can ask for beside the wire and /proc.
+fn options_and_calls() -> Result<(), Skip> {
+    let exercise = ALL.iter().find(|exercise| exercise.id == "no-zombies").unwrap();
+    let subject = Subject::recipe(exercise, 1);
+    let skipped_or = |fault| match fault {
+        Fault::Skipped(skip) => skip,
+        other => panic!("{other:?}"),
+    };
+    let (service, trace) = subject.serve_traced(&["trace=bind,listen"]).map_err(skipped_or)?;
+    let names: Vec<_> = trace.calls().into_iter().map(|call| call.name).collect();
+    assert_eq!(names, ["bind", "listen"]);
+    drop(service);
+    let service = subject.serve().map_err(skipped_or)?;
+    assert!(service.listener().map_err(skipped_or)?.reuse_address().unwrap());
+    Ok(())
 }
 
 /// `right.py` passes every check, `wrong.py` does not.
@@ -69,7 +88,10 @@ fn launch(exercise: &Exercise, source: &Path, folder: &Path) -> Result<Launch, S
         }
         Some("py") => {
             need(Need::Python3)?;
-            vec!["python3".to_owned(), source.to_string_lossy().into_owned()]
+            // A shim of the name `python3` may take seconds to find the program.
+            let which = Run::program("python3").args(["-c", "import sys; print(sys.executable)"]);
+            let python = which.finish().stdout_text().trim().to_owned();
+            vec![python, source.to_string_lossy().into_owned()]
         }
         other => panic!("{}: no such language: {other:?}", source.display()),
     };

@@ -69,6 +69,7 @@ const STEPS: &[Step] = &[
         Ok(()) => checked(xtask("bench-clock")?.args(["--rounds", "1"])),
         Err(_) => Ok(Verdict::Skipped("needs chronyd")),
     }),
+    ("exercises", || checked(xtask("exercise")?.arg("verify"))),
     ("typos", || match Command::new("typos").arg("--version").output() {
         Ok(_) => checked(Command::new("typos").current_dir(netcheck::workspace())),
         Err(_) => Ok(Verdict::Skipped("needs typos")),
@@ -146,7 +147,7 @@ fn typed(command: &Command) -> String {
 /// the topics of the suite are named to it.
 fn formatted() -> Result<Verdict, Failure> {
     let mut fmt = cargo(["fmt", "--all", "--", "--check"]);
-    for folder in ["tests/src/scenario", "tests/suite"] {
+    for folder in ["tests/src/exercise", "tests/src/scenario", "tests/suite"] {
         let entries = std::fs::read_dir(netcheck::workspace().join(folder));
         for entry in entries.map_err(Failure::file(format_args!("read {folder}")))?.flatten() {
             let name = entry.file_name();

@@ -55,6 +55,7 @@ cfg_if::cfg_if! {
         pub use scenario::Scenario;
         pub use scenario_run::{Format, ScenarioRun};
         pub use server::Server;
+        pub use shell::quoted;
         pub use stopped::{CheckFailed, Stopped};
         pub use strace::{Attached, Call, TraceFile};
         pub use summary::{Event, Summary};

@@ -11,7 +11,7 @@ use super::service::with_end;
 use super::{Fault, shown};
 
 /// How long a client may take until it connects; an interpreter has to start first.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long anything else may take.
 const TIMEOUT: Duration = Duration::from_millis(1500);

@@ -34,12 +34,12 @@ pub(super) const EXERCISE: Exercise = Exercise {
 fn at_once(subject: &Subject) -> Result<String, Fault> {
     let mut caller = subject.call(Run::hold_stdin)?;
     let mut lines = Vec::new();
-    for line in subject.bytes(60).chunks(20) {
-        lines.extend_from_slice(line);
-        let typed = caller.process().write_stdin(line);
+    for line in (1..=3).map(|number| subject.line(number)) {
+        lines.extend_from_slice(&line);
+        let typed = caller.process().write_stdin(&line);
         typed.map_err(|why| caller.wrong("it reads its standard input", why.to_string(), ""))?;
-        caller.receive(line)?;
-        caller.send(line)?;
+        caller.receive(&line)?;
+        caller.send(&line)?;
         caller.prints(&lines)?;
     }
     Ok("3 lines, each printed before the next was typed".to_owned())
@@ -73,7 +73,7 @@ fn waits(subject: &Subject) -> Result<String, Fault> {
 
 /// A client whose short input has ended and has come back.
 fn echoed(subject: &Subject) -> Result<Caller, Fault> {
-    let message = subject.bytes(20);
+    let message = subject.line(1);
     let mut caller = subject.call(|run| run.stdin(message.clone()))?;
     caller.receive(&message)?;
     caller.send(&message)?;

@@ -128,7 +128,7 @@ fn served<'a>(
 ) -> Result<(Client<'a>, i32), Fault> {
     let before = living(service);
     let mut client = service.connect()?;
-    client.echo(&subject.bytes(20))?;
+    client.echo(&subject.line(others))?;
     let expected = format!("a child for each client: {} in all", others + 1);
     let mut child = 0;
     service.until(&expected, || {

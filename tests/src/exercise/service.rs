@@ -4,12 +4,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use netcheck::{Process, Run, evidence, peer};
+use netcheck::sys::pidfd_getfd;
+use netcheck::{Need, Process, Run, evidence, need, peer};
+use socket2::Socket;
 
 use super::{Client, Fault};
 
 /// How long a server may take until it listens; an interpreter has to start first.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the effect of something may take: hundreds of times as long as it takes a correct program.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -53,6 +55,20 @@ impl Service {
     /// The started process: its output, its end, its signals.
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// A copy of its listening socket, to ask the kernel for its options.
+    ///
+    /// # Errors
+    /// Skipped where ptrace is refused.
+    pub fn listener(&self) -> Result<Socket, Fault> {
+        need(Need::PidfdGetfd)?;
+        let owners = evidence::listener_owners(self.address).into_iter();
+        let own = owners.filter(|(pid, _)| *pid == self.pid).min();
+        let (pid, fd) =
+            own.ok_or_else(|| self.wrong("it still listens", "it does not", "/proc"))?;
+        let copy = pidfd_getfd(pid, fd);
+        copy.map(Socket::from).map_err(|why| Fault::Broken(format!("pidfd_getfd: {why}")))
     }
 
     /// A new client of it.

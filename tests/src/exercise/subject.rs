@@ -1,11 +1,12 @@
 //! The program under test, and how it is started.
 
+use std::cell::RefCell;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use netcheck::{Run, bin, peer};
+use netcheck::{Need, Run, TraceFile, bin, need, peer};
 
 use super::{Caller, Exercise, Fault, Service, caller};
 
@@ -41,9 +42,14 @@ impl Subject {
         Subject::new(Launch { command, ..Launch::default() }, seed)
     }
 
-    /// Bytes to send, others in each run.
+    /// Bytes of all values to send, others in each run.
     pub fn bytes(&self, count: usize) -> Vec<u8> {
         peer::pattern(self.seed, count)
+    }
+
+    /// A line to send, another one in each run; `number` tells those of one run apart.
+    pub fn line(&self, number: usize) -> Vec<u8> {
+        format!("line {number} of run {}\n", self.seed).into_bytes()
     }
 
     /// Starts the program as a server on a free port, and waits until it listens.
@@ -66,6 +72,22 @@ impl Subject {
             }
         }
         Err(Fault::Broken("three times another program took the port that was free".to_owned()))
+    }
+
+    /// The same under strace; `expressions` as in [`Run::traced`].
+    ///
+    /// # Errors
+    /// As [`Subject::serve`]; skipped without strace.
+    pub fn serve_traced(&self, expressions: &[&str]) -> Result<(Service, TraceFile), Fault> {
+        need(Need::Strace)?;
+        let trace = RefCell::new(None);
+        let service = self.serve_as(|run| {
+            let (run, file) = run.traced(expressions);
+            trace.replace(Some(file));
+            run
+        })?;
+        let trace = trace.take().ok_or_else(|| Fault::Broken("no trace".to_owned()))?;
+        Ok((service, trace))
     }
 
     /// Starts the program as a client of a server of ours, and waits until it has connected. `change` says

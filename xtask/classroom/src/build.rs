@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,6 +42,8 @@ pub fn target() -> PathBuf {
 /// Cargo cannot be started, or the program cannot be copied.
 pub fn build(folder: &Path) -> Result<Built, Failure> {
     let target = target();
+    let folder = fs::canonicalize(folder)
+        .map_err(Failure::file(format_args!("find {}", folder.display())))?;
     fs::create_dir_all(&target)
         .map_err(Failure::file(format_args!("make {}", target.display())))?;
     // Two exercises of one name have one place for the program: it is copied before the next build.
@@ -48,8 +51,13 @@ pub fn build(folder: &Path) -> Result<Built, Failure> {
     let lock = lock.map_err(Failure::file(format_args!("lock {}", target.display())))?;
     lock.lock().map_err(Failure::file(format_args!("lock {}", target.display())))?;
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--offline", "--message-format=json-render-diagnostics"]);
-    cargo.arg("--target-dir").arg(&target).current_dir(folder);
+    cargo.args(["rustc", "--quiet", "--offline", "--message-format=json-render-diagnostics"]);
+    cargo.arg("--target-dir").arg(&target).current_dir(&folder);
+    // Cargo knows a package by its name and its place in its workspace: two folders of one exercise are
+    // the same to it, and what it has built of one would be fresh for the other.
+    let mut hasher = DefaultHasher::new();
+    folder.hash(&mut hasher);
+    cargo.args(["--", "-C"]).arg(format!("metadata={:x}", hasher.finish()));
     let output = cargo.output().map_err(Failure::program("run cargo"))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {

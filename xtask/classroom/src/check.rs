@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
+use netcheck::quoted;
 use notify::{RecursiveMode, Watcher};
 use scenarios::exercise::Check;
 use serde_json::json;
@@ -199,20 +200,34 @@ impl Run<'_> {
         if !report.again.is_empty() {
             let server = match self.folder {
                 Some(_) => format!("cargo run -- {}", self.task.code.args.join(" ")),
-                None => self.command.join(" "),
+                None => self.typed(),
             };
             let server = server.replace("{port}", "7777").replace("{host}", "127.0.0.1");
             again.push(server + " &");
             again.extend(report.again.iter().cloned());
         }
-        let id = self.task.id();
-        let command = match self.folder {
-            Some(_) => String::new(),
-            None => format!(" -- {}", self.command.join(" ")),
-        };
         let only = format!("--only {} --seed {seed}", check.id);
-        again.push(format!("cargo xtask exercise check {id} {only}{command}"));
+        let words = std::iter::once("cargo xtask exercise check".to_owned());
+        let words = words.chain(self.name()).chain([only]).chain(match self.folder {
+            Some(_) => Vec::new(),
+            None => vec!["--".to_owned(), self.typed()],
+        });
+        again.push(words.collect::<Vec<_>>().join(" "));
         again
+    }
+
+    /// How the exercise was named, if it was.
+    fn name(&self) -> Option<String> {
+        self.args.words.first().map(|name| quoted(name.as_ref()))
+    }
+
+    /// The command as a shell needs it; its placeholders stay readable.
+    fn typed(&self) -> String {
+        let word = |word: &String| match word.as_str() {
+            "{port}" | "{host}" => word.clone(),
+            _ => quoted(word.as_ref()),
+        };
+        self.command.iter().map(word).collect::<Vec<_>>().join(" ")
     }
 
     /// The sum, and what to do next.
@@ -235,7 +250,10 @@ impl Run<'_> {
         progress.save(folder)?;
         match sum.failed.is_empty() {
             true => Ok(()),
-            false => out.line(format_args!("a hint: cargo xtask exercise hint {}", task.id())),
+            false => {
+                let name = self.name().map(|name| format!(" {name}")).unwrap_or_default();
+                out.line(format_args!("a hint: cargo xtask exercise hint{name}"))
+            }
         }
     }
 

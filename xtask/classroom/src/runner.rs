@@ -16,7 +16,7 @@ use crate::worker::{self, Job};
 use xtask::Failure;
 
 /// How long a check may take.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many processes a check may have at once; a correct program has some forty.
 const MOST_PROCESSES: usize = 200;

@@ -1,8 +1,9 @@
 //! The folder that a learner works in: a package of its own, that builds without a network.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use netcheck::workspace;
 use toml::{Table, Value};
@@ -21,7 +22,7 @@ pub fn write(task: &Task, sources: &Sources, folder: &Path) -> Result<(), Failur
     let lock = lock.map_err(Failure::file("read Cargo.lock"))?;
     let netcore = Value::from(root.join("crates/netcore").to_string_lossy().into_owned());
     let files = [
-        ("Cargo.toml", manifest(task, netcore)?),
+        ("Cargo.toml", manifest(task, folder, netcore)?),
         ("Cargo.lock", lock),
         (".cargo/config.toml", config(&root)),
         (".gitignore", "/target\n/.exercise.json\n".to_owned()),
@@ -55,7 +56,7 @@ fn put(folder: &Path, path: &str, text: &str) -> Result<(), Failure> {
 }
 
 /// The recipe's manifest, with all that it inherits written out, and the exercise as its name.
-fn manifest(task: &Task, netcore: Value) -> Result<String, Failure> {
+fn manifest(task: &Task, folder: &Path, netcore: Value) -> Result<String, Failure> {
     let root = table(&workspace().join("Cargo.toml"))?;
     let recipe = table(&task.recipe().join("Cargo.toml"))?;
     let shared = root.get("workspace").and_then(|it| it.get("dependencies"));
@@ -77,7 +78,8 @@ fn manifest(task: &Task, netcore: Value) -> Result<String, Failure> {
         r#"# An exercise: {title}. README.md is the task.
 [package]
 name = "{id}"
-version = "{version}"
+# Another one in each folder: by name and version cargo tells what it has built.
+version = "{version}+{place:04x}"
 edition = "{edition}"
 rust-version = "{rust}"
 publish = false
@@ -108,10 +110,18 @@ debug = "line-tables-only"
         title = task.spec.title,
         id = task.id(),
         version = field("version"),
+        place = place(folder),
         edition = field("edition"),
         rust = field("rust-version"),
         dependencies = dependencies.join("\n"),
     ))
+}
+
+/// A number for a folder.
+fn place(folder: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path::absolute(folder).unwrap_or_default().hash(&mut hasher);
+    hasher.finish() % 0x1_0000
 }
 
 fn table(path: &Path) -> Result<Table, Failure> {
