@@ -1,5 +1,6 @@
 //! Commands that are programs of packages of their own: what they need is built when they are asked for.
 
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -43,10 +44,19 @@ pub(crate) struct Package {
 impl Package {
     /// Builds the program and becomes it: its exit code is ours.
     pub(crate) fn run(&self) -> Result<bool, Failure> {
-        let mut program = Command::new(netcheck::bin(self.package));
-        let why = program.arg(self.command).args(&self.words).exec();
-        Err(Failure::program(format_args!("exec {}", self.package))(why))
+        let words = self.words.iter().map(String::as_str);
+        let words = std::iter::once(self.command).chain(words);
+        Err(becomes(self.package, words))
     }
+}
+
+/// Builds the program of a package and becomes it; why that failed.
+pub(crate) fn becomes(
+    package: &str,
+    words: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Failure {
+    let why = Command::new(netcheck::bin(package)).args(words).exec();
+    Failure::program(format_args!("exec {package}"))(why)
 }
 
 impl DynamicSubCommand for Package {

@@ -1,11 +1,15 @@
 //! `cargo xtask scenario`: runs scenarios that can be typed along, and shows the evidence for each statement.
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use argh::FromArgs;
 use netcheck::{Format, Scenario, Stopped};
 
 use xtask::{Failure, Output};
+
+use crate::package;
 
 /// Run scenarios against the real binaries, and show each step and its evidence.
 #[derive(FromArgs)]
@@ -34,6 +38,11 @@ pub(crate) struct Args {
     /// write JSON Lines in place of the scenario
     #[argh(switch)]
     json: bool,
+
+    /// draw what really happened: FILE.svg, FILE.html, or the data in FILE.jsonl; the programs run under
+    /// strace
+    #[argh(option, arg_name = "file")]
+    picture: Option<PathBuf>,
 }
 
 /// Ends at the first false statement, so that it is the last that is shown.
@@ -43,6 +52,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         return Ok(true);
     }
     let chosen = choose(args)?;
+    if let Some(file) = &args.picture {
+        return Err(draw(args, &chosen, file)?);
+    }
     let format = if args.json { Format::Json } else { Format::Text };
     let start = Instant::now();
     let (mut runs, mut checks, mut skipped) = (0, 0, 0);
@@ -69,6 +81,20 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         out.line(format_args!("\n{runs} runs: {checks} checks hold{skipped}, {seconds:.1} s"))?;
     }
     Ok(true)
+}
+
+/// Becomes the program that draws; why that failed.
+fn draw(args: &Args, chosen: &[&Scenario], file: &Path) -> Result<Failure, Failure> {
+    let [scenario] = chosen else {
+        return Err(Failure::Usage("--picture: give one scenario".to_owned()));
+    };
+    if args.keep || args.repeat > 1 {
+        let why = "--picture draws one run to its end: no --keep, no --repeat";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    let mut words: Vec<&OsStr> = vec!["draw".as_ref(), scenario.name.as_ref(), file.as_ref()];
+    words.extend(args.json.then_some(OsStr::new("--json")));
+    Ok(package::becomes("picture", words))
 }
 
 fn choose(args: &Args) -> Result<Vec<&'static Scenario>, Failure> {

@@ -29,6 +29,7 @@ cfg_if::cfg_if! {
         mod other_user;
         pub mod peer;
         mod process;
+        pub mod record;
         mod render;
         mod run;
         mod scenario;
@@ -57,7 +58,8 @@ cfg_if::cfg_if! {
         pub use server::Server;
         pub use shell::quoted;
         pub use stopped::{CheckFailed, Stopped};
-        pub use strace::{Attached, Call, TraceFile};
+        pub use strace::{Attached, Call, Entry, TraceFile, entries};
+        pub use strace::Event as TraceEvent;
         pub use summary::{Event, Summary};
         pub use tool::{Need, Skip, need, require_all, require_root};
     } else {

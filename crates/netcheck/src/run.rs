@@ -13,6 +13,7 @@ use nix::sched::CpuSet;
 use crate::binary::bin;
 use crate::other_user;
 use crate::process::Process;
+use crate::record;
 use crate::shell::quoted;
 use crate::spawner;
 use crate::sys::BeforeExec;
@@ -36,6 +37,8 @@ pub struct Run {
     /// How many bytes of each of its streams are kept.
     most_output: usize,
     before_exec: BeforeExec,
+    /// It belongs to no story: not even a recorded one has it in its picture.
+    unrecorded: bool,
 }
 
 /// A program that ran to its end.
@@ -101,6 +104,7 @@ impl Run {
             deadline: Duration::from_secs(60),
             most_output: usize::MAX,
             before_exec: BeforeExec::default(),
+            unrecorded: false,
         }
     }
 
@@ -200,6 +204,13 @@ impl Run {
         self
     }
 
+    /// Leaves it out of a recording ([`crate::record`]).
+    #[must_use]
+    pub(crate) fn unrecorded(mut self) -> Self {
+        self.unrecorded = true;
+        self
+    }
+
     /// Replaces the program by `wrapper`, which is given the old program and its arguments after its
     /// own: `strace -f forking-echo …`.
     pub(crate) fn wrapped(mut self, wrapper: &str, wrapper_args: Vec<OsString>) -> Self {
@@ -264,7 +275,16 @@ impl Run {
                 panic!("copy {} for another user: {why}", self.program.display())
             })
         });
-        let mut command = Command::new(copy.as_ref().map_or(&self.program, |copy| &copy.program));
+        let program = copy.as_ref().map_or(&self.program, |copy| &copy.program);
+        let recording = if self.unrecorded { None } else { record::next() };
+        let mut command = match recording {
+            Some(options) => {
+                let mut strace = Command::new("strace");
+                strace.args(options).arg(program);
+                strace
+            }
+            None => Command::new(program),
+        };
         // Ours may be closed to another user, and a program may want to read the one that it is in.
         let root = self.uid.map(|_| PathBuf::from("/"));
         if let Some(folder) = self.folder.as_ref().or(root.as_ref()) {

@@ -7,6 +7,7 @@ use crate::descriptors;
 use crate::scenario_run::{Format, ScenarioRun};
 use crate::stopped::Stopped;
 use crate::summary::Summary;
+use crate::tool::Skip;
 
 /// A scenario, by its name.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,10 @@ impl Scenario {
 
     pub(crate) fn play_in(&self, mut run: ScenarioRun) -> (Result<(), Stopped>, Summary) {
         let result = catch_unwind(AssertUnwindSafe(|| (self.run)(&mut run)));
-        let result = result.unwrap_or_else(|panic| Err(Stopped::Broken(message_of(&*panic))));
+        let result = result.unwrap_or_else(|panic| match panic.downcast::<Skip>() {
+            Ok(skip) => Err(Stopped::Missing(*skip)),
+            Err(panic) => Err(Stopped::Broken(message_of(&*panic))),
+        });
         if let Err(stopped) = &result {
             run.stop(stopped);
         }

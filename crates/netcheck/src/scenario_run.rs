@@ -36,7 +36,7 @@ pub struct ScenarioRun {
     pub(crate) no_skip: bool,
     kept: Vec<i32>,
     commands: Vec<String>,
-    checks: usize,
+    statements: Vec<(String, bool)>,
     skipped: Vec<String>,
     stopped: bool,
     events: Vec<Event>,
@@ -64,7 +64,7 @@ impl ScenarioRun {
             no_skip: require_all(),
             kept: Vec::new(),
             commands: Vec::new(),
-            checks: 0,
+            statements: Vec::new(),
             skipped: Vec::new(),
             stopped: false,
             events: Vec::new(),
@@ -179,8 +179,8 @@ impl ScenarioRun {
                 .text("got", &got)
                 .text("evidence", &evidence),
         );
+        self.statements.push((statement.to_owned(), holds));
         if holds {
-            self.checks += 1;
             return Ok(());
         }
         let again = self.commands.clone();
@@ -233,17 +233,18 @@ impl ScenarioRun {
             self.put(self.object("kept").number("pid", u128::from(pid.unsigned_abs())));
         }
         let skipped = self.skipped.len();
-        let line = render::summary(&self.name, self.checks, skipped, self.stopped, elapsed);
+        let checks = self.statements.iter().filter(|(_, holds)| *holds).count();
+        let line = render::summary(&self.name, checks, skipped, self.stopped, elapsed);
         self.say(&[String::new(), line]);
         self.put(
             self.object("summary")
                 .flag("holds", !self.stopped)
-                .number("checks", self.checks as u128)
+                .number("checks", checks as u128)
                 .number("skipped", skipped as u128)
                 .number("elapsed_ns", elapsed.as_nanos()),
         );
-        let Self { checks, skipped, events, .. } = self;
-        Summary { checks, skipped, elapsed, events }
+        let Self { skipped, events, commands, statements, .. } = self;
+        Summary { checks, skipped, elapsed, events, commands, statements }
     }
 
     /// The beginning of a JSON object, made in every format and printed in one.

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use crate::evidence;
 use crate::process::Process;
+use crate::record;
 use crate::run::Run;
 
 /// One system call.
@@ -63,7 +64,11 @@ impl Run {
     /// stands for the calls that are about it only.
     ///
     /// The process id stays the program's own: with `-D` strace is not its parent.
+    ///
+    /// # Panics
+    /// While a picture is recorded ([`crate::record`]): a process has one tracer.
     pub fn traced(self, expressions: &[&str]) -> (Self, TraceFile) {
+        record::refuse_second_tracer();
         let file = TraceFile::create();
         // `-a 1` keeps one blank before the `=`; `-s` is long enough for what tests send.
         let mut args: Vec<_> = ["-D", "-f", "-a", "1", "-s", "256", "-o"].map(Into::into).into();
@@ -73,7 +78,7 @@ impl Run {
             args.extend([option.into(), expression.into()]);
         }
         args.push("--".into());
-        (self.wrapped("strace", args), file)
+        (self.wrapped("strace", args).unrecorded(), file)
     }
 }
 
@@ -158,36 +163,104 @@ fn has_ended(thread: i32) -> bool {
     evidence::state(thread).is_none_or(|state| state == 'Z' || state == 'X')
 }
 
+/// One event of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The thread that it is about.
+    pub tid: i32,
+    /// When it happened, or began, in nanoseconds since 1970; 0 in a trace without times.
+    pub at_ns: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What strace tells of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A call, which took this long; `None` while it has not returned.
+    Call(Call, Option<u64>),
+    /// A signal was delivered: `SIGCHLD {si_signo=SIGCHLD, …}`.
+    Signal(String),
+    /// It ended: `exited with 0`, `killed by SIGKILL`.
+    Ended(String),
+}
+
 fn parse(text: &str) -> Vec<Call> {
-    let mut calls: Vec<Call> = Vec::new();
-    // Where the call stands in which a process still is.
+    let calls = entries(text).into_iter().filter_map(|entry| match entry.event {
+        Event::Call(call, _) => Some(call),
+        Event::Signal(_) | Event::Ended(_) => None,
+    });
+    calls.collect()
+}
+
+/// The events of a trace, each where it began. It may have been written with
+/// `--absolute-timestamps=format:unix,precision:ns --syscall-times=ns`, or without times.
+pub fn entries(text: &str) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    // Where the call stands in which a thread still is.
     let mut unfinished: BTreeMap<i32, usize> = BTreeMap::new();
     for line in text.lines() {
-        let Some((pid, event)) = line.split_once(' ') else { continue };
-        let (Ok(pid), event) = (pid.parse(), event.trim_start()) else { continue };
-        if let Some(resumed) = event.strip_prefix("<... ") {
+        let Some((tid, rest)) = line.split_once(' ') else { continue };
+        let (Ok(tid), rest) = (tid.parse(), rest.trim_start()) else { continue };
+        let (at_ns, rest) = match rest.split_once(' ').map(|(time, rest)| (nanos(time), rest)) {
+            Some((Some(at_ns), rest)) => (at_ns, rest),
+            _ => (0, rest),
+        };
+        if let Some(resumed) = rest.strip_prefix("<... ") {
             let Some((_, rest)) = resumed.split_once(" resumed>") else { continue };
-            let call = unfinished.remove(&pid).and_then(|at| calls.get_mut(at));
-            if let (Some(call), Some((args, result))) = (call, rest.rsplit_once(") = ")) {
+            let Some(begun) = unfinished.remove(&tid).and_then(|at| entries.get_mut(at)) else {
+                continue;
+            };
+            let (rest, took) = took(rest);
+            let (began, Event::Call(call, ended)) = (begun.at_ns, &mut begun.event) else {
+                continue;
+            };
+            if let Some((args, result)) = rest.rsplit_once(") = ") {
                 call.args.push_str(args);
                 result.clone_into(&mut call.result);
+                // The time that a call took begins when strace has written its arguments down.
+                *ended = took.map(|took| took.max(at_ns.saturating_sub(began)));
             }
-        } else if let Some((name, rest)) = event.split_once('(') {
-            // Signals (`--- SIGCHLD …`) and ends (`+++ exited …`) are no calls.
-            if name.contains(' ') {
-                continue;
-            }
-            let (args, result) = if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
-                unfinished.insert(pid, calls.len());
-                (begun.trim_end(), "")
+        } else if let Some(signal) = rest.strip_prefix("--- ") {
+            let signal = signal.trim_end_matches(" ---").to_owned();
+            entries.push(Entry { tid, at_ns, event: Event::Signal(signal) });
+        } else if let Some(end) = rest.strip_prefix("+++ ") {
+            let end = end.trim_end_matches(" +++").to_owned();
+            entries.push(Entry { tid, at_ns, event: Event::Ended(end) });
+        } else if let Some((name, rest)) = rest.split_once('(') {
+            let (args, result, took) = if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
+                unfinished.insert(tid, entries.len());
+                (begun.trim_end_matches(' '), "", None)
             } else {
-                rest.rsplit_once(") = ").unwrap_or((rest, ""))
+                let (rest, took) = took(rest);
+                let (args, result) = rest.rsplit_once(") = ").unwrap_or((rest, ""));
+                (args, result, took)
             };
             let [name, args, result] = [name, args, result].map(str::to_owned);
-            calls.push(Call { pid, name, args, result });
+            let event = Event::Call(Call { pid: tid, name, args, result }, took);
+            entries.push(Entry { tid, at_ns, event });
         }
     }
-    calls
+    entries
+}
+
+/// `1796038530.315989211` in nanoseconds.
+fn nanos(time: &str) -> Option<u64> {
+    let (seconds, nanos) = time.split_once('.')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if nanos.len() != 9 || !digits(nanos) || !digits(seconds) {
+        return None;
+    }
+    seconds.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(nanos.parse().ok()?)
+}
+
+/// The end of a line, and how long the call took: `) = 0 <0.000007261>`.
+fn took(rest: &str) -> (&str, Option<u64>) {
+    let timed = || {
+        let (rest, time) = rest.strip_suffix('>')?.rsplit_once(" <")?;
+        Some((rest, nanos(time)?))
+    };
+    timed().map_or((rest, None), |(rest, took)| (rest, Some(took)))
 }
 
 #[cfg(test)]
@@ -238,6 +311,31 @@ mod tests {
         evidence::pause(Duration::from_millis(50));
         let said = shell.stderr();
         assert!(said.contains("not permitted") && !said.contains("not implemented"), "{said}");
+    }
+
+    #[test]
+    fn a_trace_with_times_has_when_a_call_began_and_how_long_it_took() {
+        let text = "7 1.000000005 recvfrom(7<TCP:[1]>,  <unfinished ...>\n\
+                    8 1.000000006 close(3) = 0 <0.000000002>\n\
+                    7 2.000000000 <... recvfrom resumed>\"a <1.2>\", 9) = 1 <0.999999995>\n\
+                    7 2.100000000 --- SIGCHLD {si_signo=SIGCHLD} ---\n\
+                    8 2.200000000 exit(0) = ?\n8 2.300000000 +++ exited with 0 +++\n";
+        let shown = |entry: &Entry| match &entry.event {
+            Event::Call(call, took) => {
+                format!("{} {}({}) = {} {took:?}", entry.at_ns, call.name, call.args, call.result)
+            }
+            Event::Signal(text) | Event::Ended(text) => format!("{} {text}", entry.at_ns),
+        };
+        assert_eq!(
+            entries(text).iter().map(shown).collect::<Vec<_>>(),
+            [
+                r#"1000000005 recvfrom(7<TCP:[1]>,"a <1.2>", 9) = 1 Some(999999995)"#,
+                "1000000006 close(3) = 0 Some(2)",
+                "2100000000 SIGCHLD {si_signo=SIGCHLD}",
+                "2200000000 exit(0) = ? None",
+                "2300000000 exited with 0",
+            ]
+        );
     }
 
     #[test]

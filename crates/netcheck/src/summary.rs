@@ -24,4 +24,8 @@ pub struct Summary {
     pub elapsed: Duration,
     /// What happened when.
     pub events: Vec<Event>,
+    /// The commands of its steps.
+    pub commands: Vec<String>,
+    /// Its statements in their order, and whether they held.
+    pub statements: Vec<(String, bool)>,
 }

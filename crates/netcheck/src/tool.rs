@@ -162,7 +162,9 @@ fn works(need: Need) -> bool {
         Need::Cc => succeeds("cc --version"),
         Need::MuslGcc => succeeds("musl-gcc --version"),
         Need::UserNamespace => succeeds("unshare --user --map-root-user --net true"),
-        Need::OwnNames => Run::program("true").inside("tests/etc").finish().status.success(),
+        Need::OwnNames => {
+            Run::program("true").inside("tests/etc").unrecorded().finish().status.success()
+        }
         Need::Nsenter => succeeds("nsenter --version"),
         Need::Getent => succeeds("getent services 80/tcp"),
         Need::Nginx => succeeds("nginx -v"),
@@ -183,7 +185,7 @@ fn works(need: Need) -> bool {
         }
         Need::Prlimit => succeeds("prlimit --nofile true"),
         Need::PidfdGetfd => {
-            let child = Run::program("sleep").arg("60").start();
+            let child = Run::program("sleep").arg("60").unrecorded().start();
             sys::pidfd_getfd(child.pid(), 0).is_ok()
         }
         Need::Link => Link::start().is_ok(),
@@ -210,7 +212,7 @@ fn attaches() -> bool {
 fn succeeds(command: &str) -> bool {
     // Asked by the shell, so that a program that is not there is an exit code too.
     let probe = Run::program("sh").args(["-c", command]).deadline(Duration::from_secs(5));
-    probe.finish().status.success()
+    probe.unrecorded().finish().status.success()
 }
 
 #[cfg(test)]

@@ -1,0 +1,109 @@
+//! Recording for a picture: every program that the harness starts runs under strace, each with a file.
+//!
+//! All files share one clock. strace stamps a call at its entry, before the kernel acts, and at its exit,
+//! after it acted: so the entry of a `send` is before the exit of the `recv` that returns its bytes.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::run::Run;
+use crate::tool::Skip;
+
+/// How strace is called, but for its output: a call that nothing interrupted is one line with its times,
+/// and a descriptor has its addresses beside it.
+pub const OPTIONS: &[&str] = &[
+    "-f",
+    "-a",
+    "1",
+    "-s",
+    "256",
+    "-yy",
+    "--absolute-timestamps=format:unix,precision:ns",
+    "--syscall-times=ns",
+];
+
+/// The calls that a picture is made from. A processor that lacks one (`poll`, `fork`) is no error.
+const CALLS: &str = "trace=%network,%process,?kill,?tgkill,?pidfd_send_signal,?signalfd,?signalfd4,\
+?poll,?ppoll,?select,?pselect6,?epoll_create,?epoll_create1,?epoll_ctl,?epoll_wait,?epoll_pwait,\
+?epoll_pwait2,read,write,readv,writev,?sendfile,?splice,close,?close_range,dup,?dup2,dup3,fcntl,\
+?io_uring_enter,futex,clock_nanosleep";
+
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on every program that is started runs under strace, which writes to a file of `folder`.
+/// Once in the life of this process.
+pub fn begin(folder: &Path) {
+    // A second folder would split one story.
+    let _ = FOLDER.set(folder.to_owned());
+}
+
+/// Whether programs are recorded.
+pub(crate) fn is_on() -> bool {
+    FOLDER.get().is_some()
+}
+
+/// The options of strace for the next program, `--` included; `None` where nothing is recorded.
+pub(crate) fn next() -> Option<Vec<OsString>> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let folder = FOLDER.get()?;
+    let file = folder.join(format!("{:03}.strace", COUNT.fetch_add(1, Ordering::Relaxed)));
+    create(&file).unwrap_or_else(|why| panic!("create {}: {why}", file.display()));
+    Some(options(&file))
+}
+
+fn options(file: &Path) -> Vec<OsString> {
+    // -DD: the process id stays the program's own, and strace, which has another process group, is not
+    // killed together with it.
+    let words = ["-DD"].iter().chain(OPTIONS).chain(&["-e", CALLS, "-o"]);
+    let mut options: Vec<OsString> = words.map(Into::into).collect();
+    options.extend([file.into(), "--".into()]);
+    options
+}
+
+/// A file that strace can write for whoever the program runs as.
+fn create(file: &Path) -> io::Result<()> {
+    File::create_new(file)?;
+    fs::set_permissions(file, Permissions::from_mode(0o666))
+}
+
+/// Tries the very command on `true`, its trace going to a file of `folder`.
+///
+/// # Errors
+/// What strace said, in one line, with what helps.
+pub fn probe(folder: &Path) -> Result<(), String> {
+    let version = std::process::Command::new("strace").arg("--version").output();
+    let Ok(version) = version else { return Err("needs strace, which is not installed".into()) };
+    let run = Run::program("strace").args(options(&folder.join("probe"))).arg("true");
+    let finished = run.unrecorded().finish();
+    let _ = fs::remove_file(folder.join("probe"));
+    if finished.status.success() {
+        return Ok(());
+    }
+    let said = finished.stderr_text();
+    let why = said.lines().next().unwrap_or("strace failed").to_owned();
+    let version = String::from_utf8_lossy(&version.stdout);
+    let version = version.lines().next().unwrap_or_default();
+    Err(if why.contains("ptrace") || why.contains("attach") {
+        format!(
+            "cannot use {why} (in a container: --cap-add=SYS_PTRACE; otherwise see kernel.yama.ptrace_scope)"
+        )
+    } else {
+        format!("cannot use {why} ({version})")
+    })
+}
+
+/// Why a scenario that traces a program itself stops ([`crate::Stopped::Missing`]).
+pub const SECOND_TRACER: &str =
+    "its programs run under strace already, and a process has one tracer";
+
+/// Ends such a scenario.
+pub(crate) fn refuse_second_tracer() {
+    if is_on() {
+        std::panic::resume_unwind(Box::new(Skip { reason: SECOND_TRACER.to_owned() }));
+    }
+}

@@ -1,0 +1,270 @@
+//! Pictures of recorded runs: what may never happen, whatever is in a trace.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use netcheck::entries;
+
+use crate::arrows::Kind;
+use crate::draw::Picture;
+use crate::svg::{self, Words};
+use crate::tables::Trace;
+use crate::{lines, page};
+
+const FIXTURES: [&str; 3] = ["forking", "sntp", "echo"];
+
+fn folder(name: &str) -> PathBuf {
+    netcheck::workspace().join("xtask/picture/fixtures").join(name)
+}
+
+/// The texts of a recording; the harness's is the last.
+fn texts(name: &str) -> Vec<String> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder(name))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "strace"))
+        .collect();
+    files.sort();
+    assert!(files.last().unwrap().ends_with("harness.strace"));
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
+fn picture(texts: &[String]) -> Option<Picture> {
+    let last = texts.len() - 1;
+    let traces: Vec<Trace> = texts
+        .iter()
+        .enumerate()
+        .map(|(place, text)| Trace { is_harness: place == last, entries: entries(text) })
+        .collect();
+    Picture::from_traces(&traces, "a title").ok()
+}
+
+fn words() -> Words {
+    Words {
+        title: "a title: </text><script>".to_owned(),
+        commands: "program --option".to_owned(),
+        description: "ok it holds".to_owned(),
+    }
+}
+
+/// Well-formed, nothing that overlaps, nothing beyond the edge, and no element that runs.
+fn check(picture: &Picture) {
+    let known: BTreeSet<&str> = [
+        "svg", "title", "desc", "style", "defs", "marker", "path", "pattern", "rect", "text", "g",
+        "line",
+    ]
+    .into();
+    for act in &picture.acts {
+        assert_eq!(act.overlap(), None);
+        assert_eq!(act.outside(), None);
+        let svg = svg::svg(act, &words());
+        let parsed = roxmltree::Document::parse(&svg).unwrap();
+        for node in parsed.descendants().filter(roxmltree::Node::is_element) {
+            assert!(known.contains(node.tag_name().name()), "{:?}", node.tag_name());
+            assert!(
+                node.attributes().all(|it| !it.name().starts_with("on") && it.name() != "href")
+            );
+        }
+        assert!(svg.chars().all(|c| c == '\n' || !c.is_control()));
+    }
+    for line in lines::lines(picture).lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
+
+#[test]
+fn the_same_trace_gives_the_same_bytes() {
+    for name in FIXTURES {
+        let drawn = || {
+            let picture = picture(&texts(name)).unwrap();
+            check(&picture);
+            let svgs: Vec<String> =
+                picture.acts.iter().map(|act| svg::svg(act, &words())).collect();
+            (svgs, lines::lines(&picture))
+        };
+        assert_eq!(drawn(), drawn());
+    }
+}
+
+/// With `BLESS=1` in the environment they are written anew.
+#[test]
+fn the_pictures_of_the_recorded_runs_are_what_they_were() {
+    for name in FIXTURES {
+        let picture = picture(&texts(name)).unwrap();
+        for (number, act) in (1..).zip(&picture.acts) {
+            let file = folder(name).join(format!("{number}.svg"));
+            let svg = svg::svg(act, &words());
+            if std::env::var_os("BLESS").is_some() {
+                std::fs::write(&file, &svg).unwrap();
+            }
+            let golden = std::fs::read_to_string(&file).unwrap_or_default();
+            assert!(
+                svg == golden,
+                "{} is another picture: look at it, then BLESS=1",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn bytes_on_arrows_add_up_to_what_each_side_counted() {
+    for (name, connections) in [("forking", 3), ("echo", 4)] {
+        let picture = picture(&texts(name)).unwrap();
+        let (tables, matched) = (&picture.tables, &picture.matched);
+        let both =
+            matched.flows.iter().filter(|flow| flow.client.is_some() && flow.server.is_some());
+        assert_eq!(both.count(), connections, "{name}");
+        for (id, flow) in matched.flows.iter().enumerate() {
+            let (Some(client), Some(server)) = (flow.client, flow.server) else { continue };
+            let counted = |socket: usize, wanted| -> i64 {
+                let calls = tables.of_socket[&socket].iter().map(|&id| &tables.calls[id]);
+                calls
+                    .filter(|call| crate::arrows::transfer(call) == Some(wanted))
+                    .filter_map(|call| call.number().filter(|&bytes| bytes > 0))
+                    .sum()
+            };
+            use crate::arrows::Transfer::{Receives, Sends};
+            let drawn: u64 = matched
+                .arrows
+                .iter()
+                .filter(|arrow| arrow.flow == Some(id) && arrow.kind == Kind::Bytes)
+                .map(|arrow| arrow.bytes)
+                .sum();
+            let sent = counted(client, Sends) + counted(server, Sends);
+            let received = counted(client, Receives) + counted(server, Receives);
+            assert_eq!((sent, received), (received, i64::try_from(drawn).unwrap()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_fork_copies_the_descriptors_and_a_child_is_a_zombie_until_it_is_reaped() {
+    let picture = picture(&texts("forking")).unwrap();
+    let tables = &picture.tables;
+    let children: Vec<_> =
+        tables.tasks.iter().filter(|task| task.parent.is_some() && !task.is_thread()).collect();
+    assert_eq!(children.len(), 3);
+    for child in children {
+        assert!(child.reaped > child.ended, "{child:?}");
+        // The listener and its connection, from the call on that made it.
+        let copies = tables.sockets.iter().flat_map(|socket| &socket.held);
+        let copies = copies.filter(|held| held.pid == child.pid && held.from == child.started);
+        assert_eq!(copies.count(), 2);
+    }
+    let kinds = |wanted: Kind| picture.matched.arrows.iter().filter(|it| it.kind == wanted).count();
+    assert_eq!((kinds(Kind::Syn), kinds(Kind::Fork), kinds(Kind::Fin)), (3, 3, 6));
+    let zombies = picture.acts[0].lives.iter().filter(|life| life.zombie.is_some()).count();
+    assert_eq!(zombies, 3);
+}
+
+#[test]
+fn datagrams_are_matched_and_a_story_is_cut_where_no_program_lives() {
+    let picture = picture(&texts("sntp")).unwrap();
+    let datagrams: Vec<_> =
+        picture.matched.arrows.iter().filter(|arrow| arrow.kind == Kind::Datagram).collect();
+    // A request and its reply; the other request was refused.
+    assert_eq!(datagrams.iter().filter(|arrow| arrow.to.is_some()).count(), 2);
+    assert_eq!(datagrams.iter().filter(|arrow| arrow.to.is_none()).count(), 1);
+    assert_eq!(picture.acts.len(), 2);
+}
+
+#[test]
+fn a_client_that_is_not_yet_accepted_stands_in_the_queue() {
+    let picture = picture(&texts("echo")).unwrap();
+    let queues = &picture.acts[0].queues;
+    assert!(!queues.is_empty() && queues.iter().all(|queue| queue.text.ends_with("in the queue")));
+    // 4 MiB are a cycle that repeats: one box.
+    assert!(picture.acts[0].boxes.iter().any(|it| it.is_fold && it.text.contains(" × ")));
+}
+
+/// A generator, so that a failure can be seen again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound.max(1) as u64).unwrap()
+    }
+}
+
+/// Lines are lost, cut, swapped, and have bytes in them that no strace writes.
+fn spoiled(text: &str, random: &mut Random) -> String {
+    const ODD: [&str; 8] =
+        ["</text><script>", "\u{1b}[2J", "\u{202e}", "\"", "<", "]]>", "\u{0}", "-1 EAGAIN"];
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for _ in 0..random.below(12) {
+        let (one, other) = (random.below(lines.len()), random.below(lines.len()));
+        match random.below(4) {
+            0 => lines.swap(one, other),
+            1 => drop(lines.remove(one)),
+            2 => {
+                let cut = random.below(lines[one].len());
+                let cut = (0..=cut).rev().find(|&cut| lines[one].is_char_boundary(cut)).unwrap();
+                lines[one].truncate(cut);
+            }
+            _ => {
+                let at = random.below(lines[one].len());
+                let at = (0..=at).rev().find(|&at| lines[one].is_char_boundary(at)).unwrap();
+                lines[one].insert_str(at, ODD[random.below(ODD.len())]);
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn a_spoiled_trace_gives_a_picture_or_an_error() {
+    let mut random = Random(21);
+    let (mut drawn, mut refused) = (0, 0);
+    for name in ["forking", "sntp"] {
+        let whole = texts(name);
+        for _ in 0..150 {
+            let spoiled: Vec<String> =
+                whole.iter().map(|text| spoiled(text, &mut random)).collect();
+            match picture(&spoiled) {
+                Some(picture) => {
+                    check(&picture);
+                    drawn += 1;
+                }
+                None => refused += 1,
+            }
+        }
+    }
+    assert!(drawn > refused, "{drawn} drawn, {refused} refused");
+}
+
+#[test]
+fn hostile_bytes_stay_text() {
+    let hostile = r#""</text><script>alert(1)</script>&amp;""#;
+    let texts: Vec<String> = texts("forking")
+        .iter()
+        .map(|text| text.replace("\"Hello from client 1\"", hostile))
+        .collect();
+    let picture = picture(&texts).unwrap();
+    check(&picture);
+    let svg = svg::svg(&picture.acts[0], &words());
+    assert!(!svg.contains("<script") && svg.contains("&lt;script&gt;"));
+    assert_eq!(svg::escape("a\u{1b}\u{202e}\u{fffe}'"), "a\u{fffd}\u{fffd}\u{fffd}&#39;");
+}
+
+#[test]
+fn a_page_has_its_pictures_and_loads_nothing() {
+    let picture = picture(&texts("sntp")).unwrap();
+    let svgs: Vec<String> = picture.acts.iter().map(|act| svg::svg(act, &words())).collect();
+    let page = page::page(&svgs, &words());
+    assert_eq!(page.matches("<svg").count(), 2);
+    assert_eq!(page.matches("<script>").count(), 1);
+    assert!(page.contains("default-src 'none'"));
+    assert!(["src=", "href=", "@import"].iter().all(|loads| !page.contains(loads)));
+    for id in ["id=\"m0-0\"", "id=\"m0-1\"", "t-1 d-1"] {
+        assert_eq!(page.matches(id).count(), 1, "{id}");
+    }
+    // Every colour that is used has its marker.
+    for reference in page.split("url(#").skip(1) {
+        let id = reference.split(')').next().unwrap();
+        assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
+    }
+}
