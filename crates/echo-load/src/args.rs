@@ -8,10 +8,12 @@ use netcore::number::{at_least_one, whole};
 use netcore::port::Port;
 use netcore::time::Timeout;
 
-use crate::datagrams::{LARGEST, NUMBER};
-
 /// The highest --rate: the time between two messages is then what one of them takes to send.
 const MAX_RATE: u32 = 1_000_000;
+
+/// A datagram begins with its number; a size is at least that, and at most what UDP over IPv4 carries.
+pub(crate) const NUMBER: u32 = 8;
+const LARGEST: u32 = 65_507;
 
 /// Load an echo server, and measure each round trip; each byte is verified.
 #[derive(FromArgs, ArgsInfo)]

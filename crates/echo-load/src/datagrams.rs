@@ -17,7 +17,7 @@ use netcore::pktinfo::Destination;
 use netcore::signal::{Signal, Signals, Woken};
 use netcore::text::counted;
 
-use crate::args::Args;
+use crate::args::{Args, NUMBER};
 use crate::bytes::Bytes;
 use crate::tally::Tally;
 
@@ -27,10 +27,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Datagrams of one call.
 const BATCH: usize = 64;
-
-/// Each begins with its number; a size is at least that, and at most what UDP over IPv4 carries.
-pub(crate) const NUMBER: u32 = 8;
-pub(crate) const LARGEST: u32 = 65_507;
 
 /// The load, and its results.
 pub(crate) struct Datagrams<'a> {

@@ -99,15 +99,7 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
         return Err(Error::Usage("--host, --port or --file: required".to_owned()));
     }
     let mut stages = Stages::new(out, args.verbose, args.json);
-    match request(args, &mut stages) {
-        // Neither the command line nor standard output is a stage, and a negative result is a reply.
-        Err(error @ (Error::Usage(_) | Error::Output(_) | Error::No(_))) => Err(error),
-        Err(error) => {
-            stages.failed(&error);
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
+    request(args, &mut stages).or_else(|error| stages.failed(error))
 }
 
 /// The request, stage by stage. An error belongs to the stage that was begun last.

@@ -126,19 +126,25 @@ impl Stages<'_> {
         self.out.line(json.nanos("duration_ns", self.start.elapsed()))
     }
 
-    /// The end of a request that failed: the error, what to do about it, the stage and its time.
-    pub(crate) fn failed(self, error: &Error) {
+    /// The end of a request that failed: the error, what to do about it, the stage and its time. Returns an
+    /// error that belongs to no stage.
+    pub(crate) fn failed(self, error: Error) -> Result<(), Error> {
+        // Neither the command line nor standard output is a stage, and a negative result is a reply.
+        if matches!(error, Error::Usage(_) | Error::Output(_) | Error::No(_)) {
+            return Err(error);
+        }
         let (stage, took, all) = (self.stage.name(), self.since.elapsed(), self.start.elapsed());
-        let advice = advice(self.stage, error);
-        self.out.report_with(error, |json| {
+        let advice = advice(self.stage, &error);
+        self.out.report_with(&error, |json| {
             let json = json.text("stage", stage).text("error", &error.to_string());
-            let json = with_errno(json, error).nanos("stage_ns", took).nanos("duration_ns", all);
+            let json = with_errno(json, &error).nanos("stage_ns", took).nanos("duration_ns", all);
             advice.into_iter().fold(json, |json, advice| json.text("advice", advice))
         });
         let hint = advice.map_or(String::new(), |advice| format!("hint: {advice}\n"));
         let (one, total) = (millis(took), millis(all));
         let more = format!("{hint}stage {stage}, after {one}; total {total}\n");
         let _ = std::io::stderr().write_all(more.as_bytes());
+        Ok(())
     }
 
     /// With -v only. Standard error that can't be written is no reason to end.
