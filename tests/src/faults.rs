@@ -63,7 +63,7 @@ impl Program {
     pub fn name(self) -> String {
         match self {
             Self::Server(subject) => subject.name(),
-            Self::Client(client) => client.program.to_owned(),
+            Self::Client(client) => client.name(),
         }
     }
 

@@ -20,7 +20,7 @@ const SILENT: usize = 100;
 #[derive(Debug)]
 pub struct Client {
     /// Its program.
-    pub(super) program: &'static str,
+    program: &'static str,
     server: &'static str,
     /// `PORT` stands for that of the server.
     args: &'static [&'static str],
@@ -43,6 +43,8 @@ pub(super) const CLIENTS: &[Client] = &[
         "poll-echo",
         &["--port=PORT", "--connections=2", "--duration=50ms", "--timeout=1s", "--idle-timeout=1s"],
     ),
+    client("echo-load", "udp-echo", &["--udp", "--port=PORT", "--duration=50ms", "--timeout=1s"]),
+    client("wait-port", "poll-echo", &["--timeout=1s", "127.0.0.1:PORT"]),
     client("sntp-client", "ntp-responder", &["--timeout=1s", "127.0.0.1:PORT"]),
     client("ntp-time", "ntp-responder", &["--timeout=500ms", "127.0.0.1:PORT", "127.0.0.1:PORT"]),
     client("socket-errors", "epoll-web", &["--port=PORT", "--timeout=1s"]),
@@ -54,6 +56,14 @@ const fn client(
     args: &'static [&'static str],
 ) -> Client {
     Client { program, server, args, stdin: "" }
+}
+
+impl Client {
+    /// `echo-load --udp`.
+    pub(super) fn name(&self) -> String {
+        let variant = if self.args.contains(&"--udp") { " --udp" } else { "" };
+        format!("{}{variant}", self.program)
+    }
 }
 
 /// A client beside the server that it talks to.
