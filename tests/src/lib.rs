@@ -44,6 +44,7 @@ scenarios! {
     epoll,
     uring,
     udp,
+    echo_storm,
     chat,
     web,
     cable_pulled,

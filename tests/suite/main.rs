@@ -43,6 +43,7 @@ suite! {
     faults,
     udp_echo,
     udp_client,
+    loops,
     echo_load,
     peers,
     epoll_web,
