@@ -30,11 +30,11 @@
 //! - `sendmmsg` fails: `EPERM` (a firewall), `ENETUNREACH`, `ENOBUFS`. It returns the number of replies
 //!   before the one that failed, and the error only if that is the first: call it again. That
 //!   datagram is lost. An unconnected socket is not told of ICMP errors that arrive later.
-//! - Two servers that reply to each other never stop, and one datagram with a forged source address
-//!   starts it. There is no reply to the ports of services that reply to any datagram, to our own
-//!   port, and to a broadcast. Two servers on two other ports are not protected, and loop until one of
-//!   them ends: a limit per source would end that, and each fast client too. Serve a network only if it
-//!   drops forged source addresses; `nft` can limit the packets of a source.
+//! - Two servers that reply to each other do so until a datagram is lost, and one with a forged source
+//!   address starts it. There is no reply to the ports of services that reply to any datagram, to our
+//!   own port, and to a broadcast. Two servers on two other ports are not protected: a limit per source
+//!   would end their loop, and each fast client too. Serve a network only if it drops forged source
+//!   addresses; `nft` can limit the packets of a source.
 //! - A reply longer than its request would amplify an attack on a forged source address. This one has
 //!   the same length.
 //!
