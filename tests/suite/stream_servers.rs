@@ -10,6 +10,7 @@ mod faults;
 mod log;
 mod peers;
 mod small_machine;
+mod soak;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,9 +42,17 @@ type About = fn(&Kind) -> bool;
 type Checks = &'static [(&'static str, About, Check)];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let checks = [peers::CHECKS, log::CHECKS, ends::CHECKS, crowd::CHECKS, accept::CHECKS];
-    let checks =
-        [checks.concat(), faults::CHECKS.to_vec(), small_machine::CHECKS.to_vec()].concat();
+    let files: [Checks; 8] = [
+        peers::CHECKS,
+        log::CHECKS,
+        ends::CHECKS,
+        crowd::CHECKS,
+        accept::CHECKS,
+        faults::CHECKS,
+        small_machine::CHECKS,
+        soak::CHECKS,
+    ];
+    let checks = files.concat();
     let mut trials = vec![trial("server::none_of_them_leaves_the_suite".to_owned(), || {
         let found = kinds();
         let found: Vec<_> = found.iter().map(|kind| (kind.full_name(), kind.most)).collect();
