@@ -54,6 +54,12 @@ pub enum Need {
     Services,
     /// nginx.
     Nginx,
+    /// lighttpd.
+    Lighttpd,
+    /// The httpd of busybox.
+    Busybox,
+    /// wrk, a load for web servers.
+    Wrk,
     /// unshare(1) into a pid namespace, as its process 1.
     PidNamespace,
     /// io_uring, which a kernel may lack, and a sysctl or a container forbid.
@@ -92,6 +98,9 @@ impl fmt::Display for Need {
             Self::Getent => "getent",
             Self::Services => "http and ntp in /etc/services",
             Self::Nginx => "nginx",
+            Self::Lighttpd => "lighttpd",
+            Self::Busybox => "busybox with httpd",
+            Self::Wrk => "wrk",
             Self::PidNamespace => "pid namespaces",
             Self::IoUring => "io_uring",
             Self::Prlimit => "prlimit",
@@ -168,6 +177,10 @@ fn works(need: Need) -> bool {
         Need::Nsenter => succeeds("nsenter --version"),
         Need::Getent => succeeds("getent services 80/tcp"),
         Need::Nginx => succeeds("nginx -v"),
+        Need::Lighttpd => succeeds("lighttpd -v"),
+        Need::Busybox => succeeds("busybox --list | grep -qx httpd"),
+        // It ends with 1 when it is asked for its version.
+        Need::Wrk => succeeds("command -v wrk"),
         Need::Services => {
             let file = std::fs::read_to_string("/etc/services").unwrap_or_default();
             let has = |entry: [&str; 2]| {

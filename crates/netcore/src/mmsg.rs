@@ -31,8 +31,6 @@ pub enum Control {
     Ipv4PacketInfo(in_pktinfo),
     /// IPV6_PKTINFO
     Ipv6PacketInfo(in6_pktinfo),
-    /// SO_RXQ_OVFL
-    RxqOvfl(u32),
 }
 
 /// A datagram for sendmmsg(2).

@@ -55,7 +55,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo, RxqOvfl};
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
 use nix::sys::socket::{MsgFlags, setsockopt};
 use socket2::{Domain, Socket, Type};
 
@@ -68,6 +68,7 @@ use netcore::pktinfo::Destination;
 use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
 use netcore::signal::{Signals, Woken};
+use netcore::sys::so_meminfo_drops;
 use netcore::{cli, recipe};
 
 use args::Args;
@@ -101,7 +102,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         let readable = pause.is_none().then_some(socket.as_fd());
         match signals.wait(readable, PollFlags::POLLIN, pause.take())? {
             Woken::Signal(SIGUSR1) => {
-                counts.report();
+                counts.report(so_meminfo_drops(&socket));
                 continue;
             }
             Woken::Signal(_) => break,
@@ -136,7 +137,7 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
         }
         send(&socket, &replies, &mut counts);
     }
-    counts.report();
+    counts.report(so_meminfo_drops(&socket));
     Ok(())
 }
 
@@ -157,8 +158,6 @@ fn bind(local: SocketAddr) -> Result<Socket, Error> {
         // On an IPv6 socket too: for its IPv4 peers.
         setsockopt(&socket, Ipv4PacketInfo, &true).attempt("setsockopt IP_PKTINFO")?;
     }
-    // Each datagram then carries the number of datagrams that the full queue has dropped so far.
-    setsockopt(&socket, RxqOvfl, &1).attempt("setsockopt SO_RXQ_OVFL")?;
     socket.bind(&local.into()).attempt(format_args!("bind {local}"))?;
     Ok(socket)
 }
@@ -171,9 +170,9 @@ fn is_one_address(local: SocketAddr) -> bool {
     !ip.is_unspecified() && !ip.is_multicast() && connects().is_ok()
 }
 
-/// The source of a datagram, its destination if that was asked for, and the count of those that were dropped before it.
+/// The source of a datagram, and its destination if the kernel says it.
 fn describe(received: &Received<'_>) -> Option<Datagram> {
-    let (mut destination, mut dropped) = (Destination::Unknown, None);
+    let mut destination = Destination::Unknown;
     for control in received.control.iter() {
         match control {
             Control::Ipv4PacketInfo(info) => destination = Destination::V4(info),
@@ -182,12 +181,11 @@ fn describe(received: &Received<'_>) -> Option<Datagram> {
                 destination = Destination::V6(info);
             }
             Control::Ipv6PacketInfo(_) => {}
-            Control::RxqOvfl(count) => dropped = Some(count),
         }
     }
     let from = received.from?;
     let peer = socket_address(&from).map(unmap_ipv4)?;
-    Some(Datagram { length: received.length, peer, from, destination, dropped })
+    Some(Datagram { length: received.length, peer, from, destination })
 }
 
 /// The same bytes, to where they came from, and from the address that they were sent to.

@@ -27,8 +27,6 @@ pub(crate) struct Datagram {
     /// Its source, as sendmmsg(2) takes it.
     pub(crate) from: SockaddrStorage,
     pub(crate) destination: Destination,
-    /// How many datagrams the kernel had dropped when it put this one into the queue.
-    pub(crate) dropped: Option<u32>,
 }
 
 /// The services that reply to any datagram, and the port that no socket has.
@@ -81,8 +79,6 @@ pub(crate) struct Counts {
     refused: u64,
     truncated: u64,
     failed: u64,
-    /// By the kernel, from a full queue.
-    dropped: u32,
     /// When a failure was logged last, and how many were not logged since.
     noted: Option<Instant>,
     omitted: u64,
@@ -103,7 +99,6 @@ impl Counts {
             refused,
             truncated,
             failed,
-            dropped: 0,
             noted: None,
             omitted: 0,
         }
@@ -114,7 +109,6 @@ impl Counts {
         let (peer, length) = (datagram.peer, datagram.length as u64);
         self.received += 1;
         self.bytes += length;
-        self.dropped = datagram.dropped.unwrap_or(self.dropped);
         if self.verbose {
             let to = datagram.destination.address().unwrap_or(self.local).to_string();
             self.log.event(
@@ -182,9 +176,10 @@ impl Counts {
         self.log.event(|| json().number("unsaid", omitted), || line() + &more);
     }
 
-    /// All counts, in one line.
-    pub(crate) fn report(&self) {
-        let Counts { received, bytes, echoed, refused, truncated, failed, dropped, .. } = *self;
+    /// All counts, in one line, with that of the datagrams which the kernel has dropped.
+    pub(crate) fn report(&self, dropped: nix::Result<u32>) {
+        let Counts { received, bytes, echoed, refused, truncated, failed, .. } = *self;
+        let dropped = dropped.unwrap_or_default();
         self.log.event(
             || {
                 let json = Json::new("summary").number("received", received).number("bytes", bytes);

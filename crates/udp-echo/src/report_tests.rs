@@ -21,7 +21,7 @@ const US: [u8; 4] = [192, 0, 2, 1];
 
 fn datagram(peer: &str, destination: Destination) -> Datagram {
     let peer = peer.parse().unwrap();
-    Datagram { length: 0, peer, from: peer.into(), destination, dropped: None }
+    Datagram { length: 0, peer, from: peer.into(), destination }
 }
 
 fn from(peer: &str) -> Option<Refusal> {

@@ -42,7 +42,6 @@ fn what_finds_the_queue_full_is_dropped_and_counted() -> Result<(), Skip> {
     let queued = sent - drops();
     // Read one by one, so that our own queue drops none.
     (0..queued).for_each(|_| assert_eq!(receive(&client).len(), 1000));
-    // The next datagram into the queue brings the count with it.
     is_echoed(&client, b"hello");
     let dropped = drops();
     let counts = counts(&server);

@@ -21,7 +21,7 @@ use super::{Control, Outgoing, Received};
 use crate::pktinfo::Destination;
 
 /// Room for one control message of each kind. An IPv6 socket gets both addresses of an IPv4 peer.
-const SPACE: usize = space::<in_pktinfo>() + space::<in6_pktinfo>() + space::<u32>();
+const SPACE: usize = space::<in_pktinfo>() + space::<in6_pktinfo>();
 
 /// The size of a type as the kernel counts it.
 #[expect(clippy::cast_possible_truncation, reason = "no type here is as large as 4 GiB")]
@@ -41,12 +41,12 @@ const fn length<T>() -> u32 {
     unsafe { CMSG_LEN(bytes_of::<T>()) }
 }
 
-/// The parts of one datagram beside its bytes. A control message is aligned as its header.
+/// What the header of a datagram leads to, beside its bytes and its name. A control message is aligned as its
+/// header.
 #[repr(C)]
 struct Parts {
     control: [u8; SPACE],
     align: [cmsghdr; 0],
-    name: sockaddr_storage,
     bytes: iovec,
 }
 
@@ -56,12 +56,10 @@ impl Parts {
         unsafe { zeroed() }
     }
 
-    /// The header that leads to all of them.
-    fn header(&mut self, control_length: usize, name_length: libc::socklen_t) -> mmsghdr {
+    /// The header that leads to them, and to no name yet.
+    fn header(&mut self, control_length: usize) -> mmsghdr {
         // SAFETY: as above; some libraries of C have fields of their own in it.
         let mut header: mmsghdr = unsafe { zeroed() };
-        header.msg_hdr.msg_name = (&raw mut self.name).cast();
-        header.msg_hdr.msg_namelen = name_length;
         header.msg_hdr.msg_iov = &raw mut self.bytes;
         header.msg_hdr.msg_iovlen = 1;
         header.msg_hdr.msg_control = (&raw mut self.control).cast();
@@ -77,6 +75,7 @@ pub struct Batch {
     /// Bytes of one of the buffers.
     size: usize,
     parts: Box<[Parts]>,
+    names: Box<[sockaddr_storage]>,
     headers: Vec<mmsghdr>,
     /// How many were filled.
     received: usize,
@@ -91,19 +90,21 @@ impl Batch {
         let mut buffers = Vec::new();
         buffers.try_reserve_exact(count.saturating_mul(size)).map_err(|_| Errno::ENOMEM)?;
         let parts = (0..count).map(|_| Parts::new()).collect();
-        Ok(Batch { buffers, size, parts, headers: Vec::with_capacity(count), received: 0 })
+        // SAFETY: it is integers, for which zeros are a value.
+        let names = (0..count).map(|_| unsafe { zeroed() }).collect();
+        Ok(Batch { buffers, size, parts, names, headers: Vec::with_capacity(count), received: 0 })
     }
 
     /// What the last recvmmsg(2) has filled.
     pub fn datagrams(&self) -> impl Iterator<Item = Received<'_>> {
-        let filled = self.headers.iter().zip(&self.parts).take(self.received);
-        filled.enumerate().map(|(index, (header, parts))| {
+        let filled = self.headers.iter().zip(&self.names).take(self.received);
+        filled.enumerate().map(|(index, (header, name))| {
             let length = header.msg_len as usize;
             // SAFETY: the buffers have room for `count * size` bytes, and `index < count`.
             let start = unsafe { self.buffers.as_ptr().add(index * self.size) };
             // SAFETY: the kernel has written so many bytes there, and the slice borrows the batch.
             let bytes = unsafe { slice::from_raw_parts(start, length.min(self.size)) };
-            let name = (&raw const parts.name).cast();
+            let name = ptr::from_ref(name).cast();
             // SAFETY: the kernel has written a name of that length, or none, which is 0.
             let from = unsafe { SockaddrStorage::from_raw(name, Some(header.msg_hdr.msg_namelen)) };
             let control = ControlMessages { header: header.msg_hdr, batch: PhantomData };
@@ -118,12 +119,16 @@ impl Batch {
 /// # Errors
 /// Those of recvmmsg(2).
 pub fn recvmmsg(socket: &Socket, batch: &mut Batch, flags: MsgFlags) -> nix::Result<usize> {
-    let Batch { buffers, size, parts, headers, received } = batch;
+    let Batch { buffers, size, parts, names, headers, received } = batch;
     // The kernel has changed the lengths of the last call.
     headers.clear();
-    for (buffer, parts) in buffers.spare_capacity_mut().chunks_exact_mut(*size).zip(parts) {
+    let buffers = buffers.spare_capacity_mut().chunks_exact_mut(*size);
+    for ((buffer, parts), name) in buffers.zip(parts).zip(names) {
         parts.bytes = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-        headers.push(parts.header(SPACE, bytes_of::<sockaddr_storage>()));
+        let mut header = parts.header(SPACE);
+        header.msg_hdr.msg_name = ptr::from_mut(name).cast();
+        header.msg_hdr.msg_namelen = bytes_of::<sockaddr_storage>();
+        headers.push(header);
     }
     *received = 0;
     // SAFETY: each header leads to a buffer, a name and control messages of the lengths that it says, all
@@ -161,9 +166,11 @@ pub fn sendmmsg(
             Destination::V6(info) => parts.encode(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, *info),
             Destination::Unknown => 0,
         };
-        let mut header = parts.header(length, to.as_ref().map_or(0, SockaddrLike::len));
-        let name = to.as_ref().map_or(ptr::null(), SockaddrLike::as_ptr);
-        header.msg_hdr.msg_name = name.cast_mut().cast();
+        let mut header = parts.header(length);
+        if let Some(name) = to {
+            header.msg_hdr.msg_name = name.as_ptr().cast_mut().cast();
+            header.msg_hdr.msg_namelen = name.len();
+        }
         headers.push(header);
     }
     // SAFETY: each header leads to bytes, a name and control messages of the lengths that it says, all of
@@ -183,7 +190,7 @@ impl Parts {
     /// Makes `value` its only control message; the length of that, with its padding.
     fn encode<T: Copy>(&mut self, level: i32, kind: i32, value: T) -> usize {
         let space = space::<T>();
-        let header = self.header(space, 0).msg_hdr;
+        let header = self.header(space).msg_hdr;
         // SAFETY: the header says where the control messages are, and that there is room for this one.
         let message = unsafe { CMSG_FIRSTHDR(&raw const header) };
         // SAFETY: as above; they are aligned as their header, and zeros were written to all of them.
@@ -226,7 +233,6 @@ fn decode(message: &cmsghdr) -> Option<Control> {
     Some(match (message.cmsg_level, message.cmsg_type) {
         (libc::IPPROTO_IP, libc::IP_PKTINFO) => Control::Ipv4PacketInfo(value(message)?),
         (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => Control::Ipv6PacketInfo(value(message)?),
-        (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => Control::RxqOvfl(value(message)?),
         _ => return None,
     })
 }
