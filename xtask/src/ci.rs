@@ -61,8 +61,14 @@ const STEPS: &[Step] = &[
         let mut beside = OsString::from("debug=");
         beside.push(debug.parent().unwrap_or(&debug));
         let mut bench = xtask("bench")?;
-        bench.args(["--quick", "--rounds", "1", "--only", "threaded", "--beside"]).arg(beside);
+        let only = "threaded,udp-echo";
+        bench.args(["--quick", "--rounds", "1", "--only", only, "--beside"]).arg(beside);
         checked(&mut bench)
+    }),
+    // No client of ours waits because a queue is full.
+    ("bench --defaults", || {
+        let options = ["--defaults", "--quick", "--rounds", "1", "--only", "-echo"];
+        checked(xtask("bench")?.args(options))
     }),
     // One answer of each client says that it works, and no more.
     ("bench-clock", || match need(Need::Chronyd) {

@@ -12,7 +12,7 @@ use xtask::Failure;
 const COMMANDS: &[(&str, &CommandInfo)] = &[
     (
         "bench",
-        &command("bench", "Measure every echo server against C, tokio, Go, Python and socat."),
+        &command("bench", "Measure every server against C, tokio, Go, Python, socat and nginx."),
     ),
     (
         "bench",

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::measure::Measure;
 
-use crate::rivals;
-use crate::rivals::Rival;
+use crate::network;
+use crate::rivals::{self, Rival, Service};
 use crate::sample::{Sample, figures};
 use crate::spread::Spread;
 
@@ -37,9 +37,14 @@ struct Bar {
 ///
 /// # Errors
 /// What creating the folder or writing a file says.
-pub(crate) fn write(folder: &Path, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
+pub(crate) fn write(
+    folder: &Path,
+    samples: &[Sample],
+    rivals: &[Rival],
+    control: &str,
+) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for measure in Measure::RATES.into_iter().chain(Measure::ONCE) {
+    for measure in Measure::all() {
         let bar = |rival: &Rival| {
             let spread = Spread::from_figures(figures(samples, measure, rival.name))?;
             Some(Bar { name: rival.name, class: class(rival.name), spread })
@@ -51,15 +56,16 @@ pub(crate) fn write(folder: &Path, samples: &[Sample], rivals: &[Rival]) -> io::
             bars.reverse();
         }
         if !bars.is_empty() {
-            fs::write(folder.join(format!("{}.svg", measure.file())), svg(measure, &bars))?;
+            let svg = svg(&title(measure, control), measure.is_cost(), &bars);
+            fs::write(folder.join(format!("{}.svg", measure.file())), svg)?;
         }
     }
     Ok(())
 }
 
-/// Which of the three colours: ours, the C servers that they are divided by, all others.
+/// Which of the three colours: ours, the servers that they are divided by, all others.
 fn class(name: &str) -> &'static str {
-    if name.starts_with("C ") {
+    if name.starts_with("C ") || name == rivals::NGINX {
         "c"
     } else if rivals::is_ours(name) {
         "ours"
@@ -68,12 +74,21 @@ fn class(name: &str) -> &'static str {
     }
 }
 
-fn svg(measure: Measure, bars: &[Bar]) -> String {
+/// What is measured, and under which congestion control.
+pub(crate) fn title(measure: Measure, control: &str) -> String {
+    let title = measure.title();
+    match (measure, measure.service()) {
+        (Measure::Memory(_), _) | (_, Service::Datagrams) => title,
+        (Measure::PacedBulk, _) => format!("{title} ({})", network::PACED),
+        _ => format!("{title} ({control})"),
+    }
+}
+
+fn svg(title: &str, is_cost: bool, bars: &[Bar]) -> String {
     let most = bars.iter().map(|bar| bar.spread.max).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     let x = |value: f64| NAMES + value / most * BARS;
     let (width, height) = (NAMES + BARS + NUMBERS, TOP + ROW * bars.len() as f64 + 10.0);
-    let better = if measure.is_cost() { "lower is better" } else { "higher is better" };
-    let title = measure.title();
+    let better = if is_cost { "lower is better" } else { "higher is better" };
     let mut svg = format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}"><style>{STYLE}</style><text class="title" x="10" y="24">{title}</text><text class="note" x="{:.0}" y="24" text-anchor="end">{better}; median and spread of the rounds</text>"#,
         width - 10.0
@@ -116,7 +131,7 @@ mod tests {
             Bar { name: "epoll-echo", class: "ours", spread: spread(50.0) },
             Bar { name: "C epoll", class: "c", spread: spread(25.0) },
         ];
-        let svg = svg(Measure::RoundTrips(1), &bars);
+        let svg = svg(&title(Measure::RoundTrips(1), "cubic"), false, &bars);
         assert!(svg.contains(r#"width="210.0" height="16""#), "{svg}");
         assert!(svg.contains(r#"width="105.0" height="16""#), "{svg}");
         assert_eq!(svg.matches("<rect").count(), 2);

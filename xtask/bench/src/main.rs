@@ -5,6 +5,7 @@ mod beside;
 mod chart;
 mod clock;
 mod measure;
+mod network;
 mod order;
 mod pins;
 mod report;
@@ -13,6 +14,7 @@ mod sample;
 mod servers;
 mod spread;
 mod started;
+mod web;
 
 use std::process::ExitCode;
 

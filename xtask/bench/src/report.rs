@@ -4,28 +4,70 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::measure::Measure;
+use crate::chart::title;
+use crate::measure::{Figure, Measure};
 use crate::pins::Pins;
-use crate::rivals::{C_EPOLL, C_FORK, C_PREFORK, Missing, Rival};
+use crate::rivals::{
+    self, C_EPOLL, C_FORK, C_PREFORK, C_THREAD, C_UDP, C_UDP_BATCH, Missing, NGINX,
+};
+use crate::rivals::{Rival, Service};
 use crate::sample::{Failed, Sample, figures, ratio};
 use crate::spread::{Spread, Verdict};
 
 /// The claims: a server is at least so many times as fast as another. Against Python and socat only
 /// connections are claimed: a round trip or a copy is the kernel's work, and costs all much the
 /// same. The static builds are shown, and nothing is claimed of them.
-const LIMITS: [(&str, f64, &str, &[Measure]); 9] = [
+const LIMITS: &[(&str, f64, &str, &[Measure])] = &[
     ("forking-echo", 0.95, C_FORK, &BUT_BULK),
     ("forking-echo", 5.0, "ForkingTCPServer", &Measure::CONNECTIONS),
     ("forking-echo", 2.0, "socat PIPE", &Measure::CONNECTIONS),
     ("forking-echo", 5.0, "socat EXEC:cat", &Measure::CONNECTIONS),
     ("prefork-echo", 0.95, C_PREFORK, &BUT_BULK),
+    ("threaded-echo", 0.95, C_THREAD, &BUT_BULK),
     ("epoll-echo", 0.95, C_EPOLL, &BUT_BULK),
     ("epoll-echo", 1.0, "tokio", &BUT_BULK),
     ("epoll-echo", 1.0, "Go", &BUT_BULK),
     ("uring-echo", 1.0, "epoll-echo", &[Measure::RoundTrips(1000)]),
+    ("forking-echo", 1.0, C_FORK, &BULK),
+    ("prefork-echo", 1.0, C_PREFORK, &BULK),
+    ("threaded-echo", 1.0, C_THREAD, &BULK),
+    ("poll-echo", 1.0, C_EPOLL, &BULK),
+    ("epoll-echo", 1.0, C_EPOLL, &BULK),
+    ("uring-echo", 1.0, C_EPOLL, &BULK),
+    ("forking-echo", 1.3, "Go", &BULK),
+    ("prefork-echo", 1.3, "Go", &BULK),
+    ("threaded-echo", 1.3, "Go", &BULK),
+    ("poll-echo", 1.3, "Go", &BULK),
+    ("epoll-echo", 1.3, "Go", &BULK),
+    ("uring-echo", 1.3, "Go", &BULK),
+    ("forking-echo", 0.9, "Go", &PACED),
+    ("epoll-echo", 0.9, "Go", &PACED),
+    ("uring-echo", 0.9, "Go", &PACED),
+    ("udp-echo", 0.95, C_UDP, &[Measure::Datagrams(1)]),
+    ("udp-echo", 0.95, C_UDP_BATCH, &[Measure::Datagrams(32)]),
+    ("udp-echo", 1.0, "tokio UDP", &DATAGRAMS),
+    ("udp-echo", 1.0, "Go UDP", &DATAGRAMS),
+    ("udp-echo", 1.0, "UDPServer", &DATAGRAMS),
+    ("udp-echo", 1.0, "socat UDP", &DATAGRAMS),
+    ("udp-echo", 1.0, "ncat UDP", &DATAGRAMS),
+    ("epoll-web", 1.2, NGINX, &Measure::SMALL),
+    ("epoll-web", 1.0, NGINX, &Measure::LARGE),
+    ("epoll-web", 1.0, "lighttpd", &Measure::SMALL),
+    ("epoll-web", 1.0, "lighttpd", &Measure::LARGE),
+    ("epoll-web", 1.0, "busybox httpd", &Measure::SMALL),
+    ("epoll-web", 1.0, "busybox httpd", &Measure::LARGE),
+    ("epoll-web", 1.0, "http.server", &Measure::SMALL),
+    ("epoll-web", 1.0, "http.server", &Measure::LARGE),
 ];
 
-/// Of bulk is only claimed that it is within the spread of the best.
+const BULK: [Measure; 1] = [Measure::Bulk];
+const PACED: [Measure; 1] = [Measure::PacedBulk];
+const DATAGRAMS: [Measure; 2] = [Measure::Datagrams(1), Measure::Datagrams(32)];
+
+/// From this share of its CPU on, the load limits what is seen.
+const ALL_OF_IT: f64 = 0.95;
+
+/// What a connection or a message costs.
 const BUT_BULK: [Measure; 5] = [
     Measure::Connections(1),
     Measure::Connections(8),
@@ -38,6 +80,8 @@ const BUT_BULK: [Measure; 5] = [
 pub(crate) struct Report<'a> {
     pub(crate) out: &'a mut dyn Write,
     pub(crate) json: bool,
+    /// The congestion control of loopback.
+    pub(crate) control: String,
 }
 
 impl Report<'_> {
@@ -50,7 +94,7 @@ impl Report<'_> {
         pins: Option<&Pins>,
     ) -> io::Result<()> {
         let kernel = kernel_says("/proc/sys/kernel/osrelease");
-        let congestion = kernel_says("/proc/sys/net/ipv4/tcp_congestion_control");
+        let congestion = self.control.clone();
         let pinned = pins.map_or("not pinned: one CPU", |pins| &pins.text);
         let window = window.as_millis();
         self.line(
@@ -89,25 +133,31 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// Writes the rates, and what became of the claims; whether none of them fails.
-    pub(crate) fn result(&mut self, samples: &[Sample], rivals: &[Rival]) -> io::Result<bool> {
+    /// Writes the rates, and what became of the claims; whether none of them fails. With defaults the claim is
+    /// that no client has found a queue full, where that was `counted`.
+    pub(crate) fn result(
+        &mut self,
+        samples: &[Sample],
+        rivals: &[Rival],
+        defaults: bool,
+        counted: bool,
+    ) -> io::Result<bool> {
         if self.json {
-            for Sample { measure, server, round, value, cpu_us } in samples {
-                let measure = measure.title();
-                self.line(
-                    "",
-                    &format!(
-                        r#""type":"sample","measure":"{measure}","server":"{server}","round":{round},"value":{value:.1},"cpu_us":{cpu_us:.2}"#
-                    ),
-                )?;
-            }
+            self.samples(samples)?;
         }
-        for measure in Measure::RATES.into_iter().chain(Measure::ONCE) {
-            self.table(measure, samples, rivals)?;
+        for measure in Measure::all() {
+            self.table(measure, samples, rivals, defaults)?;
         }
         self.text("")?;
         let mut none_fails = true;
-        for (server, at_least, rival, measures) in LIMITS {
+        if defaults {
+            let ours = rivals.iter().filter(|rival| rivals::is_ours(rival.name));
+            for rival in ours.filter(|rival| counted && rival.service == Service::Echo) {
+                none_fails &= self.queue(rival.name, samples)?;
+            }
+            return Ok(none_fails);
+        }
+        for &(server, at_least, rival, measures) in LIMITS {
             for &measure in measures {
                 if let Some(ratio) = ratio(samples, measure, server, rival) {
                     let verdict = Verdict::from_ratio(&ratio, at_least);
@@ -121,12 +171,41 @@ impl Report<'_> {
         Ok(none_fails)
     }
 
+    fn samples(&mut self, samples: &[Sample]) -> io::Result<()> {
+        for Sample { measure, server, round, figure } in samples {
+            let Figure { value, cpu_us, median_us, longest_us, load, overflows } = figure;
+            let measure = measure.title();
+            self.line(
+                "",
+                &format!(
+                    r#""type":"sample","measure":"{measure}","server":"{server}","round":{round},"value":{value:.1},"cpu_us":{cpu_us:.2},"median_us":{median_us:.1},"longest_us":{longest_us:.1},"load":{load:.2},"overflows":{overflows}"#
+                ),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether no client of that server has found its queue full.
+    fn queue(&mut self, server: &str, samples: &[Sample]) -> io::Result<bool> {
+        let own = samples.iter().filter(|sample| sample.server == server);
+        let full: u64 = own.map(|sample| sample.figure.overflows).sum();
+        let word = if full == 0 { Verdict::Holds } else { Verdict::Fails }.word();
+        let statement = format!("{server}: no client finds the queue full");
+        self.line(
+            &format!("  {word:<6}{statement:<74}{full:>5}"),
+            &format!(
+                r#""type":"check","statement":"{statement}","verdict":"{word}","overflows":{full}"#
+            ),
+        )?;
+        Ok(full == 0)
+    }
+
     /// How ours compare with another build of the same servers. No claim: a change that is meant has its
     /// price, and that is for a person to judge.
     fn builds(&mut self, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
         let builds = rivals.iter().filter_map(|rival| Some((rival.build_of?, rival.name)));
         for (ours, other) in builds {
-            for measure in Measure::RATES.into_iter().chain(Measure::ONCE) {
+            for measure in Measure::all() {
                 // Nothing is a multiple of no memory at all.
                 let ratio = ratio(samples, measure, ours, other).filter(|it| it.max.is_finite());
                 let Some(ratio) = ratio else { continue };
@@ -141,46 +220,75 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn table(&mut self, measure: Measure, samples: &[Sample], rivals: &[Rival]) -> io::Result<()> {
+    fn table(
+        &mut self,
+        measure: Measure,
+        samples: &[Sample],
+        rivals: &[Rival],
+        defaults: bool,
+    ) -> io::Result<()> {
         if samples.iter().all(|sample| sample.measure != measure) {
             return Ok(());
         }
-        let measure_title = measure.title();
+        let title = title(measure, &self.control);
+        let of = if measure.service() == Service::Web { "of nginx" } else { "of C" };
+        let rest = if defaults { format!("{:>13}{:>8}", "longest ms", "full") } else { "".into() };
         self.text(&format!(
-            "\n{measure_title:<30}{:>8}{:>15}{:>8}{:>13}{:>9}",
-            "median", "min..max", "of C", "min..max", "CPU us"
+            "\n{title:<36}{:>9}{:>16}{of:>10}{:>13}{:>9}{:>9}{rest}",
+            "median", "min..max", "min..max", "CPU us", "p50 us"
         ))?;
-        for Rival { name, baseline, .. } in rivals {
-            let Some(Spread { min, median, max, .. }) =
-                Spread::from_figures(figures(samples, measure, name))
-            else {
-                continue;
-            };
-            let range = format!("{min:.0}..{max:.0}");
-            let mut text = format!("  {name:<28}{median:>8.0}{range:>15}");
-            let mut object = format!(
-                r#""type":"result","measure":"{measure_title}","server":"{name}","median":{median:.1},"min":{min:.1},"max":{max:.1}"#
-            );
-            // Nothing is a multiple of no memory at all.
-            let of_c = ratio(samples, measure, name, baseline)
-                .filter(|ratio| name != baseline && ratio.max.is_finite());
-            if let Some(Spread { min, median, max, .. }) = of_c {
-                let range = format!("{}..{}", short(min), short(max));
-                text += &format!("{:>8}{range:>13}", short(median));
-                object += &format!(
-                    r#","of":"{baseline}","ratio":{median:.3},"ratio_min":{min:.3},"ratio_max":{max:.3}"#
-                );
-            }
-            let cpu = samples.iter().filter(|one| one.measure == measure && one.server == *name);
-            let cpu = Spread::from_figures(cpu.map(|sample| sample.cpu_us).collect());
-            if let Some(Spread { median: cpu, .. }) = cpu.filter(|cpu| cpu.median > 0.0) {
-                let width = if name == baseline { 30 } else { 9 };
-                text += &format!("{cpu:>width$.1}");
-                object += &format!(r#","cpu_us":{cpu:.2}"#);
-            }
-            self.line(&text, &object)?;
+        for rival in rivals {
+            self.row(measure, samples, rival, defaults)?;
         }
         Ok(())
+    }
+
+    fn row(
+        &mut self,
+        measure: Measure,
+        samples: &[Sample],
+        rival: &Rival,
+        defaults: bool,
+    ) -> io::Result<()> {
+        let Rival { name, baseline, .. } = rival;
+        let values = Spread::from_figures(figures(samples, measure, name));
+        let Some(Spread { min, median, max, .. }) = values else { return Ok(()) };
+        let range = format!("{min:.0}..{max:.0}");
+        let own = || samples.iter().filter(|one| one.measure == measure && one.server == *name);
+        let median_of = |seen: fn(&Figure) -> f64| {
+            let seen = own().map(|sample| seen(&sample.figure)).collect();
+            Spread::from_figures(seen).map_or(0.0, |spread| spread.median)
+        };
+        let mark = if median_of(|figure| figure.load) >= ALL_OF_IT { "*" } else { " " };
+        let mut text = format!("  {name:<34}{median:>9.0}{mark}{range:>15}");
+        let mut object = format!(
+            r#""type":"result","measure":"{}","server":"{name}","median":{median:.1},"min":{min:.1},"max":{max:.1}"#,
+            measure.title()
+        );
+        // Nothing is a multiple of no memory at all.
+        let of_base = ratio(samples, measure, name, baseline)
+            .filter(|ratio| name != baseline && ratio.max.is_finite());
+        if let Some(Spread { min, median, max, .. }) = of_base {
+            let range = format!("{}..{}", short(min), short(max));
+            text += &format!("{:>10}{range:>13}", short(median));
+            object += &format!(
+                r#","of":"{baseline}","ratio":{median:.3},"ratio_min":{min:.3},"ratio_max":{max:.3}"#
+            );
+        } else {
+            text += &" ".repeat(23);
+        }
+        let (cpu, time) = (median_of(|figure| figure.cpu_us), median_of(|figure| figure.median_us));
+        for (key, value) in [("cpu_us", cpu), ("median_us", time)] {
+            text += &if value > 0.0 { format!("{value:>9.1}") } else { " ".repeat(9) };
+            object += &format!(r#","{key}":{value:.2}"#);
+        }
+        if defaults {
+            let longest = own().map(|sample| sample.figure.longest_us).fold(0.0, f64::max) / 1e3;
+            let full: u64 = own().map(|sample| sample.figure.overflows).sum();
+            text += &format!("{longest:>13.1}{full:>8}");
+            object += &format!(r#","longest_ms":{longest:.1},"overflows":{full}"#);
+        }
+        self.line(text.trim_end(), &object)
     }
 
     /// A claim, what became of it, the median ratio and its interval.
@@ -255,17 +363,25 @@ mod tests {
             name: other,
             baseline: C_EPOLL,
             build_of: Some(ours),
+            service: Service::Echo,
             clients: 1,
             program: "epoll-echo".into(),
             args: Vec::new(),
+            config: None,
+            log_to_null: false,
         };
-        let sample = |server, round, value| Sample { measure, server, round, value, cpu_us: 0.0 };
+        let sample = |server, round, value| {
+            let figure = Figure { value, ..Figure::default() };
+            Sample { measure, server, round, figure }
+        };
         let rounds = (0..6).zip([1.0, 1.25, 1.5, 1.5, 1.75, 2.0]);
         let pairs =
             rounds.map(|(round, value)| [sample(ours, round, value), sample(other, round, 1.0)]);
         let samples: Vec<Sample> = pairs.flatten().collect();
         let mut out = Vec::new();
-        Report { out: &mut out, json: true }.builds(&samples, &[rival]).unwrap();
+        Report { out: &mut out, json: true, control: "cubic".into() }
+            .builds(&samples, &[rival])
+            .unwrap();
         let expected = r#"{"type":"beside","measure":"bulk echo, MB/s","server":"epoll-echo","of":"epoll-echo (before)","ratio":1.500,"low":1.000,"high":2.000}"#;
         assert_eq!(String::from_utf8(out).unwrap().trim_end(), expected);
     }

@@ -1,16 +1,14 @@
 //! What was measured, and how two servers compare.
 
-use crate::measure::Measure;
+use crate::measure::{Figure, Measure};
 use crate::spread::Spread;
 
-/// One measured figure, in the unit of its measure.
+/// One measured figure.
 pub(crate) struct Sample {
     pub(crate) measure: Measure,
     pub(crate) server: &'static str,
     pub(crate) round: u32,
-    pub(crate) value: f64,
-    /// CPU of the server for each message or connection, in microseconds.
-    pub(crate) cpu_us: f64,
+    pub(crate) figure: Figure,
 }
 
 /// A measure that a rival does not stand: one that loses bytes has no speed.
@@ -23,7 +21,7 @@ pub(crate) struct Failed {
 /// The figures of one server in the order of the rounds.
 pub(crate) fn figures(samples: &[Sample], measure: Measure, server: &str) -> Vec<f64> {
     let wanted = |sample: &&Sample| sample.measure == measure && sample.server == server;
-    samples.iter().filter(wanted).map(|sample| sample.value).collect()
+    samples.iter().filter(wanted).map(|sample| sample.figure.value).collect()
 }
 
 /// How many times as fast as `rival`, each round by itself; `None` when one of them is missing.
@@ -33,10 +31,21 @@ pub(crate) fn ratio(
     server: &str,
     rival: &str,
 ) -> Option<Spread> {
+    ratio_by(samples, measure, server, rival, |figure| figure.value)
+}
+
+/// The same of something else that was seen.
+pub(crate) fn ratio_by(
+    samples: &[Sample],
+    measure: Measure,
+    server: &str,
+    rival: &str,
+    seen: impl Fn(&Figure) -> f64,
+) -> Option<Spread> {
     let of = |name| samples.iter().filter(move |one| one.measure == measure && one.server == name);
     let pairs = of(server).filter_map(|own| {
         let other = of(rival).find(|other| other.round == own.round)?;
-        Some(own.value / other.value)
+        Some(seen(&own.figure) / seen(&other.figure))
     });
     Spread::from_figures(pairs.collect())
 }
@@ -52,8 +61,7 @@ mod tests {
             measure: Measure::Bulk,
             server,
             round,
-            value,
-            cpu_us: 0.0,
+            figure: Figure { value, ..Figure::default() },
         };
         // The machine is ten times as fast in the second round; both are twice as fast as C.
         let samples = [

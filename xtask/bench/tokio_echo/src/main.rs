@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 fn main() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
@@ -10,6 +10,9 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
     let local = tokio::task::LocalSet::new();
+    if std::env::args().nth(1).is_some() {
+        return runtime.block_on(echo_datagrams());
+    }
     local.block_on(&runtime, async {
         let socket = TcpSocket::new_v4().expect("socket");
         socket.set_reuseaddr(true).expect("setsockopt");
@@ -22,6 +25,18 @@ fn main() {
             }
         }
     });
+}
+
+/// One by one: tokio has no call for many.
+async fn echo_datagrams() {
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).await.expect("bind");
+    println!("listening on {}", socket.local_addr().expect("getsockname"));
+    let mut buffer = vec![0; 65_535];
+    loop {
+        if let Ok((count, peer)) = socket.recv_from(&mut buffer).await {
+            let _ = socket.send_to(&buffer[..count], peer).await;
+        }
+    }
 }
 
 async fn echo(mut stream: TcpStream) {
