@@ -1,5 +1,6 @@
 //! prefork-echo: its workers, the dead ones too.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     topic(
         "prefork_echo",
         tests![
+            a_worker_ends_after_as_many_clients_as_it_is_to_serve,
             a_dead_worker_is_started_again_and_harms_nobody,
             a_worker_that_dies_again_and_again_is_waited_for_longer_each_time,
             a_worker_that_cannot_be_forked_is_waited_for,
@@ -46,6 +48,29 @@ fn all(server: &Server, count: usize) -> Vec<i32> {
     evidence::wait_until(10 * SECOND, all).expect("all workers")
 }
 
+fn a_worker_ends_after_as_many_clients_as_it_is_to_serve() -> Result<(), Skip> {
+    for (workers, each) in [(4, 1), (1, 3)] {
+        let (server, first) =
+            start(workers, &["--clients-per-worker", &each.to_string(), "--show-pid"]);
+        let pids: Vec<i32> = (0..12).map(|_| served_by_number(&server).1).collect();
+        let distinct: BTreeSet<&i32> = pids.iter().collect();
+        assert_eq!(distinct.len(), 12 / each, "{pids:?}");
+        assert!(
+            first.contains(&pids[0]),
+            "its process was there before it came: {first:?} {pids:?}"
+        );
+        // Every one of them is reaped, and has a successor.
+        let line = format!("started {}, retired {}, lost 0\n", workers + 12 / each, 12 / each);
+        let counts = || {
+            server.signal(Signal::SIGUSR1);
+            server.wait_stderr(|log| log.contains(&line), SECOND / 10).then_some(())
+        };
+        evidence::wait_until(10 * SECOND, counts).unwrap_or_else(|| panic!("{}", server.stderr()));
+        all(&server, workers);
+    }
+    Ok(())
+}
+
 fn a_dead_worker_is_started_again_and_harms_nobody() -> Result<(), Skip> {
     let (server, workers) = start(2, &["--show-pid"]);
     let mut client = served_by_number(&server);
@@ -62,7 +87,11 @@ fn a_dead_worker_is_started_again_and_harms_nobody() -> Result<(), Skip> {
     server.signal(Signal::SIGTERM);
     drop(client);
     assert_eq!(server.wait(10 * SECOND).and_then(|status| status.code()), Some(0));
-    assert!(server.stderr().ends_with("0 workers, started 3, lost 1\n"), "{}", server.stderr());
+    assert!(
+        server.stderr().ends_with("0 workers, started 3, retired 0, lost 1\n"),
+        "{}",
+        server.stderr()
+    );
     Ok(())
 }
 

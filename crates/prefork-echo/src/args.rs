@@ -12,6 +12,7 @@ use netcore::time::{Span, Timeout};
 #[derive(FromArgs, ArgsInfo)]
 #[argh(example = "{command_name} --port 7777 --show-pid")]
 #[argh(example = "{command_name} --port 0 --workers 2 --reuse-port")]
+#[argh(example = "{command_name} --port 0 --clients-per-worker 1")]
 pub(crate) struct Args {
     /// port to listen on: a number, a service name, or 0 for any that is free
     #[argh(option, short = 'p')]
@@ -25,6 +26,9 @@ pub(crate) struct Args {
     /// worker processes, and so clients at once (8)
     #[argh(option, arg_name = "n", default = "8", from_str_fn(at_least_one))]
     pub(crate) workers: u16,
+    /// clients that a worker serves before it ends, and another takes its place (no limit)
+    #[argh(option, arg_name = "n", default = "u64::MAX", from_str_fn(at_least_one))]
+    pub(crate) clients_per_worker: u64,
     /// a listener for each worker, on the same port
     #[argh(switch)]
     pub(crate) reuse_port: bool,

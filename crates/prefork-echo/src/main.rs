@@ -6,7 +6,9 @@
 //! number of workers is the number of clients at once. With `--reuse-port` each worker has its own
 //! listener: the kernel distributes connections by a hash of their addresses, and a client waits for
 //! its worker though others are idle.
-//! The parent serves no client. It starts a worker again that has died, and ends them all.
+//! The parent serves no client. It starts a worker again that has died, and ends them all. With
+//! `--clients-per-worker 1` each client has a process for itself, as in `forking-echo`, and that was
+//! forked before the client came.
 //!
 //! # System calls
 //! In `netcore::listener::listen_with`: `socket` → `setsockopt(SO_REUSEADDR)` → `bind` → `listen`
@@ -150,7 +152,8 @@ fn set_timeouts(listener: &Socket, idle: Timeout) -> Result<(), Error> {
     listener.set_write_timeout(part).attempt("setsockopt SO_SNDTIMEO")
 }
 
-/// What a worker does: it serves one client after the other, until the listener is shut down.
+/// What a worker does: it serves one client after the other, until it has served `--clients-per-worker`, or the
+/// listener is shut down.
 fn serve_clients(
     mut listeners: Vec<Socket>,
     place: u16,
@@ -169,18 +172,21 @@ fn serve_clients(
         _exit(1) // the parent logs it
     };
     let prefix = if args.show_pid { format!("{}: ", getpid()) } else { String::new() };
-    loop {
+    let mut served = 0;
+    while served < args.clients_per_worker {
         let (stream, peer) = match listener.accept(&log) {
             Ok(Some(connection)) => connection,
             Ok(None) => continue,
-            // EINVAL: the parent has shut it down. Any other error the parent will see as well.
-            Err(_) => _exit(0), // not `exit`, which would flush what the parent had buffered
+            // EINVAL: the parent has shut it down. Any other error the parent logs.
+            Err(_) => _exit(1), // not `exit`, which would flush what the parent had buffered
         };
+        served += 1;
         let mut record = log.open(peer);
         let end = echo(&stream, &mut buffer, &prefix, args.idle_timeout, &mut record);
         record.close(end);
         drop(stream); // close: FIN, or RST if bytes of the peer were left unread
     }
+    _exit(0) // it has served all that it was to serve: the parent forks another
 }
 
 /// Sends back what the peer sends, until its FIN. The error is the reason to end before it.

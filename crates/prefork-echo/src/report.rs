@@ -27,6 +27,8 @@ pub(crate) struct Children {
     /// Whether the parent signals them to end: that they die is then no failure.
     pub(crate) ending: bool,
     started: u64,
+    /// Those that have served as many clients as they were to serve.
+    retired: u64,
     failed: u64,
 }
 
@@ -43,7 +45,8 @@ impl Children {
         let now = Instant::now();
         let place = || Place { start: Some(now), since: now, pause: PAUSE };
         let places = std::iter::repeat_with(place).take(count.into()).collect();
-        Children { log, places, alive: BTreeMap::new(), ending: false, started: 0, failed: 0 }
+        let (started, retired, failed) = (0, 0, 0);
+        Children { log, places, alive: BTreeMap::new(), ending: false, started, retired, failed }
     }
 
     /// A place that is to be filled now.
@@ -85,6 +88,14 @@ impl Children {
         self.log.note(format_args!("worker {number} lost: {why}; the next in {millis} ms"));
     }
 
+    /// The place is free, and filled again at once.
+    fn retire(&mut self, number: u16) {
+        self.retired += 1;
+        if let Some(place) = self.places.get_mut(usize::from(number)) {
+            (place.start, place.pause) = (Some(Instant::now()), PAUSE);
+        }
+    }
+
     pub(crate) fn reaped(&mut self, status: WaitStatus) {
         let Some(place) = status.pid().and_then(|pid| self.alive.remove(&pid)) else { return };
         if self.ending {
@@ -94,6 +105,7 @@ impl Children {
             WaitStatus::Signaled(pid, signal, _) => {
                 self.lost(place, &format!("process {pid} was killed by {signal}"));
             }
+            WaitStatus::Exited(_, 0) => self.retire(place),
             WaitStatus::Exited(pid, code) => {
                 self.lost(place, &format!("process {pid} exited with {code}"))
             }
@@ -108,13 +120,17 @@ impl Children {
 
     /// The counts, on SIGUSR1 and at the end.
     pub(crate) fn report(&self) {
-        let Children { started, failed, alive, .. } = self;
+        let Children { started, retired, failed, alive, .. } = self;
         self.log.event(
             || {
                 let json = Json::new("counts").number("workers", alive.len() as u64);
-                json.number("started", *started).number("lost", *failed)
+                let json = json.number("started", *started).number("retired", *retired);
+                json.number("lost", *failed)
             },
-            || format!("{}, started {started}, lost {failed}", counted(alive.len(), "worker")),
+            || {
+                let workers = counted(alive.len(), "worker");
+                format!("{workers}, started {started}, retired {retired}, lost {failed}")
+            },
         );
     }
 }

@@ -10,8 +10,8 @@ use crate::pins::Pins;
 use crate::rivals::{
     self, C_EPOLL, C_FORK, C_PREFORK, C_THREAD, C_UDP, C_UDP_BATCH, Missing, NGINX,
 };
-use crate::rivals::{Rival, Service};
-use crate::sample::{Failed, Sample, figures, ratio};
+use crate::rivals::{PREFORK_ONE, Rival, Service};
+use crate::sample::{Failed, Sample, figures, ratio, ratio_by};
 use crate::spread::{Spread, Verdict};
 
 /// The claims: a server is at least so many times as fast as another. Against Python and socat only
@@ -23,6 +23,7 @@ const LIMITS: &[(&str, f64, &str, &[Measure])] = &[
     ("forking-echo", 2.0, "socat PIPE", &Measure::CONNECTIONS),
     ("forking-echo", 5.0, "socat EXEC:cat", &Measure::CONNECTIONS),
     ("prefork-echo", 0.95, C_PREFORK, &BUT_BULK),
+    (PREFORK_ONE, 1.0, "forking-echo", &Measure::CONNECTIONS),
     ("threaded-echo", 0.95, C_THREAD, &BUT_BULK),
     ("epoll-echo", 0.95, C_EPOLL, &BUT_BULK),
     ("epoll-echo", 1.0, "tokio", &BUT_BULK),
@@ -166,6 +167,15 @@ impl Report<'_> {
                     self.check(&statement, verdict, &ratio)?;
                 }
             }
+        }
+        // From connect to the reply, at most half of forking-echo's time: that divided by its own.
+        let first = Measure::Connections(1);
+        let sooner = ratio_by(samples, first, PREFORK_ONE, "forking-echo", |it| 1.0 / it.median_us);
+        if let Some(ratio) = sooner {
+            let verdict = Verdict::from_ratio(&ratio, 2.0);
+            none_fails &= verdict != Verdict::Fails;
+            let statement = format!("{PREFORK_ONE} echoes 2 times as soon as forking-echo");
+            self.check(&statement, verdict, &ratio)?;
         }
         self.builds(samples, rivals)?;
         Ok(none_fails)

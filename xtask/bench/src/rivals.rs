@@ -12,6 +12,8 @@ use netcheck::{Need, Run, need, workspace};
 use crate::beside::Beside;
 use crate::web;
 
+/// A process for each client, as forking-echo has it, forked before.
+pub(crate) const PREFORK_ONE: &str = "prefork-echo, 1 each";
 /// The C servers: what those of the same kind are divided by.
 pub(crate) const C_FORK: &str = "C fork";
 pub(crate) const C_PREFORK: &str = "C prefork";
@@ -149,11 +151,12 @@ const fn web(name: &'static str, how: How) -> Entry {
     Entry { name, baseline: NGINX, clients: 256, service: Service::Web, how }
 }
 
-const FIELD: [Entry; 38] = [
+const FIELD: [Entry; 39] = [
     echo("echo-server", C_FORK, 1, How::Ours(&[])),
     // By the older name of the option, which another build may know only.
     echo("forking-echo", C_FORK, 1_000, How::Ours(&["--max-children", "1100"])),
     echo("prefork-echo", C_PREFORK, 64, How::Ours(&["--workers", "64"])),
+    echo(PREFORK_ONE, C_FORK, 16, How::Ours(&["--workers", "16", "--clients-per-worker", "1"])),
     echo("threaded-echo", C_THREAD, 1_000, How::Ours(&["--max-clients", "1100"])),
     echo("poll-echo", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000"])),
     echo("epoll-echo", C_EPOLL, 10_000, How::Ours(&["--max-clients", "11000"])),
@@ -198,6 +201,7 @@ fn with_defaults(name: &str) -> Option<(u16, &'static [&'static str])> {
         "echo-server" => (1, &[]),
         "forking-echo" => (40, &[]),
         "prefork-echo" => (8, &[]),
+        PREFORK_ONE => (8, &["--clients-per-worker", "1"]),
         "threaded-echo" | "poll-echo" | "epoll-echo" | "uring-echo" => (1_000, &[]),
         "epoll-echo --edge" => (1_000, &["--edge"]),
         "asyncio" | "ForkingTCPServer" => (40, &["defaults"]),
@@ -377,7 +381,7 @@ pub(crate) fn source(file: &str) -> PathBuf {
 
 /// The package of one of ours: its name in the report has options behind it.
 fn package(name: &str) -> &str {
-    name.split(' ').next().unwrap_or(name)
+    name.split([' ', ',']).next().unwrap_or(name)
 }
 
 fn ours(program: PathBuf, options: &[&str], defaults: bool) -> Command {
