@@ -66,6 +66,7 @@ scenarios! {
     ntp_2036,
     waiting,
     pair,
+    unix,
     backlog,
     closing,
 }

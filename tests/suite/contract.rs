@@ -10,12 +10,13 @@ mod usage;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 
 use libtest_mimic::Trial;
 use netcheck::{Finished, Header, Run, Server, Skip, recipes, workspace};
 
 use crate::trial;
-use crate::try_it::{on_a_free_port, shell};
+use crate::try_it::{in_folder, on_a_free_port, placed, shell};
 
 /// A test of one binary.
 type Topic = fn(&Tool) -> Result<(), Skip>;
@@ -23,12 +24,14 @@ type Topic = fn(&Tool) -> Result<(), Skip>;
 /// Which binaries a topic is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// All of them; of a binary: neither of the two below.
+    /// All of them; of a binary: none of those below.
     Any,
     /// It says where it listens, and serves until it is told to stop.
     Server,
     /// It asks a server.
     Client,
+    /// It serves too, and listens on a name that it is given.
+    Named,
 }
 
 impl Kind {
@@ -36,6 +39,8 @@ impl Kind {
     fn from_source(source: &str) -> Self {
         if source.contains("/// port to listen on") {
             Self::Server
+        } else if source.contains("/// name to listen on") {
+            Self::Named
         } else if source.contains("/// port of the server") {
             Self::Client
         } else {
@@ -166,7 +171,7 @@ impl Tool {
         let mut args = Vec::new();
         let mut required = self.required();
         // A port with a default is chosen all the same: a test has its own.
-        if self.kind != Kind::Any && !required.contains(&"--port") {
+        if matches!(self.kind, Kind::Server | Kind::Client) && !required.contains(&"--port") {
             required.push("--port");
         }
         for option in required {
@@ -186,14 +191,15 @@ impl Tool {
 
     /// The server that the header of a client starts before it.
     fn partner(&self) -> Server {
-        self.server_of_header().expect("a server to ask")
+        self.server_of_header(Path::new("/")).expect("a server to ask")
     }
 
-    /// The server that its header starts, if it needs one.
-    fn server_of_header(&self) -> Option<Server> {
+    /// The server that its header starts, if it needs one; the folder is for its name.
+    fn server_of_header(&self, folder: &Path) -> Option<Server> {
         let blocks = Header::read(&self.name).transcript.into_iter();
         let server = blocks.flat_map(|block| block.typed).find(|typed| typed.background)?;
-        Some(Server::start_run(shell(&on_a_free_port(&server.command))))
+        let line = placed(&on_a_free_port(&server.command));
+        Some(Server::start_run(in_folder(shell(&line), folder)))
     }
 
     /// Runs it with these arguments, and finds a usage error that mentions all these words: one line,

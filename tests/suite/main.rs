@@ -69,6 +69,7 @@ suite! {
     ntp_spoofed,
     wait_port,
     socket_pair,
+    unix_echo,
     backlog,
     linger,
     exercises,

@@ -67,12 +67,25 @@ pub(crate) fn on_a_free_port(command: &str) -> String {
     format!("exec {}", command.replace(DOCUMENTED, "0"))
 }
 
+/// The line with a folder of its own in place of /tmp, where another run may have made the same path. It
+/// is the variable of [`in_folder`]: there may be a blank in its path.
+pub(crate) fn placed(line: &str) -> String {
+    line.replace("/tmp/", "\"$FOLDER\"/")
+}
+
+/// It, with the folder for [`placed`].
+pub(crate) fn in_folder(run: Run, folder: &Path) -> Run {
+    run.env("FOLDER", folder)
+}
+
 /// Types a block of a header, line by line, and compares what comes with what stands there. Each
 /// run of the program that `traced` names is traced, with its expression for strace.
 fn play(block: &Block, traced: Option<(&str, &str)>) -> Result<Vec<TraceFile>, Skip> {
     let mut traces = Vec::new();
     let mut servers: Vec<Server> = Vec::new();
     let mut port = DOCUMENTED.to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let own = format!("{}/", folder.path().display());
     for typed in &block.typed {
         let program = typed.command.split(' ').next().unwrap_or_default();
         has(program)?;
@@ -82,18 +95,21 @@ fn play(block: &Block, traced: Option<(&str, &str)>) -> Result<Vec<TraceFile>, S
             // A terminal shows both streams.
             format!("exec 2>&1; {}", typed.command.replace(DOCUMENTED, &port))
         };
+        let run = in_folder(shell(&placed(&line)), folder.path());
         let run = match traced {
             Some((name, expression)) if name == program => {
-                let (run, trace) = shell(&line).traced(&[expression]);
+                let (run, trace) = run.traced(&[expression]);
                 traces.push(trace);
                 run
             }
-            _ => shell(&line),
+            _ => run,
         };
         let printed: Vec<String> = if typed.background {
             let mut server = Server::start_run(run);
             assert_eq!(port, DOCUMENTED, "one server a block: {}", typed.command);
-            port = server.address().port().to_string();
+            if !server.is_named() {
+                port = server.address().port().to_string();
+            }
             let first = server.readiness().to_owned();
             let more = typed.expected.iter().skip(1).map_while(|_| server.next_line(SOON));
             let lines = std::iter::once(first).chain(more).collect();
@@ -107,7 +123,10 @@ fn play(block: &Block, traced: Option<(&str, &str)>) -> Result<Vec<TraceFile>, S
             assert_eq!(finished.status.success(), !error, "$ {}\n{text}", typed.command);
             text.lines().map(str::to_owned).collect()
         };
-        let expected = typed.expected.iter().map(|line| line.replace(DOCUMENTED, &port));
+        let expected = typed
+            .expected
+            .iter()
+            .map(|line| line.replace(DOCUMENTED, &port).replace("/tmp/", &own));
         let expected: Vec<String> = expected.map(|line| masked(&line, &port)).collect();
         let printed: Vec<String> = printed.iter().map(|line| masked(line, &port)).collect();
         assert_eq!(printed, expected, "$ {}", typed.command);
@@ -162,6 +181,8 @@ fn masked(line: &str, port: &str) -> String {
         let (number, after) = from.split_at(end);
         masked += if masked.ends_with("pid ") {
             "PID"
+        } else if masked.ends_with("uid ") {
+            "UID"
         } else if after.starts_with(" ms") {
             "TIME"
         } else if number.split_once('.').is_some_and(|(_, decimals)| decimals.len() == 6) {

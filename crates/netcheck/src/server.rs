@@ -8,14 +8,17 @@ use std::time::Duration;
 use crate::process::Process;
 use crate::run::Run;
 
+/// What stands before a name in a readiness line.
+const NAMED: &str = "unix:";
+
 /// How long a server may take until its readiness line.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A started server of the workspace; it is its [`Process`], with an address.
+/// A started server of the workspace; it is its [`Process`], with an address or a name.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     readiness: String,
 }
 
@@ -40,15 +43,24 @@ impl Server {
             process.streams_end(Duration::from_secs(1));
             panic!("{}: no readiness line: {}", process.command_line(), process.stderr());
         };
-        let Some(address) = address_in(&readiness) else {
+        let address = address_in(&readiness);
+        if address.is_none() && !readiness.contains(NAMED) {
             panic!("{}: no address in its readiness line: {readiness}", process.command_line());
-        };
+        }
         Self { process, address, readiness }
     }
 
     /// Where it listens.
+    ///
+    /// # Panics
+    /// For one that listens on a name ([`Server::is_named`]).
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.expect("it listens on an address")
+    }
+
+    /// Whether it listens on a name, on a unix socket.
+    pub fn is_named(&self) -> bool {
+        self.address.is_none()
     }
 
     /// The line with which it said so.
@@ -109,6 +121,12 @@ mod tests {
         let server = Server::start_run(Run::program("sh").args(["-c", script]));
         assert_eq!(server.address(), "127.0.0.1:7".parse().unwrap());
         assert!(server.still_running());
+    }
+
+    #[test]
+    fn a_server_may_listen_on_a_name() {
+        let script = "echo 'listening on unix:/tmp/x.sock'; exec sleep 60";
+        assert!(Server::start_run(Run::program("sh").args(["-c", script])).is_named());
     }
 
     #[test]

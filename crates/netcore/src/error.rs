@@ -141,6 +141,9 @@ impl Error {
             Errno::EADDRINUSE if attempt.ends_with(":0") => NO_PORT_IS_FREE,
             // A UDP socket that `connect` has to give a port.
             Errno::EAGAIN if attempt.starts_with("connect to ") => NO_PORT_IS_FREE,
+            Errno::EADDRINUSE if attempt.starts_with("bind unix:") => {
+                "`ss -xlp` names the process that listens there"
+            }
             Errno::EADDRINUSE => {
                 "`ss -tulnp` names the process that holds the port; --port 0 takes a free one"
             }
@@ -151,7 +154,7 @@ impl Error {
                 "`sysctl net.ipv4.ip_local_port_range` are the ports, `ss -s` counts those in TIME_WAIT"
             }
             Errno::EADDRNOTAVAIL => "`ip address` lists the addresses of this machine",
-            Errno::EACCES if attempt.starts_with("bind") => {
+            Errno::EACCES if attempt.starts_with("bind") && !attempt.contains("unix:") => {
                 "a port below `sysctl net.ipv4.ip_unprivileged_port_start` needs CAP_NET_BIND_SERVICE"
             }
             Errno::ECONNREFUSED => "nothing listens there; start the server first",

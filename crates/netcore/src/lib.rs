@@ -20,6 +20,7 @@
 //! | [`listener`] | a listening socket, and what each error of `accept` means for it |
 //! | [`poll`] | poll(2) until a deadline |
 //! | [`mmsg`] | many datagrams in one call: `recvmmsg` and `sendmmsg` |
+//! | [`unix`] | names of unix sockets as they are typed |
 //! | [`pktinfo`] | the address that a datagram was sent to |
 //! | [`stop`], [`idle`] | when a server of one thread stops, and which of its clients are idle |
 //! | [`timer`] | a deadline as a descriptor |
@@ -67,6 +68,7 @@ cfg_if::cfg_if! {
         pub mod text;
         pub mod time;
         pub mod timer;
+        pub mod unix;
     } else {
         compile_error!("for Linux only: in WSL 2 on Windows, in a container on other systems");
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::addr::unmap_ipv4;
 use crate::error::{Attempt, Error, errno};
@@ -112,15 +112,28 @@ impl Listener {
     /// # Errors
     /// Only an error of the listener itself (EBADF, EINVAL, …), which does not pass.
     pub fn accept(&mut self, log: &Log) -> Result<Option<(Socket, SocketAddr)>, Error> {
+        let accepted = self.accept_any(log)?;
+        Ok(accepted.and_then(|(stream, peer)| Some((stream, unmap_ipv4(peer.as_socket()?)))))
+    }
+
+    /// The same for a unix socket: the address of its peer says nothing.
+    ///
+    /// # Errors
+    /// As [`Listener::accept`].
+    pub fn accept_unix(&mut self, log: &Log) -> Result<Option<Socket>, Error> {
+        Ok(self.accept_any(log)?.map(|(stream, _)| stream))
+    }
+
+    fn accept_any(&mut self, log: &Log) -> Result<Option<(Socket, SockAddr)>, Error> {
         // Another thread may have opened a file between its close and its open, or libc in a thread
         // (malloc reads how many processors there are). It is taken back before a client gets it.
         if self.reserve.is_none() {
             self.reserve = open_reserve().ok();
         }
         let error = match self.socket.accept() {
-            Ok((stream, peer)) => {
+            Ok(accepted) => {
                 self.failed = 0;
-                return Ok(peer.as_socket().map(|peer| (stream, unmap_ipv4(peer))));
+                return Ok(Some(accepted));
             }
             Err(error) => error,
         };

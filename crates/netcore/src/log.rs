@@ -1,7 +1,11 @@
 //! What a server prints: the readiness line, and a line for each connection.
 
+<<<<<<< HEAD
 use std::cell::Cell;
 use std::fmt::Display;
+=======
+use std::fmt::{self, Display};
+>>>>>>> f71c6ba (unix-echo, unix-client: a server on a path, and peers that the kernel vouches for)
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -30,16 +34,57 @@ pub struct Log {
     json: bool,
 }
 
+<<<<<<< HEAD
 /// A call that fails, and may do so for long: it costs a line a second, and the server does not spin.
 pub struct Failures {
     log: Log,
     logged: Cell<Option<Instant>>,
+=======
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy)]
+pub enum Peer {
+    /// An address.
+    Inet(SocketAddr),
+    /// A process of this machine, which has no address: its user, and its number when it connected
+    /// (SO_PEERCRED, unix(7)).
+    Process {
+        /// The user.
+        uid: u32,
+        /// 0 for a process that cannot be seen from here.
+        pid: i32,
+    },
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Peer {
+        Peer::Inet(address)
+    }
+}
+
+impl Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Inet(address) => address.fmt(f),
+            Peer::Process { uid, pid } => write!(f, "uid {uid}, pid {pid}"),
+        }
+    }
+}
+
+impl Peer {
+    fn json(self, kind: &str) -> Json {
+        let json = Json::new(kind);
+        match self {
+            Peer::Inet(address) => json.address(address),
+            Peer::Process { uid, pid } => json.number("uid", uid).number("pid", pid),
+        }
+    }
+>>>>>>> f71c6ba (unix-echo, unix-client: a server on a path, and peers that the kernel vouches for)
 }
 
 /// What went over one connection, from its first line in the log to its last.
 pub struct Record<'a> {
     log: &'a Log,
-    peer: SocketAddr,
+    peer: Peer,
     received: u64,
     sent: u64,
     since: Instant,
@@ -62,8 +107,9 @@ impl Log {
 
     /// A connection was accepted: its line, and the record of what goes over it.
     #[must_use]
-    pub fn open(&self, peer: SocketAddr) -> Record<'_> {
-        self.event(|| Json::new("opened").address(peer), || format!("{peer} opened"));
+    pub fn open(&self, peer: impl Into<Peer>) -> Record<'_> {
+        let peer = peer.into();
+        self.event(|| peer.json("opened"), || format!("{peer} opened"));
         Record { log: self, peer, received: 0, sent: 0, since: Instant::now() }
     }
 
@@ -124,7 +170,7 @@ impl Record<'_> {
             let (peer, count) = (self.peer, bytes.len() as u64);
             self.log.event(
                 || {
-                    let json = Json::new("received").address(peer).number("bytes", count);
+                    let json = peer.json("received").number("bytes", count);
                     json.text("payload", &shown(bytes))
                 },
                 || format!("{peer} sent {}: {}", counted(count, "byte"), shown(bytes)),
@@ -144,7 +190,7 @@ impl Record<'_> {
         let why = || end.as_ref().err().map_or("end of stream", String::as_str);
         log.event(
             || {
-                let json = Json::new("closed").address(peer).number("received", received);
+                let json = peer.json("closed").number("received", received);
                 json.number("sent", sent).nanos("duration_ns", since.elapsed()).text("why", why())
             },
             || {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use netcheck::{Server, Signal, Skip, workspace};
 
 use super::{Kind, Tool, Topic, topics};
-use crate::try_it::{DOCUMENTED, has, on_a_free_port, shell};
+use crate::try_it::{DOCUMENTED, has, in_folder, on_a_free_port, placed, shell};
 
 pub(super) const TOPICS: &[(&str, Kind, Topic)] = topics![
     Any:
@@ -71,19 +71,22 @@ fn the_examples_of_help_work_as_pasted(tool: &Tool) -> Result<(), Skip> {
             skipped = Err(Skip { reason: "needs IPv6".to_owned() });
             continue;
         }
-        if tool.kind == Kind::Server {
-            let server = Server::start_run(shell(&on_a_free_port(example)));
+        // It may write a file, or make a socket.
+        let folder = tempfile::tempdir().unwrap();
+        if matches!(tool.kind, Kind::Server | Kind::Named) {
+            let line = placed(&on_a_free_port(example));
+            let server = Server::start_run(in_folder(shell(&line), folder.path()));
             server.signal(Signal::SIGTERM);
             let status = server.wait(Duration::from_secs(10)).expect("it ends");
             assert_eq!(status.code(), Some(0), "{example}: {}", server.stderr());
             continue;
         }
-        let partner = tool.server_of_header();
-        let port = partner.as_ref().map(|server| server.address().port().to_string());
+        let partner = tool.server_of_header(folder.path());
+        let addressed = partner.as_ref().filter(|server| !server.is_named());
+        let port = addressed.map(|server| server.address().port().to_string());
         let command = example.replace(DOCUMENTED, port.as_deref().unwrap_or(DOCUMENTED));
-        // It may write a file.
-        let folder = tempfile::tempdir().unwrap();
-        let finished = shell(&command).folder(folder.path()).finish();
+        let run = in_folder(shell(&placed(&command)), folder.path());
+        let finished = run.folder(folder.path()).finish();
         assert_eq!(finished.code(), Some(0), "{example}: {finished:?}");
     }
     skipped

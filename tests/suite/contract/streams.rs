@@ -129,10 +129,18 @@ fn no_socket_of_a_client_is_a_standard_descriptor(tool: &Tool) -> Result<(), Ski
 fn no_output_has_an_escape_sequence(tool: &Tool) -> Result<(), Skip> {
     let (mut lines, _partner) = printing(tool);
     lines.push(vec!["\u{1b}]0;title\u{7}".to_owned()]);
+    // What has no option for its name takes this one.
+    let folder = tempfile::tempdir().unwrap();
     for line in lines {
-        let run = tool.run(&line).env("NO_COLOR", "1").env("TERM", "xterm-256color").start();
+        let run = tool.run(&line).env("NO_COLOR", "1").env("TERM", "xterm-256color");
+        let run = run.folder(folder.path()).start();
         // A server goes on until it is told: its readiness line is what there is.
-        if tool.kind == Kind::Server && line == tool.needed("0") {
+        let listens = match tool.kind {
+            Kind::Server => line == tool.needed("0"),
+            Kind::Named => !line[0].starts_with("--"),
+            Kind::Any | Kind::Client => false,
+        };
+        if listens {
             let listens = || run.stdout().contains('\n').then_some(());
             evidence::wait_until(SOON, listens).expect("a readiness line");
             run.signal(Signal::SIGTERM);

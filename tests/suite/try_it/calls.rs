@@ -115,6 +115,7 @@ fn steps(text: &str) -> Vec<Step> {
 fn kernel_names(name: &str) -> Vec<&str> {
     match name {
         "accept" => vec!["?accept", "accept4"],
+        "unlink" => vec!["?unlink", "unlinkat"],
         "recv" => vec!["recvfrom"],
         "send" => vec!["sendto"],
         "fork" => vec!["?fork", "?clone", "?clone3"],

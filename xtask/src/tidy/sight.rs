@@ -32,7 +32,7 @@ const SPELLINGS: &[(&str, &str)] = &[
          read_timeout write_timeout",
     ),
     ("connect", "Connect::new"),
-    ("accept", "accept4 Accept::new AcceptMulti::new"),
+    ("accept", "accept4 accept_unix Accept::new AcceptMulti::new"),
     ("recv", "recv_with_flags Recv::new RecvMulti::new"),
     ("recvfrom", "recv recv_from"),
     ("recvmsg", "recv_vectored recvmmsg RecvMsg::new"),
@@ -40,6 +40,8 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("sendto", "send send_to send_with_flags"),
     ("sendmsg", "send_vectored send_vectored_with_flags sendmmsg SendMsg::new"),
     ("poll", "ppoll PollAdd::new"),
+    ("openat", "options.open"),
+    ("flock", "Flock::lock"),
     ("fcntl", "set_nonblocking set_cloexec try_clone"),
     ("epoll_create", "Epoll::new epoll_create1"),
     ("epoll_create1", "Epoll::new"),
@@ -63,6 +65,7 @@ const SPELLINGS: &[(&str, &str)] = &[
 /// The functions and methods of netcore that make exactly the call whose name they bear.
 const NETCORE: &[&str] = &[
     "accept",
+    "accept_unix",
     "recv",
     "poll",
     "recvmmsg",
