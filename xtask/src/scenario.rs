@@ -1,6 +1,7 @@
 //! `cargo xtask scenario`: runs scenarios that can be typed along, and shows the evidence for each statement.
 
 use std::ffi::OsStr;
+use std::io::{self, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -39,6 +40,10 @@ pub(crate) struct Args {
     #[argh(switch)]
     json: bool,
 
+    /// for class: wait for Enter before each step and each statement, and say where to look
+    #[argh(switch)]
+    step: bool,
+
     /// draw what really happened: FILE.svg, FILE.html, or the data in FILE.jsonl; the programs run under
     /// strace
     #[argh(option, arg_name = "file")]
@@ -54,6 +59,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     let chosen = choose(args)?;
     if let Some(file) = &args.picture {
         return Err(draw(args, &chosen, file)?);
+    }
+    if args.step {
+        return step(args, &chosen);
     }
     let format = if args.json { Format::Json } else { Format::Text };
     let start = Instant::now();
@@ -83,13 +91,32 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// Steps through one scenario; ended with `q`, what was checked until then holds.
+fn step(args: &Args, chosen: &[&Scenario]) -> Result<bool, Failure> {
+    let [scenario] = chosen else {
+        return Err(Failure::Usage("--step: give one scenario".to_owned()));
+    };
+    if args.keep || args.json || args.repeat > 1 {
+        let why = "--step is for one reader: no --keep, no --json, no --repeat";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage("--step: standard input is no terminal".to_owned()));
+    }
+    match scenario.step_through(Box::new(BufReader::new(io::stdin()))).0 {
+        Ok(()) | Err(Stopped::Quit) => Ok(true),
+        Err(Stopped::Missing(skip)) => Err(Failure::Missing(skip.reason)),
+        Err(Stopped::CheckFailed(_) | Stopped::Broken(_)) => Ok(false),
+    }
+}
+
 /// Becomes the program that draws; why that failed.
 fn draw(args: &Args, chosen: &[&Scenario], file: &Path) -> Result<Failure, Failure> {
     let [scenario] = chosen else {
         return Err(Failure::Usage("--picture: give one scenario".to_owned()));
     };
-    if args.keep || args.repeat > 1 {
-        let why = "--picture draws one run to its end: no --keep, no --repeat";
+    if args.keep || args.step || args.repeat > 1 {
+        let why = "--picture draws one run to its end: no --keep, no --step, no --repeat";
         return Err(Failure::Usage(why.to_owned()));
     }
     let mut words: Vec<&OsStr> = vec!["draw".as_ref(), scenario.name.as_ref(), file.as_ref()];

@@ -27,6 +27,7 @@ cfg_if::cfg_if! {
         mod lossy;
         pub mod namespace;
         mod other_user;
+        mod pause;
         pub mod peer;
         mod process;
         pub mod record;

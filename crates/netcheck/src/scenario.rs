@@ -1,9 +1,11 @@
 //! What a scenario is: a name, a line, and a function that runs it.
 
 use std::any::Any;
+use std::io::BufRead;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::descriptors;
+use crate::pause::{Pause, Quit};
 use crate::scenario_run::{Format, ScenarioRun};
 use crate::stopped::Stopped;
 use crate::summary::Summary;
@@ -30,11 +32,25 @@ impl Scenario {
         self.play_in(run)
     }
 
+    /// The same for whoever stands before a class: each step and each statement waits for a line of `answers`,
+    /// and says where to look meanwhile. `q` ends it, and leaves nothing running.
+    pub fn step_through(&self, answers: Box<dyn BufRead>) -> (Result<(), Stopped>, Summary) {
+        descriptors::raise();
+        let mut run = ScenarioRun::new(self.name, self.summary, Format::Text);
+        run.pause = Some(Pause::new(answers));
+        self.play_in(run)
+    }
+
     pub(crate) fn play_in(&self, mut run: ScenarioRun) -> (Result<(), Stopped>, Summary) {
         let result = catch_unwind(AssertUnwindSafe(|| (self.run)(&mut run)));
-        let result = result.unwrap_or_else(|panic| match panic.downcast::<Skip>() {
-            Ok(skip) => Err(Stopped::Missing(*skip)),
-            Err(panic) => Err(Stopped::Broken(message_of(&*panic))),
+        let result = result.unwrap_or_else(|panic| {
+            if panic.is::<Quit>() {
+                return Err(Stopped::Quit);
+            }
+            match panic.downcast::<Skip>() {
+                Ok(skip) => Err(Stopped::Missing(*skip)),
+                Err(panic) => Err(Stopped::Broken(message_of(&*panic))),
+            }
         });
         if let Err(stopped) = &result {
             run.stop(stopped);

@@ -4,8 +4,10 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::time::Instant;
 
+use crate::pause::{Pause, Quit};
 use crate::render::{self, Object};
 use crate::run::{Finished, Run};
 use crate::server::Server;
@@ -34,6 +36,8 @@ pub struct ScenarioRun {
     pub keep: bool,
     /// Whether a skip ends the scenario: [`require_all`], unless a test of the scenario says otherwise.
     pub(crate) no_skip: bool,
+    /// Before each step and each statement, where a class is shown it.
+    pub(crate) pause: Option<Pause>,
     kept: Vec<i32>,
     commands: Vec<String>,
     statements: Vec<(String, bool)>,
@@ -62,6 +66,7 @@ impl ScenarioRun {
             began: Instant::now(),
             keep: false,
             no_skip: require_all(),
+            pause: None,
             kept: Vec::new(),
             commands: Vec::new(),
             statements: Vec::new(),
@@ -91,7 +96,11 @@ impl ScenarioRun {
     /// # Panics
     /// As [`Server::start`].
     pub fn serve_run(&mut self, run: Run) -> Server {
+        self.wait_for_enter(&run.command_line());
         let server = Server::start_run(if self.keep { run.keep() } else { run });
+        if let Some(pause) = &mut self.pause {
+            pause.watch(server.pid(), server.address().port());
+        }
         let line = server.command_line().to_owned();
         self.event("started", &format!("{line}, pid {}", server.pid()));
         self.step(&line, [server.readiness().to_owned()]);
@@ -107,6 +116,7 @@ impl ScenarioRun {
     /// When it cannot be started.
     pub fn run(&mut self, run: Run) -> Finished {
         let line = run.command_line();
+        self.wait_for_enter(&line);
         self.event("started", &line);
         let finished = run.finish();
         self.event("ended", &format!("{line}: {}", finished.status));
@@ -168,6 +178,7 @@ impl ScenarioRun {
         (expected, got): (String, String),
         evidence: String,
     ) -> Result<(), Stopped> {
+        self.wait_for_enter(&format!("{statement}?"));
         let mark = if holds { "ok" } else { "NO" };
         self.say(&render::columns(&format!("  {mark}  {statement}"), &lines_of(&evidence)));
         self.put(
@@ -205,6 +216,24 @@ impl ScenarioRun {
         if self.no_skip { Err(Stopped::Missing(skip.clone())) } else { Ok(()) }
     }
 
+    /// Says what comes next, and where to look before it; ends the story where that is asked for.
+    fn wait_for_enter(&mut self, next: &str) {
+        let Some(mut pause) = self.pause.take() else { return };
+        self.say(&pause.lines(next));
+        self.prompt("Enter goes on, q ends it: ");
+        let goes_on = pause.goes_on();
+        self.pause = Some(pause);
+        if !goes_on {
+            // What the story has started is dropped on the way, and ends.
+            resume_unwind(Box::new(Quit));
+        }
+    }
+
+    fn prompt(&mut self, text: &str) {
+        // One who does not see the question can still answer it.
+        let _ = write!(self.out, "{text}").and_then(|()| self.out.flush());
+    }
+
     /// Something happened, now. It is not printed as text; the record has it.
     pub fn event(&mut self, kind: &str, detail: &str) {
         let [kind, detail] = [kind, detail].map(str::to_owned);
@@ -214,10 +243,10 @@ impl ScenarioRun {
 
     /// Prints why the scenario stopped.
     pub(crate) fn stop(&mut self, why: &Stopped) {
-        self.stopped = true;
+        self.stopped = !matches!(why, Stopped::Quit);
         match why {
             Stopped::CheckFailed(it) => self.say(&it.lines()),
-            Stopped::Missing(_) => {}
+            Stopped::Missing(_) | Stopped::Quit => {}
             Stopped::Broken(why) => {
                 self.say(&render::columns("  NO  the scenario could continue", &lines_of(why)))
             }

@@ -12,6 +12,8 @@ pub enum Stopped {
     CheckFailed(Box<CheckFailed>),
     /// Something was absent, and nothing may be skipped.
     Missing(Skip),
+    /// Whoever steps through it has ended it ([`crate::Scenario::step_through`]).
+    Quit,
     /// The scenario itself could not continue: a server that did not start, a peer that got no answer.
     Broken(String),
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Stopped {
                 f.write_str(&it.lines().join("\n"))
             }
             Self::Missing(skip) => write!(f, "{skip}, and REQUIRE_ALL allows no skip"),
+            Self::Quit => f.write_str("ended with q"),
             Self::Broken(why) => f.write_str(why),
         }
     }

@@ -159,3 +159,51 @@ fn what_a_program_prints_moves_no_cursor() {
     let kinds: Vec<_> = summary.events.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(kinds, ["started", "ended"]);
 }
+
+/// A story with a server, which is stepped through with these answers.
+fn stepped(answers: &'static str) -> (Result<(), Stopped>, String, i32) {
+    let story = |run: &mut ScenarioRun| {
+        let script = "echo \"listening on 127.0.0.1:7, pid $$\"; exec sleep 60";
+        let server = run.serve_run(Run::program("sh").args(["-c", script]));
+        run.event("pid", &server.pid().to_string());
+        run.check("true", "it listens", true, "evidence")?;
+        run.check("more", "it still does", true, "more evidence")
+    };
+    let page = Page::default();
+    let mut run =
+        ScenarioRun::writing_to(Box::new(page.clone()), "story", "a server", Format::Text);
+    run.pause = Some(Pause::new(Box::new(answers.as_bytes())));
+    let scenario = Scenario { name: "story", summary: "a server", run: story };
+    let (result, summary) = scenario.play_in(run);
+    let pid = summary.events.iter().find(|event| event.kind == "pid");
+    let pid = pid.map_or(0, |event| event.detail.parse().unwrap());
+    let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+    (result, text, pid)
+}
+
+#[test]
+fn each_step_and_statement_waits_for_enter_and_says_where_to_look() {
+    let (result, text, pid) = stepped("\n\n\n");
+    result.unwrap();
+    assert_eq!(text.matches("Enter goes on, q ends it: ").count(), 3, "{text}");
+    let asked = text.find("next  it listens?").unwrap();
+    let before = text.find("ok  it listens").unwrap();
+    assert!(asked < before, "{text}");
+    for look in
+        ["ss -tuanp 'sport = :7", &format!("/proc/{pid}/fd"), &format!("strace -f -p {pid}")]
+    {
+        assert!(text.get(asked..before).unwrap().contains(look), "{look}: {text}");
+    }
+    assert!(text.contains("next  sh -c"), "{text}");
+}
+
+#[test]
+fn q_and_the_end_of_the_input_end_a_story_and_leave_nothing_running() {
+    for answers in ["\nq\n", "\n"] {
+        let (result, text, pid) = stepped(answers);
+        assert!(matches!(result, Err(Stopped::Quit)), "{result:?}");
+        assert!(text.contains("next  it listens?") && !text.contains("ok  it listens"), "{text}");
+        assert!(text.contains("story: 0 checks hold"), "{text}");
+        assert!(pid > 0 && crate::evidence::state(pid).is_none(), "{pid} runs");
+    }
+}
