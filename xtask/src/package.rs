@@ -28,6 +28,7 @@ const COMMANDS: &[(&str, &CommandInfo)] = &[
             "Exercises: a recipe with a hole in it, and checks of what is put there.",
         ),
     ),
+    ("install", &command("install", "Install recipes with their man pages and completions.")),
 ];
 
 const fn command(name: &'static str, description: &'static str) -> CommandInfo {
