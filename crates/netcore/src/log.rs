@@ -1,11 +1,7 @@
 //! What a server prints: the readiness line, and a line for each connection.
 
-<<<<<<< HEAD
 use std::cell::Cell;
-use std::fmt::Display;
-=======
 use std::fmt::{self, Display};
->>>>>>> f71c6ba (unix-echo, unix-client: a server on a path, and peers that the kernel vouches for)
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -34,12 +30,12 @@ pub struct Log {
     json: bool,
 }
 
-<<<<<<< HEAD
 /// A call that fails, and may do so for long: it costs a line a second, and the server does not spin.
 pub struct Failures {
     log: Log,
     logged: Cell<Option<Instant>>,
-=======
+}
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy)]
 pub enum Peer {
@@ -78,7 +74,6 @@ impl Peer {
             Peer::Process { uid, pid } => json.number("uid", uid).number("pid", pid),
         }
     }
->>>>>>> f71c6ba (unix-echo, unix-client: a server on a path, and peers that the kernel vouches for)
 }
 
 /// What went over one connection, from its first line in the log to its last.

@@ -33,6 +33,7 @@ const TIMEOUTS: &[&str] = &[
     "one of several servers may be dead",
     "the wait itself is what is shown",
     "how long TCP waits by itself is shown",
+    "a path has no name to look up",
 ];
 
 /// An option of the same name has the same meaning in every tool, and so the same help text.
