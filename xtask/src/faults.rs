@@ -149,7 +149,7 @@ fn read(name: &str) -> Result<Recorded, Failure> {
 fn print_table(chosen: &[Program], out: &mut Output) -> Result<bool, Failure> {
     let read = |program: &Program| Ok((program.name(), read(&program.name())?));
     let recorded = chosen.iter().map(read).collect::<Result<Vec<_>, Failure>>()?;
-    out.line("s served  l served, and logged  r refused  w no reply in time  71 ended with 71  - not made")?;
+    out.line("s served  l served, and logged  r refused  w no reply in time  71 ended with that code  - not made")?;
     out.line("Before the slash the call fails once, after it for a second.\n")?;
     let columns: Vec<(usize, &String, &Recorded)> =
         (1..).zip(&recorded).map(|(number, (name, recorded))| (number, name, recorded)).collect();

@@ -182,7 +182,7 @@ impl<'a> Running<'a> {
             Peer::Datagram => run,
         };
         let running = Self { subject, server: Server::start_run(run), at_rest: Open::new() };
-        // All workers, each of which has served: from then on they have what they ever have.
+        // All workers, and a client: from then on they have what they ever have.
         let workers = subject.options.iter().position(|option| *option == "--workers");
         let workers = workers.and_then(|at| subject.options.get(at + 1)?.parse().ok());
         let pid = running.server.pid();
