@@ -44,7 +44,10 @@ fn seed() -> usize {
 }
 
 fn inject(program: Program) -> Result<(), Skip> {
-    need(Need::Attach)?;
+    need(match program {
+        Program::Server(_) => Need::Attach,
+        Program::Client(_) => Need::Strace,
+    })?;
     let seed = seed();
     let observed = program.run(|all| sample(all, seed, ONCE, LASTING));
     let wrong: Vec<String> = observed
