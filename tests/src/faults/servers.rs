@@ -2,6 +2,7 @@
 
 use std::io::{self, Error};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use netcheck::{Attached, Run, Server, Signal, evidence};
@@ -294,6 +295,8 @@ impl<'a> Running<'a> {
             }
             self.look_for_leaks(&mut wrong);
         }
+        // What one that has ended said last is complete after a wait for it.
+        let status = if is_running { None } else { self.server.wait(SOON) };
         let said = self.server.stderr();
         let said = said.get(said_before..).unwrap_or_default();
         let logged = said.contains(errno);
@@ -303,7 +306,7 @@ impl<'a> Running<'a> {
         }
         wrong.extend(aborts(said));
         let outcome = match () {
-            () if !is_running => self.ended(fault, said, &mut wrong),
+            () if !is_running => self.ended(fault, status, said, &mut wrong),
             () if failed == 0 => Outcome::NotMade,
             () => clients.outcome(logged),
         };
@@ -359,8 +362,14 @@ impl<'a> Running<'a> {
     }
 
     /// The server ended: only for an error of the list, with its code and one line that says why.
-    fn ended(&self, fault: Fault, said: &str, wrong: &mut Vec<String>) -> Outcome {
-        let code = self.server.wait(SOON).and_then(|status| status.code());
+    fn ended(
+        &self,
+        fault: Fault,
+        status: Option<ExitStatus>,
+        said: &str,
+        wrong: &mut Vec<String>,
+    ) -> Outcome {
+        let code = status.and_then(|status| status.code());
         let Some(code) = code else {
             wrong.push("abort: a signal ended it".to_owned());
             return Outcome::Ended(-1);
