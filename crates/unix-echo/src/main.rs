@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 
 fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
     let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, args.verbose, args.json);
-    let signals = Signals::catch(&[SIGINT, SIGTERM])?;
+    let signals = Signals::catch(&[SIGINT, SIGTERM])?.with_log(&log);
 
     // Held from before the first look at the path until it is removed.
     let _lock = args.name.path().map(|path| lock(path, &args.name)).transpose()?;
@@ -98,7 +98,13 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
             Woken::Deadline => {}
             Woken::Ready => {
                 let Some(stream) = listener.accept_unix(&log)? else { continue };
-                let Ok(peer) = getsockopt(&stream, PeerCredentials) else { continue };
+                let peer = match getsockopt(&stream, PeerCredentials) {
+                    Ok(peer) => peer,
+                    Err(why) => {
+                        log.note(format_args!("getsockopt SO_PEERCRED: {}", errno(why)));
+                        continue;
+                    }
+                };
                 let (uid, peer) = (peer.uid(), Peer::Process { uid: peer.uid(), pid: peer.pid() });
                 if args.allow_uid.is_some_and(|allowed| allowed != uid) {
                     log.note(format_args!("{peer} refused: not the user of --allow-uid"));

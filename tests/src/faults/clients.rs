@@ -1,7 +1,7 @@
 //! Faults in a client: it is traced from its start, and may end, but in time and with a reason.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use netcheck::{Call, Finished, Run, Server};
@@ -22,7 +22,7 @@ pub struct Client {
     /// Its program.
     program: &'static str,
     server: &'static str,
-    /// `PORT` stands for that of the server.
+    /// `PORT` stands for that of the server, `PATH` for its path.
     args: &'static [&'static str],
     stdin: &'static str,
 }
@@ -37,6 +37,7 @@ pub(super) const CLIENTS: &[Client] = &[
         args: &["--port=PORT", "--name=someone", "--timeout=1s", "--idle-timeout=2s"],
         stdin: "hello\n",
     },
+    client("unix-client", "unix-echo", &["--timeout=1s", "PATH", "hello"]),
     client("udp-client", "udp-echo", &["--port=PORT", "--timeout=1s", "--backoff=100ms", "hello"]),
     client(
         "echo-load",
@@ -70,6 +71,7 @@ impl Client {
 struct Beside<'a> {
     client: &'a Client,
     server: Server,
+    path: PathBuf,
     /// How often it makes each call before its own code begins.
     before: BTreeMap<String, usize>,
     /// The codes that its `--help` lists.
@@ -99,8 +101,12 @@ fn count(calls: &[Call]) -> BTreeMap<String, usize> {
 
 impl<'a> Beside<'a> {
     fn new(client: &'a Client, site: &Path) -> Self {
-        let run = Run::new(client.server).args(["--port", "0"]);
-        let run = if client.server == "epoll-web" { run.arg("--dir").arg(site) } else { run };
+        let (run, path) = (Run::new(client.server), site.join("echo.sock"));
+        let run = match client.server {
+            "unix-echo" => run.arg(&path),
+            "epoll-web" => run.args(["--port", "0", "--dir"]).arg(site),
+            _ => run.args(["--port", "0"]),
+        };
         let server = Server::start_run(run);
         // Before its own code it does what it does before `--version`, but for the write.
         let (run, trace) = Run::new(client.program).arg("--version").traced(&["trace=all"]);
@@ -110,12 +116,17 @@ impl<'a> Beside<'a> {
         let help = Run::new(client.program).arg("--help").finish().stdout_text();
         let (_, codes) = help.split_once("EXIT CODES").unwrap_or_default();
         let codes = codes.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Self { client, server, before, codes }
+        Self { client, server, path, before, codes }
     }
 
     fn run(&self, expressions: &[&str]) -> (Finished, Vec<Call>) {
-        let port = self.server.address().port().to_string();
-        let args = self.client.args.iter().map(|arg| arg.replace("PORT", &port));
+        let port = match self.server.is_named() {
+            true => String::new(),
+            false => self.server.address().port().to_string(),
+        };
+        let path = self.path.to_string_lossy();
+        let args = self.client.args.iter();
+        let args = args.map(|arg| arg.replace("PORT", &port).replace("PATH", &path));
         let run = Run::new(self.client.program).args(args).stdin(self.client.stdin);
         let (run, trace) = run.deadline(DEADLINE).traced(expressions);
         let finished = run.finish();

@@ -1,7 +1,9 @@
 //! Faults in a server that serves: it is traced once it is ready, and serves before, during and after.
 
-use std::io::{self, Error};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::io::{self, Error, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -47,6 +49,8 @@ pub struct Subject {
 #[derive(Clone, Copy, Debug)]
 enum Peer {
     Stream(Probe),
+    /// An echo on a path.
+    Unix,
     /// A datagram that is an NTP request, and for an echo any datagram.
     Datagram,
 }
@@ -65,6 +69,7 @@ pub(super) const SERVERS: &[Subject] = &[
     stream("uring-echo", &[], Probe::Echo, true),
     stream("chat-server", &[], Probe::Chat, true),
     stream("epoll-web", &[], Probe::Web, true),
+    Subject { program: "unix-echo", options: &[], peer: Peer::Unix, several: false },
     datagram("udp-echo", &["-v"]),
     datagram("ntp-responder", &[]),
 ];
@@ -91,14 +96,14 @@ impl Subject {
     }
 }
 
-impl Peer {
-    /// A client that comes, is served, and goes.
-    fn exchange(self, address: SocketAddr, timeout: Duration) -> io::Result<()> {
-        match self {
-            Self::Stream(probe) => probe.exchange_within(address, timeout),
-            Self::Datagram => exchange_datagrams(address, timeout),
-        }
-    }
+fn exchange_over_unix(path: &Path, timeout: Duration) -> io::Result<()> {
+    let mut client = UnixStream::connect(path)?;
+    client.set_read_timeout(Some(timeout))?;
+    client.write_all(b"hello")?;
+    client.shutdown(Shutdown::Write)?;
+    let mut reply = Vec::new();
+    client.read_to_end(&mut reply)?;
+    if reply == b"hello" { Ok(()) } else { Err(Error::other(format!("{reply:?}"))) }
 }
 
 fn exchange_datagrams(address: SocketAddr, timeout: Duration) -> io::Result<()> {
@@ -144,6 +149,8 @@ type Open = Vec<Vec<String>>;
 struct Running<'a> {
     subject: &'a Subject,
     server: Server,
+    /// For a server on a path.
+    path: PathBuf,
     at_rest: Open,
 }
 
@@ -176,13 +183,15 @@ impl Clients {
 
 impl<'a> Running<'a> {
     fn start(subject: &'a Subject, site: &TempDir) -> Self {
-        let run = Run::new(subject.program).args(["--port", "0"]).args(subject.options);
-        let site = site.path().to_string_lossy();
+        let (folder, path) = (site.path().to_string_lossy(), site.path().join("echo.sock"));
+        let run = Run::new(subject.program).args(subject.options);
         let run = match subject.peer {
-            Peer::Stream(probe) => run.args(probe.options(&site)),
-            Peer::Datagram => run,
+            Peer::Stream(probe) => run.args(["--port", "0"]).args(probe.options(&folder)),
+            Peer::Datagram => run.args(["--port", "0"]),
+            Peer::Unix => run.arg(&path),
         };
-        let running = Self { subject, server: Server::start_run(run), at_rest: Open::new() };
+        let server = Server::start_run(run);
+        let running = Self { subject, server, path, at_rest: Open::new() };
         // All workers, and a client: from then on they have what they ever have.
         let workers = subject.options.iter().position(|option| *option == "--workers");
         let workers = workers.and_then(|at| subject.options.get(at + 1)?.parse().ok());
@@ -199,7 +208,11 @@ impl<'a> Running<'a> {
     }
 
     fn exchange(&self, timeout: Duration) -> io::Result<()> {
-        self.subject.peer.exchange(self.server.address(), timeout)
+        match self.subject.peer {
+            Peer::Stream(probe) => probe.exchange_within(self.server.address(), timeout),
+            Peer::Datagram => exchange_datagrams(self.server.address(), timeout),
+            Peer::Unix => exchange_over_unix(&self.path, timeout),
+        }
     }
 
     /// What its processes have open, once none has ended that was not reaped.
@@ -218,12 +231,17 @@ impl<'a> Running<'a> {
 
     /// The same without a connection.
     fn rest(&self) -> Option<Open> {
-        let owners = evidence::listener_owners(self.server.address());
-        let is_stream = matches!(self.subject.peer, Peer::Stream(_));
+        let owners = match self.subject.peer {
+            Peer::Stream(_) => evidence::listener_owners(self.server.address()),
+            _ => Vec::new(),
+        };
         let is_quiet = self.family().into_iter().all(|pid| {
             let open = evidence::descriptors(pid);
             let mut sockets = open.iter().filter(|(_, link)| link.starts_with("socket:"));
-            !is_stream || sockets.all(|(fd, _)| owners.contains(&(pid, *fd)))
+            match self.subject.peer {
+                Peer::Stream(_) => sockets.all(|(fd, _)| owners.contains(&(pid, *fd))),
+                Peer::Unix | Peer::Datagram => sockets.count() == 1,
+            }
         });
         self.open().filter(|_| is_quiet)
     }
@@ -258,7 +276,7 @@ impl<'a> Running<'a> {
 
     /// SIGUSR1, for whom has it: those that do not would end.
     fn ask_for_counts(&self) {
-        if self.subject.program != "ntp-responder" {
+        if !["ntp-responder", "unix-echo"].contains(&self.subject.program) {
             self.server.signal(Signal::SIGUSR1);
         }
     }
