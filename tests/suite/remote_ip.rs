@@ -26,7 +26,6 @@ pub(crate) fn trials() -> Vec<Trial> {
             standard_input_is_a_host_a_line,
             a_line_that_is_too_long_is_refused_as_a_whole,
             what_is_no_host_is_refused_before_anything_is_looked_up,
-            a_client_reads_names_with_the_same_resolver,
             json_is_read_by_jq,
         ],
     )
@@ -209,18 +208,6 @@ fn what_is_no_host_is_refused_before_anything_is_looked_up() -> Result<(), Skip>
     }
     let advice = Run::new("remote-ip").arg("caf\u{e9}.test").finish().stderr_text();
     assert!(advice.contains("xn--"), "{advice}");
-    Ok(())
-}
-
-fn a_client_reads_names_with_the_same_resolver() -> Result<(), Skip> {
-    need(Need::OwnNames)?;
-    for name in ["echo-client", "forking-client"] {
-        let line = ["--port", "7", "--timeout", "300ms", "--host", "silent.test"];
-        let finished = Run::new(name).args(line).inside(ETC).finish();
-        said(&finished, 75, "");
-        let error = format!("{name}: resolve silent.test: timed out after 300ms\n");
-        assert_eq!(finished.stderr_text(), error);
-    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use netcheck::peer::SilentListener;
 use netcheck::{Finished, Run, Skip, bin};
 use scenarios::framed;
 
-use crate::{tests, topic};
+use crate::{in_time, tests, topic};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let own = topic(
@@ -39,8 +39,13 @@ pub(crate) fn trials() -> Vec<Trial> {
 const MS: Duration = Duration::from_millis(1);
 
 /// Every client of TCP, with what it needs beside a host and a port.
-const CLIENTS: [&[&str]; 4] =
-    [&["echo-client"], &["forking-client"], &["chat-client", "--name", "bob"], &["echo-load"]];
+const CLIENTS: [&[&str]; 5] = [
+    &["echo-client"],
+    &["forking-client"],
+    &["chat-client", "--name", "bob"],
+    &["echo-load"],
+    &["socket-errors"],
+];
 
 /// What echo-load can do; all begin with a message there and back on each connection.
 const LOADS: [&[&str]; 6] = [
@@ -125,11 +130,6 @@ fn ended(finished: &Finished, what: &str, took: Duration) -> bool {
     took < 3000 * MS
 }
 
-/// A busy machine is late now and then; a program that is late each time is so by itself.
-fn in_time(check: impl Fn() -> bool) {
-    assert!((0..3).any(|_| check()), "late three times");
-}
-
 const TIMED_OUT: &str = "timed out after 2s";
 const SILENT: &str = "timed out after 2s of silence";
 
@@ -193,6 +193,12 @@ fn a_server_that_drips_ends_at_the_timeout() -> Result<(), Skip> {
         }
     });
     timed_out(&["chat-client", "--name", "bob"], frames, &[]);
+    let head = server(|mut stream| {
+        while stream.write_all(b"HTTP/1.0 200 OK\r\n").is_ok() {
+            thread::park_timeout(100 * MS);
+        }
+    });
+    timed_out(&["socket-errors"], head, &[]);
     Ok(())
 }
 

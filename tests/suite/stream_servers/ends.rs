@@ -2,12 +2,12 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netcheck::{Need, Process, Run, Server, Signal, Skip, bin, evidence, need};
 
 use super::{Checks, Kind, SECOND, checks, family};
-use crate::kill;
+use crate::{in_time, kill};
 
 pub(super) const CHECKS: Checks = checks![
     serves_after_sigterm: the_listener_closes_at_sigterm_and_the_client_is_still_served;
@@ -55,20 +55,32 @@ fn the_listener_closes_at_sigterm_and_the_client_is_still_served(kind: &Kind) ->
 }
 
 fn a_client_that_stays_is_cut_off_when_the_grace_is_over(kind: &Kind) -> Result<(), Skip> {
-    let server = kind.start(&["--grace", "100ms"]);
-    let mut client = kind.probe.served(server.address()).unwrap();
-    server.signal(Signal::SIGTERM);
-    is_closed(&mut client);
-    ends(&server);
+    in_time(|| {
+        let server = kind.start(&["--grace", "1s"]);
+        let mut client = kind.probe.served(server.address()).unwrap();
+        let begun = Instant::now();
+        server.signal(Signal::SIGTERM);
+        is_closed(&mut client);
+        ends(&server);
+        let took = begun.elapsed();
+        assert!(took >= SECOND, "{took:?}");
+        took < SECOND * 3 / 2 + kind.goodbye()
+    });
     Ok(())
 }
 
 fn a_client_that_never_reads_is_cut_off_when_the_grace_is_over(kind: &Kind) -> Result<(), Skip> {
-    let server = kind.start(&["--grace", "100ms"]);
-    let _deaf = kind.probe.never_reads(server.address()).unwrap();
-    // The server waits for room to send, and not for bytes to receive.
-    server.signal(Signal::SIGTERM);
-    ends(&server);
+    in_time(|| {
+        let server = kind.start(&["--grace", "1s"]);
+        let _deaf = kind.probe.never_reads(server.address()).unwrap();
+        let begun = Instant::now();
+        // The server waits for room to send, and not for bytes to receive.
+        server.signal(Signal::SIGTERM);
+        ends(&server);
+        let took = begun.elapsed();
+        assert!(took >= SECOND, "{took:?}");
+        took < SECOND * 3 / 2 + kind.goodbye()
+    });
     Ok(())
 }
 

@@ -4,9 +4,9 @@
 use libtest_mimic::Trial;
 use netcheck::{Link, Need, Run, Server, Skip, bin, need};
 
-use super::{CLIENTS, MS, TIMED_OUT, at_once, ended, in_time};
+use super::{CLIENTS, MS, TIMED_OUT, at_once, ends};
 use crate::stream_servers;
-use crate::{tests, topic};
+use crate::{in_time, tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
     topic(
@@ -15,14 +15,14 @@ pub(super) fn trials() -> Vec<Trial> {
             each_fate_of_a_request_has_its_code,
             without_a_free_port_nobody_waits,
             a_dead_ipv6_address_costs_a_quarter_of_a_second,
+            a_silent_name_server_ends_at_the_timeout,
             a_server_looks_its_own_address_up_in_time,
         ],
     )
 }
 
-/// The clients of UDP and HTTP, with what they need beside a host and a port.
-const OTHERS: [&[&str]; 4] =
-    [&["socket-errors"], &["udp-client", "hello"], &["sntp-client"], &["ntp-time"]];
+/// The clients of UDP, with what they need beside a host and a port.
+const OTHERS: [&[&str]; 3] = [&["udp-client", "hello"], &["sntp-client"], &["ntp-time"]];
 
 /// A client that asks there, and waits for two seconds at most.
 fn ask(words: &[&str], host: &str, port: u16) -> Run {
@@ -62,10 +62,7 @@ fn each_fate_of_a_request_has_its_code() -> Result<(), Skip> {
             assert!(finished.code() == Some(code) && right, "{host} {why}: {finished:?}");
             assert!(finished.elapsed < 2000 * MS, "{finished:?}");
         }
-        in_time(|| {
-            let finished = link.near(ask(words, "192.0.2.9", 7)).finish();
-            ended(&finished, TIMED_OUT, finished.elapsed)
-        });
+        ends(TIMED_OUT, || link.near(ask(words, "192.0.2.9", 7)));
     });
     Ok(())
 }
@@ -148,6 +145,18 @@ fn a_dead_ipv6_address_costs_a_quarter_of_a_second() -> Result<(), Skip> {
             });
         }
     });
+    Ok(())
+}
+
+fn a_silent_name_server_ends_at_the_timeout() -> Result<(), Skip> {
+    need(Need::OwnNames)?;
+    let what = format!("resolve silent.test: {TIMED_OUT}");
+    at_once(&[&CLIENTS[..], &OTHERS].concat(), |words| {
+        ends(&what, || ask(words, "silent.test", 7).inside("tests/etc"));
+    });
+    let look_up = |name| Run::new(name).args(["--timeout", "2s"]);
+    ends(&what, || look_up("remote-ip").arg("silent.test").inside("tests/etc"));
+    ends(&what, || look_up("host-info").arg("--strict").inside_named("tests/etc", "silent.test"));
     Ok(())
 }
 
