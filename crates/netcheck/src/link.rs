@@ -58,7 +58,18 @@ impl Link {
             link.near_ip(up)?;
             link.far_ip(&up.replace("v0", "v1"))?;
         }
+        link.wait_until_up()?;
         Ok(link)
+    }
+
+    /// Until then what is sent is lost: the kernel begins to use an interface a moment after its other end
+    /// is up.
+    fn wait_until_up(&self) -> io::Result<()> {
+        let near = || self.near(ip("-oneline link show v0")).finish().stdout_text();
+        let far = || self.far(ip("-oneline link show v1")).finish().stdout_text();
+        let both = || [near(), far()].iter().all(|said| said.contains(" state UP "));
+        let up = wait_until(PATIENCE, || both().then_some(()));
+        up.ok_or_else(|| io::Error::other(format!("not up: {}{}", near(), far())))
     }
 
     /// What has been typed so far, in the words of a shell.
@@ -114,7 +125,8 @@ impl Link {
     /// # Errors
     /// What ip says.
     pub fn plug(&self) -> io::Result<()> {
-        succeed(self.far(ip("link set v1 up")))
+        succeed(self.far(ip("link set v1 up")))?;
+        self.wait_until_up()
     }
 
     /// A socket of the far machine, for the harness itself: a socket belongs to the network namespace that
