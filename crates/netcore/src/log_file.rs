@@ -4,7 +4,8 @@
 //! then stop the server, and the signals with it, which the server reads from a descriptor. So a pipe
 //! or terminal is opened once more, non-blocking: O_NONBLOCK belongs to the open file description
 //! (open(2)), and that of standard error is shared with other programs. A line for which there is no
-//! room is lost whole, and counted.
+//! room is lost whole, and counted. Where several processes write to a terminal that has no more room, a line
+//! of which one of them could write a part ends there, and counts as lost.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,8 @@ pub(crate) struct LogFile {
     lost: &'static AtomicU64,
     /// What a terminal or socket had no room for: a line is not left cut in two.
     rest: Mutex<Vec<u8>>,
+    /// The process that keeps such a rest, or 0.
+    cut_by: &'static AtomicU64,
 }
 
 impl LogFile {
@@ -58,16 +61,28 @@ impl LogFile {
             _ => (None, Kind::Write),
         };
         let file = own.or_else(|| stream.try_clone_to_owned().ok())?;
-        Some(LogFile { file, kind, lost: shared_counter(), rest: Mutex::new(Vec::new()) })
+        Some(LogFile {
+            file,
+            kind,
+            lost: shared_counter(),
+            rest: Mutex::default(),
+            cut_by: shared_counter(),
+        })
     }
 
     /// Writes a line, or counts it as lost. `report` makes the line that says how many were lost.
     pub(crate) fn line(&self, line: &str, report: impl FnOnce(u64) -> String) {
+        self.line_of(std::process::id().into(), line, report);
+    }
+
+    fn line_of(&self, process: u64, line: &str, report: impl FnOnce(u64) -> String) {
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = self.end_line(process, &mut rest);
         // Taken before they are reported: another process does not report the same ones.
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        let reported =
-            self.write_rest(&mut rest) && (lost == 0 || self.write_whole(&report(lost), &mut rest));
+        let reported = begins
+            && self.write_rest(&mut rest)
+            && (lost == 0 || self.write_whole(&report(lost), &mut rest));
         if !reported {
             self.lost.fetch_add(lost, Ordering::Relaxed);
         }
@@ -75,6 +90,23 @@ impl LogFile {
         if !written {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+        if begins {
+            let cut_by = if rest.is_empty() { 0 } else { process };
+            self.cut_by.store(cut_by, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a line can begin. Where another process has left the rest of its line, and may have ended,
+    /// that line ends here, and counts as lost. The other one drops the rest, if it goes on.
+    fn end_line(&self, process: u64, rest: &mut Vec<u8>) -> bool {
+        let cut_by = self.cut_by.load(Ordering::Relaxed);
+        if cut_by == process {
+            return true;
+        }
+        rest.clear();
+        let ended = cut_by != 0 && self.write_now(b"\n").is_ok();
+        self.lost.fetch_add(ended.into(), Ordering::Relaxed);
+        cut_by == 0 || ended
     }
 
     /// Whether what was left of the last line is written.
@@ -115,5 +147,56 @@ impl LogFile {
                 return written;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// The same log in two processes: what they share, and what each has.
+    fn logs(of: &UnixStream) -> [LogFile; 2] {
+        let (lost, cut_by) = (shared_counter(), shared_counter());
+        let log = || {
+            let file = of.as_fd().try_clone_to_owned().unwrap();
+            LogFile { file, kind: Kind::Send, lost, rest: Mutex::default(), cut_by }
+        };
+        [log(), log()]
+    }
+
+    fn report(lines: u64) -> String {
+        format!("{lines} lost\n")
+    }
+
+    #[test]
+    fn a_line_that_another_process_has_cut_in_two_is_ended_and_counted() {
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        reader.set_nonblocking(true).unwrap();
+        let [one, other] = logs(&writer);
+        let mut read = || {
+            let mut bytes = Vec::new();
+            let _ = reader.read_to_end(&mut bytes); // EAGAIN is "nothing more now"
+            String::from_utf8(bytes).unwrap()
+        };
+        // More than there is room for.
+        one.line_of(1, &format!("{}\n", "x".repeat(1 << 20)), report);
+        other.line_of(2, "no room\n", report);
+        assert_eq!(read().trim_start_matches('x'), "");
+        other.line_of(2, "other\n", report);
+        one.line_of(1, "one\n", report);
+        assert_eq!(read(), "\n2 lost\nother\none\n");
+        // Its own rest a process still writes.
+        one.line_of(1, &format!("{}\n", "y".repeat(1 << 20)), report);
+        let mut all = read();
+        while !all.ends_with("one\n") {
+            one.line_of(1, "one\n", report);
+            all.push_str(&read());
+        }
+        let (whole, more) = all.split_once('\n').unwrap();
+        assert_eq!(whole.len(), 1 << 20);
+        assert!(more.ends_with(" lost\none\n"), "{more}");
     }
 }
