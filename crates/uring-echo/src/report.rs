@@ -76,6 +76,7 @@ impl<'a> Clients<'a> {
         let reserved = reserve_one_more::<Client>(self.all.len(), self.all.capacity())
             .and_then(|()| reserve(|| buffer.try_reserve_exact(SMALL)));
         if reserved.is_err() {
+            self.spare.clear(); // room for the next one
             self.limits.leave(peer);
             record.close(Err("no memory for one more client".to_owned()));
             return None;
