@@ -117,11 +117,13 @@ fn fifty_clients_that_never_read_hold_up_nobody(kind: &Kind) -> Result<(), Skip>
         let deaf = [(); DEAF].map(|()| scope.spawn(never_reads));
         deaf.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    let before = memory(&server);
     // A server that waited for one of them would wait for longer than this client.
     (0..200).for_each(|_| kind.probe.ask(&mut good).unwrap());
-    let share = cpu_share(&server, Duration::from_millis(500));
-    assert!(share < 0.05, "{:.0} % of a core", share * 100.0);
+    // On a busy machine their last bytes may still be on the way.
+    let sleeps = || (cpu_share(&server, SECOND / 2) < 0.05).then_some(());
+    evidence::wait_until(10 * SECOND, sleeps).expect("it sleeps");
+    let before = memory(&server);
+    (0..200).for_each(|_| kind.probe.ask(&mut good).unwrap());
     let grown = memory(&server).saturating_sub(before);
     assert!(grown < 1 << 20, "{grown} bytes more are resident");
     drop(deaf);
