@@ -32,6 +32,9 @@
 //!   server serves the others, and remembers that this client is not done.
 //! - `close` removes a descriptor from the list only if no other descriptor, from `dup` or in a forked
 //!   child, refers to the same connection. Otherwise its events continue, for a closed descriptor.
+//! - A client may leave 64 KiB here. With RLIMIT_AS, `ENOMEM` closes that client only. With `memory.max`
+//!   of a control group no call fails: the kernel kills the process, unless `--max-clients` times that
+//!   fits.
 //! - `EPOLLOUT` requested when there is nothing to send: it is always true, and the loop spins.
 //! - A full server whose list still has the listener spins too, and so does one that does not set an
 //!   expired timer again.

@@ -26,6 +26,9 @@
 //!   find nothing. Hence `MSG_DONTWAIT` on each call.
 //! - A peer that does not read: its bytes would pile up in the server. Nothing more is received from
 //!   it until it has taken what was left to send.
+//! - A client may leave 64 KiB here. With RLIMIT_AS, `ENOMEM` closes that client only. With `memory.max`
+//!   of a control group no call fails: the kernel kills the process, unless `--max-clients` times that
+//!   fits.
 //! - `POLLOUT` requested when there is nothing to send: it is always true, and the loop spins.
 //! - A full server that still polls its listener spins too.
 //! - `EINVAL`: the list is longer than RLIMIT_NOFILE, which an admin has lowered (prlimit(1)); `ENOMEM`:

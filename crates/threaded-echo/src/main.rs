@@ -33,7 +33,8 @@
 //!   server serves the others.
 //! - `ENOMEM` from `mmap` in a thread that starts (RLIMIT_AS, `vm.overcommit_memory=2`): std has no
 //!   stack for its signal handler then, and aborts, which cuts all clients. A limit has to fit
-//!   `--max-clients` times 256 KiB.
+//!   `--max-clients` times 256 KiB. With `memory.max` of a control group no call fails: the kernel kills
+//!   the process.
 //! - A fault in one thread ends the process with all connections; a forked child dies alone.
 //!
 //! # Next

@@ -30,6 +30,9 @@
 //!   writes into memory that belongs to something else by then.
 //! - `close` does not end a request that is under way: the request keeps the connection open, or the
 //!   listener. `shutdown` ends it, and its result says when the buffer is the server's again.
+//! - A client may have 64 KiB here. With RLIMIT_AS, `ENOMEM` closes that client only. With `memory.max`
+//!   of a control group no call fails: the kernel kills the process, unless `--max-clients` times that
+//!   fits.
 //! - `EADDRINUSE` after `kill -9`: the kernel takes the ring down some 30 ms after the process, and with
 //!   it the listener. Start again after a pause (systemd: `RestartSec=100ms`, its default).
 //! - The submission queue is full: submit, and continue. When the completion queue is full no result
