@@ -15,8 +15,8 @@ pub(crate) struct Args {
     /// JSON Lines on standard output
     #[argh(switch)]
     pub(crate) json: bool,
-    /// 192.0.2.1, 0xc0000201, 3221225985, c0:00:02:01 or 192.0.2.0/24; - reads them from standard
-    /// input
+    /// 192.0.2.1, 0xc0000201, 3221225985, c0:00:02:01, 192.0.2.0/24 or 192.0.2.0/255.255.255.0;
+    /// - reads them from standard input
     #[argh(positional)]
     pub(crate) address: Vec<String>,
 }

@@ -28,10 +28,11 @@
 //! $ ipv4-convert --aton 010.0.0.1 | grep inet_
 //! inet_pton       refused, leading zero
 //! inet_aton       8.0.0.1
-//! $ ipv4-convert 192.0.2.9/29 | tail -n 8
+//! $ ipv4-convert 192.0.2.9/255.255.255.248 | tail -n 9
 //! network         192.0.2.8/29
 //! host bits set   0.0.0.1
 //! netmask         255.255.255.248
+//! wildcard        0.0.0.7
 //! broadcast       192.0.2.15
 //! first host      192.0.2.9
 //! last host       192.0.2.14

@@ -31,6 +31,7 @@ fn what_is_refused_has_both_readings() {
         ("10/8", "strict: refused, not four numbers; inet_aton: 0.0.0.10"),
         ("010.0.0.0/8", "strict: refused, leading zero; inet_aton: 8.0.0.0"),
         ("192.0.2.1/33", "a prefix has 0 to 32 bits"),
+        ("192.0.2.1/255.0.255.0", "a netmask is ones, then zeros"),
         ("7f:00:00", "strict: refused, not decimal numbers with dots; inet_aton: refused"),
     ] {
         assert_eq!(read(text, false).err().as_deref(), Some(why), "{text}");

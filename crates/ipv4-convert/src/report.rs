@@ -140,8 +140,15 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Reads the length of a prefix, without sign or leading zero.
+    /// Reads the length of a prefix, without sign or leading zero, or a netmask.
     pub(crate) fn read(address: Ipv4Addr, length: &str) -> Result<Network, String> {
+        if let Ok(mask) = length.parse::<Ipv4Addr>() {
+            let network = Network { address, length: u32::from(mask).leading_ones() };
+            let is_one = network.mask() == u32::from(mask);
+            return is_one
+                .then_some(network)
+                .ok_or_else(|| "a netmask is ones, then zeros".to_owned());
+        }
         let plain = length.bytes().all(|byte| byte.is_ascii_digit())
             && (length == "0" || !length.starts_with('0'));
         let length = length.parse().ok().filter(|length| plain && *length <= 32);
@@ -184,7 +191,7 @@ impl Network {
         Some(u32::from(self.address) & !self.mask()).filter(|bits| *bits != 0).map(Ipv4Addr::from)
     }
 
-    fn forms(self) -> [Form; 8] {
+    fn forms(self) -> [Form; 9] {
         let (first, last) = self.hosts();
         let hosts = u64::from(u32::from(last)) - u64::from(u32::from(first)) + 1;
         let network = format!("{}/{}", Ipv4Addr::from(self.first()), self.length);
@@ -192,6 +199,7 @@ impl Network {
             text("network", "network", network),
             perhaps("host bits set", "host_bits", self.host_bits()),
             text("netmask", "netmask", Ipv4Addr::from(self.mask())),
+            text("wildcard", "wildcard", Ipv4Addr::from(!self.mask())),
             perhaps("broadcast", "broadcast", self.broadcast()),
             text("first host", "first", first),
             text("last host", "last", last),

@@ -28,6 +28,18 @@ fn a_length_is_0_to_32() {
 }
 
 #[test]
+fn a_netmask_is_a_length() {
+    for length in 0..=32 {
+        let mask = Ipv4Addr::from(network("192.0.2.7", &length.to_string()).mask());
+        assert_eq!(network("192.0.2.7", &mask.to_string()).length, length, "{mask}");
+    }
+    // The wildcard of a /24, a hole, and what inet_aton would read.
+    for mask in ["0.0.0.255", "255.0.255.0", "255.255.255.1", "255.255", "0xffffff00"] {
+        assert!(Network::read(Ipv4Addr::LOCALHOST, mask).is_err(), "{mask}");
+    }
+}
+
+#[test]
 fn bits_beyond_the_prefix_are_said() {
     assert_eq!(network("192.0.2.8", "29").host_bits(), None);
     assert_eq!(network("192.0.2.9", "29").host_bits(), Some([0, 0, 0, 1].into()));
@@ -43,6 +55,7 @@ proptest! {
         prop_assert_eq!(Ipv4Addr::from(ours.first()), theirs.network());
         prop_assert_eq!(Ipv4Addr::from(ours.last()), theirs.broadcast());
         prop_assert_eq!(Ipv4Addr::from(ours.mask()), theirs.netmask());
+        prop_assert_eq!(Ipv4Addr::from(!ours.mask()), theirs.hostmask());
         prop_assert_eq!(ours.host_bits().is_none(), theirs.trunc() == theirs);
         let (first, last) = ours.hosts();
         prop_assert_eq!(Some(first), theirs.hosts().next());
