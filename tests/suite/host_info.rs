@@ -124,10 +124,19 @@ fn a_peer_is_an_address_with_a_route() -> Result<(), Skip> {
     // A broadcast address, for which a socket needs SO_BROADCAST.
     let finished = inside(&["--route-to", "127.255.255.255"])?;
     assert_eq!(finished.code(), Some(77), "{}", finished.stderr_text());
-    for no_address in ["localhost", "127.1", "", "fe80::1", "ff02::1", "fe80::1%nosuch"] {
+    for no_address in ["local host", "127.1", "", "fe80::1", "ff02::1", "fe80::1%nosuch"] {
         let finished = Run::new("host-info").args(["--route-to", no_address]).finish();
         assert_eq!(finished.code(), Some(2), "{no_address}");
     }
+    // A name is looked up, within --timeout.
+    let finished = inside(&["--route-to", "localhost"])?;
+    assert!(["127.0.0.1\n", "::1\n"].contains(&finished.stdout_text().as_str()), "{finished:?}");
+    let finished = inside(&["--route-to", "teacher.test"])?;
+    let error = finished.stderr_text();
+    assert!(error.starts_with("host-info: route to ") && finished.code() == Some(69), "{error}");
+    assert_eq!(inside(&["--route-to", "nosuch.test"])?.code(), Some(68));
+    let finished = inside(&["--route-to", "silent.test", "--timeout", "200ms"])?;
+    assert_eq!(finished.code(), Some(75), "{finished:?}");
     let both = Run::new("host-info").args(["--route-to", "127.0.0.1", "--primary"]).finish();
     assert_eq!(both.code(), Some(2));
     Ok(())

@@ -13,8 +13,8 @@ use netcore::time::Timeout;
 #[argh(example = "{command_name}")]
 #[argh(example = "{command_name} --route-to 127.0.0.1")]
 pub(crate) struct Args {
-    /// only the address from which the kernel would send to this one
-    #[argh(option, arg_name = "address")]
+    /// only the address from which the kernel would send to this host (of a name: its first address)
+    #[argh(option, arg_name = "host")]
     pub(crate) route_to: Option<Host>,
     /// only the address of the default route: of IPv4, otherwise of IPv6
     #[argh(switch)]
@@ -30,17 +30,16 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-/// The address of the peer of `--route-to`.
-pub(crate) fn literal(peer: &Host, port: u16) -> Result<SocketAddr, Error> {
+/// The address of the peer of `--route-to`, `None` for a name.
+pub(crate) fn literal(peer: &Host, port: u16) -> Result<Option<SocketAddr>, Error> {
     let usage = |why: &str| Error::Usage(format!("--route-to {why}"));
     let address = peer.literal(port).map_err(|why| usage(&why))?;
     match address {
-        None => Err(usage(&format!("{peer}: write an address; remote-ip shows those of a name"))),
         // The kernel would fail with EINVAL.
         Some(SocketAddr::V6(v6)) if is_of_a_link(*v6.ip()) && v6.scope_id() == 0 => Err(usage(
             &format!("{peer}: a link-local address needs its interface: write {peer}%eth0"),
         )),
-        Some(address) => Ok(address),
+        address => Ok(address),
     }
 }
 

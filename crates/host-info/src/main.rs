@@ -56,7 +56,7 @@ use socket2::{Domain, Socket, Type};
 use netcore::addr::Host;
 use netcore::error::{Attempt, Error};
 use netcore::output::Output;
-use netcore::resolve::{AddressFamily, OnTimeout, getaddrinfo};
+use netcore::resolve::{AddressFamily, OnTimeout, addresses, getaddrinfo};
 use netcore::text::{Json, escape};
 use netcore::time::Timeout;
 use netcore::{cli, recipe};
@@ -92,10 +92,21 @@ fn main() -> ExitCode {
 fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     match (&args.route_to, args.primary) {
         (Some(_), true) => Err(Error::Usage("--route-to, --primary: one of them".to_owned())),
-        (Some(peer), false) => show_source(route_to(literal(peer, DISCARD)?)?, args, out),
+        (Some(peer), false) => show_source(route_to_host(peer, args.timeout)?, args, out),
         (None, true) => show_source(primary()?, args, out),
         (None, false) => show_all(args, out),
     }
+}
+
+/// The local address for a host. The resolver sorts the addresses of a name: those that this machine has
+/// a route to come first (RFC 6724, rule 1).
+fn route_to_host(host: &Host, timeout: Timeout) -> Result<SocketAddr, Error> {
+    let found = match literal(host, DISCARD)? {
+        Some(address) => vec![address],
+        None => addresses(host, DISCARD, AddressFamily::Any, timeout)?,
+    };
+    let first = found.first().ok_or_else(|| Error::No(format!("{host}: no address")))?;
+    route_to(*first)
 }
 
 /// The local address that the kernel chooses for a peer. To connect a UDP socket sets its peer and its
