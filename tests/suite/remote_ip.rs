@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             each_answer_of_the_name_server_has_its_symbol_and_its_exit_code,
             a_name_server_that_is_silent_costs_no_more_than_the_timeout,
             several_hosts_are_a_block_each_and_the_exit_code_is_the_worst,
+            several_hosts_are_asked_for_at_once_and_answered_in_their_order,
             a_name_counts_when_it_has_the_address,
             names_that_do_not_come_cost_one_timeout_for_each_host,
             standard_input_is_a_host_a_line,
@@ -142,6 +143,18 @@ fn several_hosts_are_a_block_each_and_the_exit_code_is_the_worst() -> Result<(),
     let finished = inside("--timeout 300ms nosuch.test silent.test four.test 192.0.2.7")?;
     said(&finished, 75, "four.test\n  IPv4 192.0.2.4\n192.0.2.7\n  IPv4 192.0.2.7\n");
     assert_eq!(finished.stderr_text().lines().count(), 2, "{}", finished.stderr_text());
+    Ok(())
+}
+
+fn several_hosts_are_asked_for_at_once_and_answered_in_their_order() -> Result<(), Skip> {
+    // 16 at once, and then one more.
+    let silent = "silent.test ".repeat(15);
+    let finished = inside(&format!("--timeout 1s {silent} four.test silent.test cut.test"))?;
+    said(&finished, 75, "four.test\n  IPv4 192.0.2.4\ncut.test\n  IPv4 192.0.2.9\n");
+    assert_eq!(finished.stderr_text().lines().count(), 16, "{}", finished.stderr_text());
+    // One after the other they would take 16 s.
+    let took = finished.elapsed;
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(8), "{took:?}");
     Ok(())
 }
 

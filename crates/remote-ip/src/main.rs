@@ -3,8 +3,9 @@
 //! # What it shows
 //! A name has a list of addresses, of both families, and `getaddrinfo` sorts it (RFC 6724): a
 //! client tries them one after the other. nsswitch.conf says where it looks, usually in /etc/hosts
-//! first, then at a name server. It has no timeout; this program calls it in a child process, which
-//! it can kill.
+//! first, then at a name server. It has no timeout: this program calls it in a thread that it need not
+//! wait for, so that several hosts are asked for at once; where it goes on after that (`-`, `--reverse`),
+//! in a child process, which it can kill.
 //!
 //! # System calls
 //! None is the lesson: getaddrinfo(3) and getnameinfo(3) are functions of the C library, which opens
@@ -46,11 +47,13 @@ mod args;
 mod report;
 
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use netcore::addr::Host;
-use netcore::error::Error;
+use netcore::error::{Attempt, Error};
 use netcore::input::each_word;
 use netcore::output::Output;
 use netcore::resolve::{AddressFamily, OnTimeout, getaddrinfo, getnameinfo};
@@ -60,6 +63,9 @@ use netcore::{cli, recipe};
 
 use args::{Args, read};
 use report::{Answer, Name};
+
+/// Hosts that are asked for at the same time.
+const AT_ONCE: usize = 16;
 
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 68 71 74 75), show)
@@ -74,33 +80,77 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     for word in args.host.iter().filter(|word| *word != "-") {
         read(word)?;
     }
-    each_word(&args.host, |word| {
-        match read(word).and_then(|host| look_up(&host, family, args, out)) {
-            Ok(answer) => out.bytes(answer.text(&escape(word.as_bytes()), args).as_bytes()),
-            Err(error) => {
-                out.report(&error);
-                Ok(())
-            }
+    if args.reverse || args.host.iter().any(|word| word == "-") {
+        return each_word(&args.host, |word| {
+            let answer = read(word).and_then(|host| look_up(&host, family, args, out));
+            print(word, answer, args, out)
+        });
+    }
+    for words in args.host.chunks(AT_ONCE) {
+        ask_at_once(words, family, args, out)?;
+    }
+    Ok(())
+}
+
+/// Asks for some hosts, each in a thread, and prints their answers in the order of the command line: a
+/// silent name server costs the timeout once.
+fn ask_at_once(
+    words: &[String],
+    family: AddressFamily,
+    args: &Args,
+    out: &mut Output,
+) -> Result<(), Error> {
+    let ask = |word: &String| {
+        let port = args.port.map_or(0, |port| port.0);
+        let begun = Instant::now();
+        getaddrinfo(&read(word)?, port, family, args.timeout, begun, OnTimeout::AbandonThread)
+    };
+    thread::scope(|scope| {
+        let start = |word| {
+            let thread = thread::Builder::new().spawn_scoped(scope, move || ask(word));
+            thread.attempt("start a thread to ask the resolver")
+        };
+        let threads: Vec<_> = words.iter().map(start).collect();
+        for (word, thread) in words.iter().zip(threads) {
+            let found =
+                thread.and_then(|thread| thread.join().unwrap_or_else(|why| resume_unwind(why)));
+            let answer = found.map(|found| {
+                let unnamed = found.addresses.into_iter().map(|address| (address, Name::NotAsked));
+                Answer { canonical: found.canonical, addresses: unnamed.collect() }
+            });
+            print(word, answer, args, out)?;
         }
+        Ok(())
     })
 }
 
-/// The addresses of a host, with their names where they are asked for.
+/// An answer, or the reason that there is none, after which the program continues.
+fn print(
+    word: &str,
+    answer: Result<Answer, Error>,
+    args: &Args,
+    out: &mut Output,
+) -> Result<(), Error> {
+    match answer {
+        Ok(answer) => out.bytes(answer.text(&escape(word.as_bytes()), args).as_bytes()),
+        Err(error) => {
+            out.report(&error);
+            Ok(())
+        }
+    }
+}
+
+/// The addresses of a host, with their names where they are asked for, one question after the other. Each
+/// is asked in a child, which leaves nothing behind when it is late: there may be many more.
 fn look_up(
     host: &Host,
     family: AddressFamily,
     args: &Args,
     out: &mut Output,
 ) -> Result<Answer, Error> {
-    // After a single question the program ends, late answer or not, and need not fork to ask it.
-    let on_timeout = if args.several() || args.reverse {
-        OnTimeout::KillChild
-    } else {
-        OnTimeout::AbandonThread
-    };
     let port = args.port.map_or(0, |port| port.0);
     let begun = Instant::now();
-    let found = getaddrinfo(host, port, family, args.timeout, begun, on_timeout)?;
+    let found = getaddrinfo(host, port, family, args.timeout, begun, OnTimeout::KillChild)?;
     let mut addresses = Vec::new();
     for address in found.addresses {
         let name =
