@@ -32,6 +32,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             calls_that_fail_for_a_moment_are_made_again,
             a_socket_connected_to_itself_is_no_server,
             where_no_port_is_free_the_hint_says_so,
+            standard_input_is_a_datagram_a_line,
+            one_is_no_plural,
         ],
     );
     own.into_iter().chain(lossy::trials()).collect()
@@ -274,7 +276,7 @@ fn a_window_and_a_size_that_mean_nothing_are_refused() -> Result<(), Skip> {
     for (args, words) in [
         (&["--window", "2"][..], "--window: needs --count"),
         (&["--size", "7", "--count", "2"], "--size 7: with --count at least 8 bytes"),
-        (&["--size", "8", "word"], "--size, messages: only one of them"),
+        (&["--size", "8", "word"], "--stdin, --size, messages: one of them"),
         (&["--count", "4294967295", "a", "b"], "--count: "),
     ] {
         let finished = client("127.0.0.1:1".parse().unwrap(), args).finish();
@@ -356,5 +358,33 @@ fn where_no_port_is_free_the_hint_says_so() -> Result<(), Skip> {
     assert!(lines[2].starts_with("udp-client: connect to 127.0.0.1:9: "), "{said}");
     assert!(lines[2].ends_with("(EAGAIN)"), "{said}");
     assert_eq!(finished.stdout_text(), "71\n71\n");
+    Ok(())
+}
+
+fn standard_input_is_a_datagram_a_line() -> Result<(), Skip> {
+    let server = echo();
+    let run = client(server.address(), &["--stdin"]);
+    let finished = run.stdin(b"one\n\n\xff\r\nno newline".to_vec()).finish();
+    let shown = finished.stdout_text();
+    let lines: Vec<&str> = shown.lines().map(|line| line.split("   ").next().unwrap()).collect();
+    let expected =
+        ["3 bytes: \"one\"", "0 bytes: \"\"", "2 bytes: \"\\xff\\r\"", "10 bytes: \"no newline\""];
+    let address = server.address();
+    assert_eq!(lines, expected.map(|line| format!("{address} echoed {line}")), "{finished:?}");
+    let finished = client(address, &["--stdin", "--count", "3"]).stdin(b"a\nb".to_vec()).finish();
+    assert!(finished.stdout_text().starts_with("6 of 6 datagrams echoed: "), "{finished:?}");
+    let finished = client(address, &["--stdin"]).stdin(b"".to_vec()).finish();
+    assert_eq!((finished.code(), finished.stdout_text().as_str()), (Some(0), ""));
+    for both in ["hello", "--size=9"] {
+        let finished = client(address, &["--stdin", both]).stdin(b"".to_vec()).finish();
+        assert_eq!(finished.code(), Some(2), "{finished:?}");
+    }
+    Ok(())
+}
+
+fn one_is_no_plural() -> Result<(), Skip> {
+    let server = echo();
+    let shown = client(server.address(), &["x"]).finish().stdout_text();
+    assert!(shown.contains(" echoed 1 byte: \"x\"   "), "{shown}");
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! and its arguments, with tabs between: see [`ServerMessage`].
 
 use crate::limits::reserve;
-use crate::text::escape;
+use crate::text::{counted, escape};
 
 /// Longest text of a client's frame, in bytes.
 pub const LONGEST_TEXT: usize = 4096;
@@ -71,7 +71,7 @@ impl Frames {
         let length = usize::try_from(length).ok().filter(|length| *length <= self.longest);
         let length = length.ok_or_else(|| {
             let length = u32::from_be_bytes(*head);
-            format!("a frame of {length} bytes, {} at most", self.longest)
+            format!("a frame of {}, {} at most", counted(length, "byte"), self.longest)
         })?;
         let Some(text) = rest.get(..length) else { return Ok(None) };
         let text = str::from_utf8(text).map_err(|_| "a frame that is not UTF-8".to_owned())?;

@@ -2,6 +2,7 @@
 
 use netcore::error::Error;
 use netcore::ntp::show::{signed, unsigned};
+use netcore::text::counted;
 use netcore::time::Span;
 
 use crate::vote::{Answer, Vote};
@@ -59,7 +60,7 @@ fn why_unknown(vote: &Vote<'_>) -> String {
         .iter()
         .map(|claim| format!("{} {}", claim.peer.name, signed(claim.filtered.best.offset())));
     let claims = claims.collect::<Vec<_>>().join(", ");
-    format!("{} servers, {}: {claims}", vote.claims.len(), vote.disagreement())
+    format!("{}, {}: {claims}", counted(vote.claims.len(), "server"), vote.disagreement())
 }
 
 /// `label=value;warning;critical;least;most`. A limit `1` means the range from 0 to 1: an offset can be

@@ -6,7 +6,7 @@ use netcore::ntp::show::{signed, unsigned};
 use netcore::ntp::time::Utc;
 use netcore::output::Output;
 use netcore::sys::local_time;
-use netcore::text::{Json, escape};
+use netcore::text::{Json, counted, escape};
 
 use crate::args::Format;
 use crate::format::formatted;
@@ -59,7 +59,7 @@ fn undecided(vote: &Vote<'_>, format: &Format, out: &mut Output) -> Result<(), E
             ));
         }
     }
-    let peer = format!("{} servers", vote.claims.len());
+    let peer = counted(vote.claims.len(), "server");
     Err(Error::Protocol { peer, fault: vote.disagreement() })
 }
 

@@ -10,6 +10,7 @@ use netcore::time::{Span, Timeout};
 /// Send datagrams, and count those that are echoed, lost, duplicated and reordered.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(example = "{command_name} --port 7777 'Hello, server'")]
+#[argh(example = "{command_name} --port 7777 --stdin < /etc/services")]
 #[argh(example = "{command_name} --port 7777 --count 1000 --window 8 --size 512")]
 pub(crate) struct Args {
     /// port of the server: a number or a service name
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     /// wait before the first retry (1s), doubled for each further retry
     #[argh(option, arg_name = "time", default = "Timeout::seconds(1)")]
     pub(crate) backoff: Timeout,
+    /// send standard input, a datagram a line
+    #[argh(switch)]
+    pub(crate) stdin: bool,
     /// send this many bytes of a pattern
     #[argh(option, arg_name = "bytes", from_str_fn(whole))]
     pub(crate) size: Option<u16>,

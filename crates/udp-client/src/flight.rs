@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use netcore::error::Error;
+use netcore::text::counted;
 use netcore::time::{Span, Timeout};
 
 use crate::args::Args;
@@ -272,7 +273,7 @@ impl<'a> Flight<'a> {
             let after = self.first.unwrap_or_default();
             return Err(Error::Timeout { attempt: format!("echo from {peer}{times}"), after });
         }
-        let why = format!("{lost} of {sent} datagrams were not echoed");
+        let why = format!("{lost} of {} not echoed", counted(sent, "datagram"));
         Err(Error::Later { peer: peer.to_string(), why })
     }
 }

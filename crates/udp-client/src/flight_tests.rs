@@ -6,7 +6,7 @@ use argh::FromArgs;
 fn with(arguments: &str, test: impl FnOnce(Flight, Instant)) {
     let words: Vec<&str> = ["--port", "7"].into_iter().chain(arguments.split(' ')).collect();
     let args = Args::from_args(&["udp-client"], &words).unwrap();
-    let plan = Plan::new(&args).unwrap();
+    let plan = Plan::new(&args, Vec::new()).unwrap();
     test(Flight::new(&args, &plan, false, args.timeout.duration()), Instant::now());
 }
 

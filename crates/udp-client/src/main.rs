@@ -50,6 +50,7 @@ mod flight;
 mod plan;
 mod report;
 
+use std::io::{Read, stdin};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
@@ -60,10 +61,11 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, recv, send};
 use socket2::{Domain, Socket, Type};
 
-use netcore::error::{Attempt, Error};
+use netcore::error::{Attempt, Error, to_errno};
 use netcore::output::Output;
 use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
+use netcore::text::counted;
 use netcore::time::share;
 use netcore::{cli, recipe};
 
@@ -73,6 +75,9 @@ use plan::Plan;
 
 /// In bytes: longer than any datagram.
 const BUFFER: usize = 64 * 1024;
+
+/// Of standard input, in bytes.
+const LONGEST_INPUT: u64 = 64 << 20;
 
 /// The most datagrams that are received before the deadlines are checked: in a flood there is always
 /// one more.
@@ -85,7 +90,11 @@ fn main() -> ExitCode {
 /// Sends to the addresses of the server in order, up to the first that replies. Until then each has its
 /// share of the time that is left: one that does not reply costs no more.
 fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
-    let plan = Plan::new(args)?;
+    let lines = if args.stdin { lines_of_stdin()? } else { Vec::new() };
+    let plan = Plan::new(args, lines)?;
+    if plan.total == 0 {
+        return Ok(()); // standard input is empty
+    }
     let family = AddressFamily::from_switches(args.ipv4, args.ipv6)?;
     let deadline = args.timeout.deadline();
     let addresses = addresses(&args.host, args.port.0, family, args.timeout)?;
@@ -106,6 +115,17 @@ fn run(args: &Args, out: &mut Output) -> Result<(), Error> {
         return end.and_then(|()| flight.result(*peer));
     }
     Err(report::all_failed(failures))
+}
+
+/// All lines are read before the first is sent: a datagram that is lost is sent again.
+fn lines_of_stdin() -> Result<Vec<Vec<u8>>, Error> {
+    let mut text = Vec::new();
+    let input = stdin().lock().take(LONGEST_INPUT + 1).read_to_end(&mut text);
+    if input.map_err(|why| Error::Input(to_errno(why)))? as u64 > LONGEST_INPUT {
+        return Err(Error::Usage(format!("--stdin: more than {LONGEST_INPUT} bytes")));
+    }
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    Ok(lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line).to_vec()).collect())
 }
 
 #[expect(clippy::indexing_slicing, reason = "recv returns at most the length of the buffer")]
@@ -142,8 +162,8 @@ fn exchange(
                     return Err(why).attempt(format_args!("echo from {peer}"));
                 }
                 Err(why) => {
-                    let count = bytes.len();
-                    return Err(why).attempt(format_args!("send {count} bytes to {peer}"));
+                    let count = counted(bytes.len() as u64, "byte");
+                    return Err(why).attempt(format_args!("send {count} to {peer}"));
                 }
             }
         }

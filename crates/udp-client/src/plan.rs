@@ -2,6 +2,7 @@
 
 use netcore::error::Error;
 use netcore::pattern::{first_difference, pattern};
+use netcore::text::counted;
 
 use crate::args::Args;
 
@@ -35,9 +36,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(args: &Args) -> Result<Plan, Error> {
-        if args.size.is_some() && !args.message.is_empty() {
-            return Err(Error::Usage("--size, messages: only one of them".to_owned()));
+    /// `lines` are those of standard input, where they are sent.
+    pub(crate) fn new(args: &Args, lines: Vec<Vec<u8>>) -> Result<Plan, Error> {
+        let sources = [args.stdin, args.size.is_some(), !args.message.is_empty()];
+        if sources.into_iter().filter(|given| *given).count() > 1 {
+            return Err(Error::Usage("--stdin, --size, messages: one of them".to_owned()));
         }
         let numbered = args.count > 1;
         if args.window > 1 && !numbered {
@@ -49,6 +52,7 @@ impl Plan {
                 let least = format!("--size {size}: with --count at least {HEADER} bytes");
                 return Err(Error::Usage(least));
             }
+            _ if args.stdin => lines,
             Some(size) => vec![pattern(args.seed, size.into()).split_off(header)],
             None if args.message.is_empty() => vec![MESSAGE.into()],
             None => args.message.iter().map(|message| message.clone().into_bytes()).collect(),
@@ -85,7 +89,7 @@ impl Plan {
         let sending = if self.numbered {
             let (number, attempt) = header(reply).unwrap_or_default();
             if !(1..=newest).contains(&number) {
-                let fault = format!("{} bytes that are not an echo", reply.len());
+                let fault = format!("no echo: {}", counted(reply.len() as u64, "byte"));
                 return Err(Changed { number: None, fault });
             }
             Sending { number, attempt }
@@ -100,7 +104,7 @@ impl Plan {
             return Ok(sending);
         }
         let (number, got, bytes) = (sending.number, reply.len(), sent.len());
-        let lengths = || format!("sent {bytes} bytes, received {got}");
+        let lengths = || format!("sent {}, received {got}", counted(bytes as u64, "byte"));
         let what = first_difference(&sent, reply, 0).unwrap_or_else(lengths);
         let which = if self.total > 1 { format!("datagram {number}: ") } else { String::new() };
         Err(Changed { number: Some(number), fault: which + &what })
@@ -143,8 +147,9 @@ mod tests {
             let changed = plan.identify(reply, 2).unwrap_err();
             (changed.number, changed.fault)
         };
-        let none = |bytes| (None, format!("{bytes} bytes that are not an echo"));
+        let none = |bytes| (None, format!("no echo: {bytes} bytes"));
         assert_eq!(fault(b""), none(0));
+        assert_eq!(fault(b"x").1, "no echo: 1 byte");
         assert_eq!(fault(b"\0\0\0\x01\0\0\0"), none(7));
         assert_eq!(fault(b"\0\0\0\x03\0\0\0\0hello"), none(13));
         assert_eq!(fault(b"\0\0\0\0\0\0\0\0hello"), none(13));

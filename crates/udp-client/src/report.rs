@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use netcore::error::Error;
-use netcore::text::{Json, shown};
+use netcore::text::{Json, counted, shown};
 use netcore::time::{millis, percentile};
 
 use crate::args::Args;
@@ -23,7 +23,8 @@ pub(crate) fn echoed(peer: SocketAddr, plan: &Plan, echo: &Echo, args: &Args) ->
     let number = if plan.numbered { format!(" number {number}") } else { String::new() };
     let message = if args.size.is_some() { String::new() } else { format!(": {message}") };
     let times = if sent > 1 { format!("   sent {sent} times") } else { String::new() };
-    format!("{peer} echoed{number} {bytes} bytes{message}   {}{times}", millis(time))
+    let bytes = counted(bytes as u64, "byte");
+    format!("{peer} echoed{number} {bytes}{message}   {}{times}", millis(time))
 }
 
 /// The counts, and the round-trip times.
@@ -41,12 +42,14 @@ pub(crate) fn summary(peer: SocketAddr, flight: &mut Flight, args: &Args) -> Str
         return format!("{}\n", json.nanos("p99_ns", p99));
     }
     let mut text = format!(
-        "{echoed} of {total} datagrams echoed: {lost} lost, {changed} changed; {duplicated} duplicated, \
-         {reordered} reordered, {late} late, {resent} sent again\n"
+        "{echoed} of {} echoed: {lost} lost, {changed} changed; {duplicated} duplicated, \
+         {reordered} reordered, {late} late, {resent} sent again\n",
+        counted(total, "datagram")
     );
     if count > 0 {
         let [minimum, median, p99] = [minimum, median, p99].map(millis);
-        text += &format!("{count} round trips: minimum {minimum}, median {median}, p99 {p99}\n");
+        let count = counted(count as u64, "round trip");
+        text += &format!("{count}: minimum {minimum}, median {median}, p99 {p99}\n");
     }
     text
 }

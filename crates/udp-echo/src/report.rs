@@ -171,8 +171,8 @@ impl Counts {
         }
         let omitted = std::mem::take(&mut self.omitted);
         self.noted = Some(now);
-        let more =
-            if omitted == 0 { String::new() } else { format!(" ({omitted} lines omitted before)") };
+        let lines = counted(omitted, "line");
+        let more = if omitted == 0 { String::new() } else { format!(" ({lines} omitted before)") };
         self.log.event(|| json().number("unsaid", omitted), || line() + &more);
     }
 

@@ -80,6 +80,6 @@ fn a_reply_after_the_time_is_late_and_its_datagram_lost() -> Result<(), Skip> {
     let summary = summary(&finished);
     let counts = ["echoed", "lost", "late", "doubled"].map(|key| summary[key].as_u64().unwrap());
     assert_eq!(counts, [2, 1, 1, 0], "{summary}");
-    fails(&finished, 75, "1 of 3 datagrams were not echoed");
+    fails(&finished, 75, "1 of 3 datagrams not echoed");
     Ok(())
 }

@@ -19,6 +19,7 @@ const WORDINGS: &[(&str, &[&str])] = &[
     ("retries", &["a question is asked anew", "one of several servers may be dead"]),
     ("seed", &["what loses datagrams has no pattern of bytes"]),
     ("size", &["a load has no other messages than a pattern"]),
+    ("stdin", &["a stream has no lines that are kept apart"]),
     ("timeout", TIMEOUTS),
     ("verbose", &["a server logs its peers", "lines of a file", "one line", "stages of a request"]),
 ];
