@@ -132,6 +132,21 @@ fn trial(name: String, body: impl FnOnce() -> Result<(), Skip> + Send + 'static)
 /// is late each time is so by itself.
 fn in_time(check: impl Fn() -> bool) {
     assert!((0..3).any(|_| check()), "late three times");
+/// How many conversations a test at random has: `CONVERSATIONS`, or few enough for every run.
+fn conversations(few: usize) -> usize {
+    let many = std::env::var("CONVERSATIONS");
+    many.map_or(few, |many| many.parse().expect("CONVERSATIONS is a number"))
+}
+
+/// Calls it with the seeds from 1 to `total`, in so many threads; what it returned, in any order.
+fn in_threads<T: Send>(threads: usize, total: usize, run: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let (run, total) = (&run, total as u64);
+    std::thread::scope(|scope| {
+        let start =
+            |first| scope.spawn(move || (first..=total).step_by(threads).map(run).collect());
+        let all: Vec<_> = (1..=threads as u64).map(start).collect();
+        all.into_iter().flat_map(|thread| -> Vec<T> { thread.join().unwrap() }).collect()
+    })
 }
 
 /// Signals a process that a server started, or with a minus a whole group: the shell has `kill` built in.

@@ -9,6 +9,7 @@ mod ends;
 mod faults;
 mod log;
 mod peers;
+mod random;
 mod small_machine;
 mod soak;
 
@@ -42,13 +43,14 @@ type About = fn(&Kind) -> bool;
 type Checks = &'static [(&'static str, About, Check)];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let files: [Checks; 8] = [
+    let files: [Checks; 9] = [
         peers::CHECKS,
         log::CHECKS,
         ends::CHECKS,
         crowd::CHECKS,
         accept::CHECKS,
         faults::CHECKS,
+        random::CHECKS,
         small_machine::CHECKS,
         soak::CHECKS,
     ];

@@ -1,11 +1,14 @@
 //! Paths that take long, that are unequal, and that lose datagrams.
 
+use std::time::Duration;
+
 use libtest_mimic::Trial;
+use netcheck::peer::{Fate, Fates, LossyPath};
 use netcheck::{Skip, evidence};
 
-use super::{answer, client, fails};
-use crate::ntp::{SOON, number, request_count, responder};
-use crate::{tests, topic};
+use super::{answer, client, fails, parsed};
+use crate::ntp::{SOON, is_off_by, number, request_count, responder};
+use crate::{conversations, in_threads, tests, topic};
 
 pub(super) fn trials() -> Vec<Trial> {
     topic(
@@ -15,6 +18,7 @@ pub(super) fn trials() -> Vec<Trial> {
             unequal_paths_are_inside_the_bound,
             a_third_of_the_requests_may_be_lost,
             when_all_are_lost_it_is_75,
+            loss_duplicates_reordering_and_jitter_cost_no_answer_and_no_bound,
         ],
     )
 }
@@ -69,5 +73,35 @@ fn when_all_are_lost_it_is_75() -> Result<(), Skip> {
     let finished = client(server.address(), &["--timeout", "50ms", "--retries", "2"]);
     fails(&finished, 75, ", 3 times: timed out after 50ms");
     assert!(server.wait_stderr(|log| log.matches(", lost\n").count() == 3, SOON));
+    Ok(())
+}
+
+fn loss_duplicates_reordering_and_jitter_cost_no_answer_and_no_bound() -> Result<(), Skip> {
+    let server = responder(&["-q"]);
+    // Of a hundred replies 33 are lost, 10 come twice, 10 after the next one, which is another client's,
+    // and the others up to 200 ms late.
+    let late =
+        [1, 20, 50, 90, 140, 200].map(|millis| (Fate::Late(Duration::from_millis(millis)), 7));
+    let others = [(Fate::Lost, 33), (Fate::Doubled, 10), (Fate::Overtaken, 10)];
+    let percent = [&others[..], &late].concat();
+    let total = conversations(16);
+    // Each thread of clients has a path of its own, which serves one of them after the other.
+    let clients = |seed: u64| {
+        let fates = Fates { seed, percent: percent.clone(), until: u64::MAX };
+        let path = LossyPath::to(server.address(), fates);
+        let ask = |_: &usize| {
+            let args = ["--json", "--timeout", "6s", "--retries", "9"];
+            let finished = client(path.address(), &args);
+            let answered = finished.code() == Some(0);
+            if answered {
+                is_off_by(&parsed(&finished), 0);
+            }
+            answered
+        };
+        (0..total.div_ceil(8)).filter(ask).count()
+    };
+    let answered: usize = in_threads(8, 8, clients).into_iter().sum();
+    let total = total.div_ceil(8) * 8;
+    assert!(answered + (total / 100).max(1) >= total, "{answered} of {total}");
     Ok(())
 }
