@@ -186,6 +186,54 @@ pub(crate) fn getnameinfo(ip: IpAddr) -> Result<CString, (i32, Errno)> {
     Ok(name.to_owned())
 }
 
+/// A thread that has to be joined: what is not stays in memory, with its stack.
+pub struct Thread(libc::pthread_t);
+
+/// Starts a thread with a stack of that size (pthread_create(3)). std's threads cost eight calls more each:
+/// they have a stack for the handler of a stack overflow, which is looked for and mapped.
+///
+/// # Errors
+/// EAGAIN at the limit of threads, or without memory for the stack; EINVAL for a stack that is too small.
+pub fn pthread_create(stack: usize, run: impl FnOnce() + Send + 'static) -> nix::Result<Thread> {
+    extern "C" fn start(argument: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: it is the box that `pthread_create` was given, and this thread alone has it.
+        let run = unsafe { Box::from_raw(argument.cast::<Box<dyn FnOnce() + Send>>()) };
+        run();
+        ptr::null_mut()
+    }
+    let run: Box<Box<dyn FnOnce() + Send>> = Box::new(Box::new(run));
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: it initialises what it is given.
+    Errno::result(unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) })?;
+    // SAFETY: they are initialised.
+    let error = unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack) };
+    let mut thread = MaybeUninit::uninit();
+    let argument = Box::into_raw(run);
+    let error = if error == 0 {
+        // SAFETY: the attributes are initialised; `start` takes the box back, once.
+        unsafe {
+            libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), start, argument.cast())
+        }
+    } else {
+        error
+    };
+    // SAFETY: they are initialised, and used no more.
+    unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+    if error != 0 {
+        // SAFETY: no thread was started, which would have taken it.
+        drop(unsafe { Box::from_raw(argument) });
+        return Err(Errno::from_raw(error));
+    }
+    // SAFETY: a thread was started, and its id written.
+    Ok(Thread(unsafe { thread.assume_init() }))
+}
+
+/// Waits until the thread has ended, and frees its stack (pthread_join(3)).
+pub fn pthread_join(thread: Thread) {
+    // SAFETY: the id is that of a thread that was not joined: a `Thread` is not copied, and used up here.
+    unsafe { libc::pthread_join(thread.0, ptr::null_mut()) };
+}
+
 /// How many datagrams a socket has dropped: its queue was full, or a checksum was wrong (getsockopt(2),
 /// SO_MEMINFO). SO_RXQ_OVFL has the number too, with each datagram, which costs time.
 ///
@@ -315,6 +363,21 @@ mod tests {
         assert_ne!(one, other);
         assert!(one[1016..].iter().any(|byte| *byte != 0));
         assert_eq!(getrandom(&mut []), Ok(()));
+    }
+
+    #[test]
+    fn a_thread_runs_what_it_was_given_and_one_that_cannot_start_drops_it() {
+        let (shared, given) = (std::sync::Arc::new(AtomicU64::new(0)), 7);
+        let other = std::sync::Arc::clone(&shared);
+        let thread = pthread_create(128 * 1024, move || {
+            other.store(given, std::sync::atomic::Ordering::Relaxed);
+        });
+        pthread_join(thread.unwrap());
+        assert_eq!(shared.load(std::sync::atomic::Ordering::Relaxed), 7);
+        let other = std::sync::Arc::clone(&shared);
+        let failed = pthread_create(1, move || drop(other));
+        assert_eq!(failed.map(pthread_join), Err(Errno::EINVAL));
+        assert_eq!(std::sync::Arc::strong_count(&shared), 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! # What it shows
 //! A thread shares with its process all that a forked child has copies of: one table of descriptors,
 //! so there is no second copy to close; one address space, so no page is copied. A crash of one ends
-//! all. A thread costs less to start than a process; `join` is for a thread what `waitpid` is for a
+//! all. A thread costs less to start than a process; `pthread_join` is for a thread what `waitpid` is for a
 //! child. A thread cannot be killed: to end one that waits in `recv`, its connection is shut down.
 //!
 //! # System calls
@@ -54,7 +54,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -72,6 +71,7 @@ use netcore::output::Output;
 use netcore::resolve::first_address;
 use netcore::signal::Signal::{SIGINT, SIGTERM, SIGUSR1};
 use netcore::signal::{Signals, Woken};
+use netcore::sys::{pthread_create, pthread_join};
 use netcore::time::{Timeout, in_micros};
 use netcore::{cli, recipe};
 
@@ -114,10 +114,9 @@ fn serve(args: &Args, out: &mut Output) -> Result<(), Error> {
                 let (stream, number) = (Arc::new(stream), clients.next_number());
                 let weak = Arc::downgrade(&stream);
                 let client = Client::new(stream, peer, number, &clients, log, args);
-                let thread = thread::Builder::new().stack_size(STACK);
-                match thread.spawn(move || serve_client(client)).attempt("pthread_create") {
+                match pthread_create(STACK, move || serve_client(client)) {
                     Ok(handle) => clients.started(number, peer, weak, handle),
-                    Err(error) => clients.start_failed(peer, &error),
+                    Err(why) => clients.start_failed(peer, why),
                 }
             }
         }
@@ -196,12 +195,18 @@ fn echo(
 }
 
 /// Joins every thread that has ended: until then its stack is kept for its result.
+#[expect(clippy::indexing_slicing, reason = "read returns at most the length that it was given")]
 fn join_ended(threads: &mut Threads) {
-    let mut number = [0; 8];
-    while (&threads.ends.read).read_exact(&mut number).is_ok() {
-        if let Some((peer, handle)) = threads.ended(u64::from_ne_bytes(number)) {
-            let _ = handle.join(); // after its write the thread does nothing more
-            threads.limits.leave(peer);
+    let mut numbers = [0; 512];
+    while let Ok(length) = (&threads.ends.read).read(&mut numbers) {
+        for number in numbers[..length].as_chunks().0 {
+            if let Some((peer, handle)) = threads.ended(u64::from_ne_bytes(*number)) {
+                pthread_join(handle); // after its write the thread does nothing more
+                threads.limits.leave(peer);
+            }
+        }
+        if length < numbers.len() {
+            return; // that was all
         }
     }
 }
@@ -228,7 +233,7 @@ impl Drop for Threads {
             let _ = stream.shutdown(Shutdown::Both);
         }
         for handle in self.take_all() {
-            let _ = handle.join();
+            pthread_join(handle);
         }
     }
 }

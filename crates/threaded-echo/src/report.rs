@@ -6,15 +6,16 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 use socket2::Socket;
 
-use netcore::error::{Attempt, Error};
+use netcore::error::{Attempt, Error, errno};
 use netcore::limits::Limits;
 use netcore::log::Log;
+use netcore::sys;
 use netcore::time::Timeout;
 
 use crate::args::Args;
@@ -72,7 +73,7 @@ struct Thread {
     /// The connection as long as its thread has it: once that has closed it, no other connection
     /// that got the same descriptor is shut down.
     stream: Weak<Socket>,
-    handle: JoinHandle<()>,
+    handle: sys::Thread,
 }
 
 pub(crate) struct Threads {
@@ -101,20 +102,20 @@ impl Threads {
         number: u64,
         peer: SocketAddr,
         stream: Weak<Socket>,
-        handle: JoinHandle<()>,
+        handle: sys::Thread,
     ) {
         self.running.insert(number, Thread { peer, stream, handle });
     }
 
     /// `pthread_create` failed: EAGAIN at the limit of threads (RLIMIT_NPROC, pids.max), or no memory
     /// for its stack.
-    pub(crate) fn start_failed(&mut self, peer: SocketAddr, error: &Error) {
+    pub(crate) fn start_failed(&mut self, peer: SocketAddr, why: Errno) {
         self.limits.leave(peer);
-        self.log.note(format_args!("{peer} refused: {error}"));
+        self.log.note(format_args!("{peer} refused: pthread_create: {}", errno(why)));
     }
 
     /// A thread that has written its number, to be joined.
-    pub(crate) fn ended(&mut self, number: u64) -> Option<(SocketAddr, JoinHandle<()>)> {
+    pub(crate) fn ended(&mut self, number: u64) -> Option<(SocketAddr, sys::Thread)> {
         self.running.remove(&number).map(|thread| (thread.peer, thread.handle))
     }
 
@@ -132,7 +133,7 @@ impl Threads {
         self.running.values().filter_map(|thread| thread.stream.upgrade())
     }
 
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = JoinHandle<()>> {
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = sys::Thread> {
         std::mem::take(&mut self.running).into_values().map(|thread| thread.handle)
     }
 }

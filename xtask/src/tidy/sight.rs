@@ -68,6 +68,8 @@ const NETCORE: &[&str] = &[
     "accept_unix",
     "recv",
     "poll",
+    "pthread_create",
+    "pthread_join",
     "recvmmsg",
     "sendmmsg",
     "getrandom",
