@@ -7,20 +7,20 @@ use std::slice;
 use nix::errno::Errno;
 use socket2::Socket;
 
-use super::BUFFER;
+use super::UNTOUCHED;
 
 /// Room for what one `recv` takes. Nothing was written to it, not even zeros: a page that was never
 /// touched does not exist. `fork` does not copy it, and a process or thread has as many as it fills.
 pub struct Buffer(Vec<u8>);
 
 impl Buffer {
-    /// [`BUFFER`] bytes, none of them touched.
+    /// 256 KiB, none of them touched.
     ///
     /// # Errors
     /// ENOMEM: only this client cannot be served.
     pub fn untouched() -> nix::Result<Buffer> {
         let mut buffer = Vec::new();
-        buffer.try_reserve_exact(BUFFER).map_err(|_| Errno::ENOMEM)?;
+        buffer.try_reserve_exact(UNTOUCHED).map_err(|_| Errno::ENOMEM)?;
         Ok(Buffer(buffer))
     }
 
