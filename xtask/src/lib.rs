@@ -1,6 +1,8 @@
 //! What every command shares, in this package and in those that it starts: how it reads its command line,
 //! where it writes, how it fails and ends, and how it calls cargo.
 
+pub mod readme;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::process::{Command, ExitCode};

@@ -3,7 +3,7 @@
 use argh::FromArgs;
 use netcheck::Header;
 
-use crate::readme::{self, Row};
+use xtask::readme::{self, Row};
 use xtask::{Failure, Output};
 
 /// A terminal of this many columns shows the list unbroken.

@@ -10,7 +10,6 @@ mod ladder;
 mod list;
 mod new;
 mod package;
-mod readme;
 mod scenario;
 mod size;
 mod tidy;

@@ -6,7 +6,7 @@ use std::path::Path;
 use argh::FromArgs;
 
 use crate::each::packages;
-use crate::readme::with_row;
+use xtask::readme::with_row;
 use xtask::{Failure, Output};
 
 /// The files of a crate, below its folder.

@@ -28,6 +28,10 @@ const COMMANDS: &[(&str, &CommandInfo)] = &[
             "Exercises: a recipe with a hole in it, and checks of what is put there.",
         ),
     ),
+    (
+        "book",
+        &command("book", "The book: a chapter for each recipe, with its scenario and its picture."),
+    ),
     ("install", &command("install", "Install recipes with their man pages and completions.")),
 ];
 

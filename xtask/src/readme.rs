@@ -3,29 +3,30 @@
 use std::fs;
 use std::path::Path;
 
-use xtask::Failure;
+use crate::Failure;
 
 /// One row of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Row {
+pub struct Row {
     /// Counted from 1, as editors do.
-    pub(crate) line: usize,
-    pub(crate) name: String,
+    pub line: usize,
+    /// The name of the recipe.
+    pub name: String,
     /// It stands in the table that begins `| tool |`.
-    pub(crate) is_tool: bool,
+    pub is_tool: bool,
     /// What it is about: the names in backticks of the third column.
-    pub(crate) calls: Vec<String>,
+    pub calls: Vec<String>,
 }
 
 /// The rows of the README in `root`.
-pub(crate) fn read(root: &Path) -> Result<Vec<Row>, Failure> {
+pub fn read(root: &Path) -> Result<Vec<Row>, Failure> {
     let path = root.join("README.md");
     let text = fs::read_to_string(&path);
     Ok(rows(&text.map_err(Failure::file(format_args!("read {}", path.display())))?))
 }
 
 /// The rows of both tables, from top to bottom.
-pub(crate) fn rows(readme: &str) -> Vec<Row> {
+pub fn rows(readme: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut table = None;
     for (line, text) in (1..).zip(readme.lines()) {
@@ -53,7 +54,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// `readme` with `row` behind the last one of its table; `None` if there is no such table.
-pub(crate) fn with_row(readme: &str, is_tool: bool, row: &str) -> Option<String> {
+pub fn with_row(readme: &str, is_tool: bool, row: &str) -> Option<String> {
     let heading = if is_tool { "| tool |" } else { "| recipe |" };
     let heading = readme.lines().position(|line| line.starts_with(heading))?;
     let table = readme.lines().skip(heading).take_while(|line| line.starts_with('|')).count();

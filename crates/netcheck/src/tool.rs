@@ -32,6 +32,10 @@ pub enum Need {
     Python3,
     /// curl.
     Curl,
+    /// Chromium, without a window.
+    Chromium,
+    /// mdBook.
+    Mdbook,
     /// jq.
     Jq,
     /// chronyd, a server and client of the time.
@@ -87,6 +91,8 @@ impl fmt::Display for Need {
             Self::Go => "go",
             Self::Python3 => "python3",
             Self::Curl => "curl",
+            Self::Chromium => "chromium",
+            Self::Mdbook => "mdbook",
             Self::Jq => "jq",
             Self::Chronyd => "chronyd",
             Self::Ntpd => "ntpd of NTPsec",
@@ -165,6 +171,8 @@ fn works(need: Need) -> bool {
         Need::Go => succeeds("go version"),
         Need::Python3 => succeeds("python3 --version"),
         Need::Curl => succeeds("curl --version"),
+        Need::Chromium => succeeds("chromium --version"),
+        Need::Mdbook => succeeds("mdbook --version"),
         Need::Jq => succeeds("jq --version"),
         Need::Chronyd => succeeds("chronyd --version"),
         Need::Ntpd => succeeds("ntpd --version | grep -q ntpsec"),

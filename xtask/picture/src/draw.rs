@@ -31,9 +31,9 @@ pub(crate) struct Args {
     #[argh(positional)]
     name: String,
 
-    /// the picture: FILE.svg, FILE.html, or its data: FILE.jsonl
+    /// the picture: FILE.svg, FILE.html, or its data: FILE.jsonl; several of one run
     #[argh(positional)]
-    file: PathBuf,
+    files: Vec<PathBuf>,
 
     /// write JSON Lines in place of the scenario
     #[argh(switch)]
@@ -61,7 +61,10 @@ fn form(file: &Path) -> Result<Form, Failure> {
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
-    let form = form(&args.file)?;
+    let mut forms = Vec::new();
+    for file in &args.files {
+        forms.push((file, form(file)?));
+    }
     let scenario = tell::scenario(&args.name)?;
     let folder = TempDir::new().map_err(Failure::file("make a folder for the recording"))?;
     // A program of another user has its file in it.
@@ -90,7 +93,8 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
             args.name
         )));
     }
-    for (file, text) in files(&args.file, form, &picture, &words) {
+    let written = forms.iter().flat_map(|(file, form)| files(file, *form, &picture, &words));
+    for (file, text) in written {
         replace(&file, &text)?;
         if !args.json {
             out.line(format_args!("picture: {}", file.display()))?;

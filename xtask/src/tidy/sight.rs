@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netcheck::{Elsewhere, Header};
 
 use super::tree::{File, Tree, has_word, joins};
-use crate::readme::{Row, rows};
+use xtask::readme::{Row, rows};
 
 /// What is read in one sitting: 220 lines are advised, and past this a recipe is two.
 const LINES: usize = 300;

@@ -1,7 +1,7 @@
 //! What holds the files together: manifests, README's tables, links, and the blanks of the template.
 
 use super::tree::{File, Tree, has_word};
-use crate::readme::{Row, rows};
+use xtask::readme::{Row, rows};
 
 /// A crate without the workspace's lints may print, cast and panic; a field that is written out
 /// drifts from its neighbours.
