@@ -71,6 +71,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     fs::set_permissions(folder.path(), Permissions::from_mode(0o711))
         .map_err(Failure::file(folder.path().display()))?;
     record::probe(folder.path()).map_err(|why| Failure::Missing(format!("--picture {why}")))?;
+    build(scenario)?;
     let code = tell_traced(args, folder.path())?;
     let Some(told) = tell::read(folder.path()) else {
         // It has said why.
@@ -101,6 +102,18 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         }
     }
     Ok(holds)
+}
+
+/// Builds the programs that the story names, so that no compiler runs within it.
+fn build(scenario: &Scenario) -> Result<(), Failure> {
+    let file = format!("tests/src/scenario/{}.rs", scenario.name.replace('-', "_"));
+    let path = netcheck::workspace().join(file);
+    let source = fs::read_to_string(&path).map_err(Failure::file(path.display()))?;
+    let known = netcheck::recipes();
+    for name in source.split('"').filter(|word| known.iter().any(|name| name == word)) {
+        netcheck::bin(name);
+    }
+    Ok(())
 }
 
 /// Runs ourselves again, under strace; the exit code. strace lets go of each program when it begins, so
