@@ -70,7 +70,9 @@ fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     for (file, text) in pages::around(&root, &rows)? {
         write(&source.join("src").join(file), &text)?;
     }
-    copy_charts(&root, &source)?;
+    // Charts, and the picture that README has.
+    copy_svgs(&root.join("docs/bench"), &source.join("src/bench"))?;
+    copy_svgs(&root.join("docs/pictures"), &source.join("src/docs/pictures"))?;
     for row in &rows {
         out.line(format_args!("chapter: {}", row.name))?;
         let stories = if args.draft {
@@ -107,16 +109,12 @@ fn build(source: &Path, serve: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The charts of the benchmarks.
-fn copy_charts(root: &Path, source: &Path) -> Result<(), Failure> {
-    let from = root.join("docs/bench");
-    let folder = fs::read_dir(&from).map_err(Failure::file(from.display()))?;
-    for file in
-        folder.flatten().filter(|file| file.path().extension().is_some_and(|it| it == "svg"))
-    {
-        let to = source.join("src/bench").join(file.file_name());
-        let text = fs::read_to_string(file.path()).map_err(Failure::file(file.path().display()))?;
-        write(&to, &text)?;
+fn copy_svgs(from: &Path, to: &Path) -> Result<(), Failure> {
+    let folder = fs::read_dir(from).map_err(Failure::file(from.display()))?;
+    let files = folder.flatten().map(|file| file.path());
+    for file in files.filter(|file| file.extension().is_some_and(|it| it == "svg")) {
+        let text = fs::read_to_string(&file).map_err(Failure::file(file.display()))?;
+        write(&to.join(file.file_name().unwrap_or_default()), &text)?;
     }
     Ok(())
 }

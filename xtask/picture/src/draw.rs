@@ -162,7 +162,7 @@ impl Picture {
     }
 }
 
-fn words(scenario: &Scenario, told: &Told, holds: bool) -> Words {
+pub(crate) fn words(scenario: &Scenario, told: &Told, holds: bool) -> Words {
     let no = if holds { "" } else { "NO: " };
     let description: Vec<&str> =
         told.commands.iter().chain(&told.statements).map(String::as_str).collect();

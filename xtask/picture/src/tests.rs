@@ -107,6 +107,26 @@ fn the_pictures_of_the_recorded_runs_are_what_they_were() {
     }
 }
 
+/// README shows the recorded run; `cargo test -p picture --test draw` compares it with one of today.
+#[test]
+fn the_picture_in_readme_is_drawn_from_its_trace() {
+    let told = crate::tell::read(&folder("forking")).unwrap();
+    let words = crate::draw::words(crate::tell::scenario("forking").unwrap(), &told, true);
+    let traces: Vec<Trace> = texts("forking")
+        .iter()
+        .enumerate()
+        .map(|(place, text)| Trace { is_harness: place == 2, entries: entries(text) })
+        .collect();
+    let picture = Picture::from_traces(&traces, &words.title).unwrap();
+    let svg = svg::svg(&picture.acts[0], &words);
+    let file = netcheck::workspace().join("docs/pictures/forking.svg");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&file, &svg).unwrap();
+    }
+    let shown = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(svg == shown, "{} is another picture: look at it, then BLESS=1", file.display());
+}
+
 #[test]
 fn bytes_on_arrows_add_up_to_what_each_side_counted() {
     for (name, connections) in [("forking", 3), ("echo", 4)] {

@@ -115,3 +115,48 @@ fn an_old_picture_stays_whole_where_no_new_one_can_be_written() {
     let output = draw(&["forking", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(74), "{}", error(&output));
 }
+
+/// The columns of a picture: the program of each, and the calls in it as a set, but for its waits.
+fn columns(svg: &str) -> Vec<(String, BTreeSet<String>)> {
+    let parsed = roxmltree::Document::parse(svg).unwrap();
+    let x = |node: &roxmltree::Node| node.attribute("x").unwrap().parse::<f64>().unwrap();
+    let mut heads: Vec<(f64, String, BTreeSet<String>)> = Vec::new();
+    for node in parsed.descendants().filter(|node| node.attribute("class") == Some("s h")) {
+        heads.push((x(&node), node.text().unwrap().to_owned(), BTreeSet::new()));
+    }
+    for group in parsed.descendants().filter(|node| node.attribute("data-row").is_some()) {
+        let node = group.children().find(|node| node.has_tag_name("text")).unwrap();
+        let text = node.text().unwrap();
+        let head = heads.iter_mut().rfind(|head| head.0 <= x(&node)).unwrap();
+        let name = text.split(|c: char| !c.is_ascii_alphabetic() && c != '_').next().unwrap();
+        let name = match name {
+            "thread" => "pthread_create",
+            "wait" => "waitpid",
+            "socket" => "listen",
+            name => name,
+        };
+        if name != "poll" && !text.contains('×') {
+            head.2.insert(name.to_owned());
+        }
+    }
+    let mut columns: Vec<_> = heads.into_iter().map(|(_, name, calls)| (name, calls)).collect();
+    columns.sort();
+    columns
+}
+
+/// It was drawn from the recorded run in `fixtures/`: today's has other times, and the same calls.
+#[test]
+fn the_picture_in_readme_is_the_one_that_is_drawn_today() {
+    if !has_strace() {
+        return;
+    }
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("forking.svg");
+    let output = draw(&["forking", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    let root = netcheck::workspace();
+    let shown = std::fs::read_to_string(root.join("docs/pictures/forking.svg")).unwrap();
+    assert_eq!(columns(&shown), columns(&std::fs::read_to_string(file).unwrap()));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(readme.contains("(docs/pictures/forking.svg)"));
+}
