@@ -32,6 +32,7 @@ macro_rules! exercises {
 }
 
 exercises! {
+    first_echo,
     no_zombies,
     half_close,
 }

@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use socket2::SockRef;
+
 use super::{Fault, Service, shown};
 
 /// How long a server may let its client wait for a byte.
@@ -89,6 +91,14 @@ impl<'a> Client<'a> {
     pub fn finish(mut self) -> Result<(), Fault> {
         // ENOTCONN: the server has closed, which the next call reports.
         let _ = self.stream.shutdown(Shutdown::Write);
+        self.receive_end("the server closes the connection after the client's FIN")
+    }
+
+    /// Receives the server's FIN.
+    ///
+    /// # Errors
+    /// More bytes come, or RST, or nothing.
+    pub fn receive_end(&mut self, expected: &str) -> Result<(), Fault> {
         let got = match self.stream.read(&mut [0; 1]) {
             Ok(0) => return Ok(()),
             Ok(_) => "a byte more than was sent".to_owned(),
@@ -97,7 +107,16 @@ impl<'a> Client<'a> {
             }
             Err(why) => why.to_string(),
         };
-        let expected = "the server closes the connection after the client's FIN";
         Err(self.service.wrong(expected, got, "recv"))
+    }
+
+    /// Resets the connection, as a client does that is killed with bytes unread: closing with a linger time
+    /// of zero sends RST, socket(7).
+    ///
+    /// # Errors
+    /// [`Fault::Broken`]: the option cannot be set.
+    pub fn reset(self) -> Result<(), Fault> {
+        let set = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        set.map_err(|why| Fault::Broken(format!("setsockopt SO_LINGER: {why}")))
     }
 }
