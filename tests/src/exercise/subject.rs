@@ -74,6 +74,20 @@ impl Subject {
         Err(Fault::Broken("three times another program took the port that was free".to_owned()))
     }
 
+    /// The same on an address that it has had before. `None`: it does not listen, since another one does.
+    ///
+    /// # Errors
+    /// The program does not listen in time, and nobody else does.
+    pub fn serve_at(&self, address: SocketAddr) -> Result<Option<Service>, Fault> {
+        let service = Service::start(self.run(address)?, address);
+        service.map_err(|mut fault| {
+            if let Fault::Wrong(wrong) = &mut fault {
+                wrong.not_ready = false; // other checks start it on an address that is new
+            }
+            fault
+        })
+    }
+
     /// The same under strace; `expressions` as in [`Run::traced`].
     ///
     /// # Errors
