@@ -132,6 +132,8 @@ fn trial(name: String, body: impl FnOnce() -> Result<(), Skip> + Send + 'static)
 /// is late each time is so by itself.
 fn in_time(check: impl Fn() -> bool) {
     assert!((0..3).any(|_| check()), "late three times");
+}
+
 /// How many conversations a test at random has: `CONVERSATIONS`, or few enough for every run.
 fn conversations(few: usize) -> usize {
     let many = std::env::var("CONVERSATIONS");

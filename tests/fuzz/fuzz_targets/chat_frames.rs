@@ -4,9 +4,9 @@
 
 #[macro_use]
 mod target;
-#[path = "../seeded.rs"]
-mod seeded;
 #[path = "../checks/chat_frames.rs"]
 mod chat_frames;
+#[path = "../seeded.rs"]
+mod seeded;
 
 target!(chat_frames);
