@@ -58,6 +58,12 @@ impl Descriptor {
 
     pub(crate) fn is_socket(&self) -> bool {
         ["TCP", "UDP", "UNIX-STREAM", "UNIX-DGRAM", "UNIX-SEQPACKET"].contains(&&*self.protocol)
+            || self.is_anonymous()
+    }
+
+    /// A socket of another network namespace: strace has no name for it.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.protocol == "socket"
     }
 }
 

@@ -233,7 +233,7 @@ impl Tables {
             None => return None,
         };
         let socket = &mut self.sockets[id];
-        if it.is_socket() {
+        if it.is_socket() && !it.is_anonymous() {
             socket.protocol.clone_from(&it.protocol);
         }
         if it.local.is_some() {
@@ -333,16 +333,10 @@ impl Tables {
                 self.calls[id].made = made;
                 if let Some(made) = made {
                     self.of_socket.entry(made).or_default().push(id);
+                    self.name_made(id, made, &args);
                 }
             }
-            // strace may have the name of a socket of UDP as it was before.
-            "connect" if !failed => {
-                let peer = arguments::split(&args).get(1).and_then(|to| arguments::address(to));
-                if let Some(socket) = self.calls[id].socket {
-                    let known = &mut self.sockets[socket].peer;
-                    *known = known.take().or(peer);
-                }
-            }
+            "connect" | "bind" | "getsockname" if !failed => self.name_used(id),
             "listen" if !failed => {
                 if let Some(socket) = self.calls[id].socket {
                     self.sockets[socket].is_listening = true;
@@ -384,6 +378,36 @@ impl Tables {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// strace may have the name of a socket of UDP as it was before `connect`, and has none for a socket of
+    /// another network namespace: the call has it.
+    fn name_used(&mut self, id: usize) {
+        let call = &self.calls[id];
+        let named = arguments::split(&call.args).get(1).and_then(|it| arguments::address(it));
+        let Some(socket) = call.socket else { return };
+        let is_peer = call.name == "connect";
+        let it = &mut self.sockets[socket];
+        let known = if is_peer { &mut it.peer } else { &mut it.local };
+        // Port 0 is a request, and no name.
+        *known = known.take().or(named.filter(|name| !name.ends_with(":0")));
+    }
+
+    /// The names of a socket of another network namespace, as far as the call that returned it has them.
+    fn name_made(&mut self, id: usize, made: usize, args: &str) {
+        if !self.sockets[made].protocol.is_empty() {
+            return;
+        }
+        let listener = self.calls[id].socket.map(|listener| self.sockets[listener].clone());
+        let known = &mut self.sockets[made];
+        if let Some(listener) = listener {
+            known.protocol = listener.protocol;
+            known.local = listener.local;
+            known.peer = arguments::split(args).get(1).and_then(|peer| arguments::address(peer));
+        } else if args.starts_with("AF_INET") {
+            let is_stream = args.contains("SOCK_STREAM");
+            known.protocol = if is_stream { "TCP" } else { "UDP" }.to_owned();
         }
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn scenario(name: &str) -> Result<&'static Scenario, Failure> {
 }
 
 /// A story that takes longer under strace is a load, and no story.
-const LONGEST: Duration = Duration::from_secs(40);
+const LONGEST: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(args: &Args) -> Result<bool, Failure> {
     record::begin(&args.folder);
