@@ -67,6 +67,7 @@ scenarios! {
     waiting,
     pair,
     unix,
+    handover,
     backlog,
     closing,
 }

@@ -171,7 +171,12 @@ impl Tool {
         let mut args = Vec::new();
         let mut required = self.required();
         // A port with a default is chosen all the same: a test has its own.
-        if matches!(self.kind, Kind::Server | Kind::Client) && !required.contains(&"--port") {
+        let has_port = match self.kind {
+            Kind::Any => false,
+            Kind::Named => self.has("--port"),
+            Kind::Server | Kind::Client => true,
+        };
+        if has_port && !required.contains(&"--port") {
             required.push("--port");
         }
         for option in required {

@@ -70,6 +70,7 @@ suite! {
     wait_port,
     socket_pair,
     unix_echo,
+    fd_pass,
     backlog,
     linger,
     exercises,

@@ -14,7 +14,15 @@ const WORDINGS: &[(&str, &[&str])] = &[
     ("idle-timeout", &["a slow request is never silent", "people are silent for longer"]),
     ("interval", &["time servers refuse clients that ask more often", "a try is no repetition"]),
     ("max-clients", &["all clients of a chat hear each other", "a process costs more"]),
-    ("port", &["a server chooses it", "a look-up asks nobody", "HTTP has its own"]),
+    (
+        "port",
+        &[
+            "with it this is the front",
+            "a server chooses it",
+            "a look-up asks nobody",
+            "HTTP has its own",
+        ],
+    ),
     ("quiet", &["a server has no answer to print, only its log"]),
     ("retries", &["a question is asked anew", "one of several servers may be dead"]),
     ("seed", &["what loses datagrams has no pattern of bytes"]),
