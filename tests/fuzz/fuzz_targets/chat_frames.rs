@@ -4,9 +4,9 @@
 
 #[macro_use]
 mod target;
-#[path = "../checks/chat_frames.rs"]
-mod chat_frames;
 #[path = "../seeded.rs"]
 mod seeded;
+#[path = "../checks/chat_frames.rs"]
+mod chat_frames;
 
 target!(chat_frames);

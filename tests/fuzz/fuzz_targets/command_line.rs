@@ -5,9 +5,9 @@
 
 #[macro_use]
 mod target;
-#[path = "../checks/command_line.rs"]
-mod command_line;
 #[path = "../seeded.rs"]
 mod seeded;
+#[path = "../checks/command_line.rs"]
+mod command_line;
 
 target!(command_line);

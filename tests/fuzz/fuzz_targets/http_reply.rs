@@ -7,11 +7,11 @@
 mod target;
 #[path = "../../../crates/socket-errors/src/args.rs"]
 mod args;
-#[path = "../checks/http_reply.rs"]
-mod http_reply;
 #[path = "../../../crates/socket-errors/src/report.rs"]
 mod report;
 #[path = "../seeded.rs"]
 mod seeded;
+#[path = "../checks/http_reply.rs"]
+mod http_reply;
 
 target!(http_reply);

@@ -5,13 +5,13 @@
 
 #[macro_use]
 mod target;
-#[path = "../checks/http_request.rs"]
-mod http_request;
 #[path = "../../../crates/epoll-web/src/request.rs"]
 mod request;
-#[path = "../seeded.rs"]
-mod seeded;
 #[path = "../../../crates/epoll-web/src/status.rs"]
 mod status;
+#[path = "../seeded.rs"]
+mod seeded;
+#[path = "../checks/http_request.rs"]
+mod http_request;
 
 target!(http_request);
