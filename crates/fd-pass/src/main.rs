@@ -82,7 +82,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     cli::run(&recipe!(0 2 71 74 77), |args: &Args, out| {
         let log = Log::new(env!("CARGO_PKG_NAME"), args.quiet, false, args.json);
-        let signals = Signals::catch(&[SIGINT, SIGTERM])?;
+        let signals = Signals::catch(&[SIGINT, SIGTERM])?.with_log(&log);
         match args.port {
             Some(ListenPort(port)) => hand_over_all(port, signals, log, args, out),
             None => serve(signals, log, args, out),
