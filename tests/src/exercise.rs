@@ -33,6 +33,7 @@ macro_rules! exercises {
 
 exercises! {
     first_echo,
+    send_all,
     restart,
     no_zombies,
     half_close,

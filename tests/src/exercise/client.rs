@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
+use netcheck::peer;
 use socket2::SockRef;
 
 use super::{Fault, Service, shown};
@@ -45,6 +46,27 @@ impl<'a> Client<'a> {
             let expected = format!("the server receives {}", shown(bytes));
             self.service.wrong(&expected, format!("send: {why}"), "")
         })
+    }
+
+    /// Sends a block again and again, and receives nothing, until the server takes no more: what was sent.
+    ///
+    /// # Errors
+    /// The server takes more than the kernel has room for.
+    pub fn fill(&mut self, block: &[u8]) -> Result<Vec<u8>, Fault> {
+        /// It ends by itself after so many bytes.
+        const MOST: usize = 64 << 20;
+        let filled = self.stream.try_clone().and_then(|stream| peer::fill(stream, block));
+        let expected = "the server receives no more while its client receives nothing";
+        match filled {
+            Ok((_, count)) if count < MOST => {
+                Ok(block.iter().copied().cycle().take(count).collect())
+            }
+            Ok((_, count)) => {
+                let got = format!("it has received {count} bytes");
+                Err(self.service.wrong(expected, got, "all that it was sent, and nothing was read"))
+            }
+            Err(why) => Err(self.service.wrong(expected, format!("send: {why}"), "")),
+        }
     }
 
     /// Receives exactly these bytes.

@@ -1,12 +1,13 @@
 //! A program under test that serves.
 
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use netcheck::sys::pidfd_getfd;
 use netcheck::{Need, Process, Run, evidence, need, peer};
-use socket2::Socket;
+use socket2::{Domain, Socket, Type};
 
 use super::{Client, Fault};
 
@@ -78,6 +79,25 @@ impl Service {
     pub fn connect(&self) -> Result<Client<'_>, Fault> {
         match peer::connect(self.address) {
             Ok(stream) => Client::new(self, stream),
+            Err(why) => Err(self.wrong("a connection", format!("connect: {why}"), "")),
+        }
+    }
+
+    /// A new client with small segments and a small window: the kernel keeps little for it, so that the
+    /// server's `send` takes a part of what it is given.
+    ///
+    /// # Errors
+    /// It does not get a connection.
+    pub fn connect_narrow(&self) -> Result<Client<'_>, Fault> {
+        let connect = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.set_tcp_mss(1000)?;
+            socket.set_recv_buffer_size(16 * 1024)?;
+            socket.connect(&self.address.into())?;
+            Ok::<_, io::Error>(socket)
+        };
+        match connect() {
+            Ok(socket) => Client::new(self, socket.into()),
             Err(why) => Err(self.wrong("a connection", format!("connect: {why}"), "")),
         }
     }
