@@ -6,6 +6,7 @@
 //! reason for a check stand in `crates/RECIPE/exercises/ID.toml`.
 
 mod caller;
+mod children;
 mod client;
 mod fault;
 mod service;
@@ -35,6 +36,7 @@ exercises! {
     first_echo,
     send_all,
     restart,
+    first_fork,
     no_zombies,
     half_close,
 }

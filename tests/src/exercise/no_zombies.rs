@@ -2,7 +2,8 @@
 
 use netcheck::{Run, Signal, evidence, tree};
 
-use super::{Check, Client, Exercise, Fault, Service, Subject};
+use super::children::{living, served};
+use super::{Check, Exercise, Fault, Service, Subject};
 
 pub(super) const EXERCISE: Exercise = Exercise {
     id: "no-zombies",
@@ -118,35 +119,6 @@ fn inherited(subject: &Subject) -> Result<String, Fault> {
     })?;
     served(&service, subject, 0)?;
     Ok(evidence)
-}
-
-/// A client that has been served, and the child that serves it, beside `others` living children.
-fn served<'a>(
-    service: &'a Service,
-    subject: &Subject,
-    others: usize,
-) -> Result<(Client<'a>, i32), Fault> {
-    let before = living(service);
-    let mut client = service.connect()?;
-    client.echo(&subject.line(others))?;
-    let expected = format!("a child for each client: {} in all", others + 1);
-    let mut child = 0;
-    service.until(&expected, || {
-        let living = living(service);
-        let new = living.iter().find(|pid| !before.contains(pid));
-        child = *new.unwrap_or(&0);
-        let evidence = format!("/proc/*/stat, parent {}", service.pid());
-        let is_one_more = living.len() == others + 1 && child != 0;
-        is_one_more.then(String::new).ok_or((format!("{} children", living.len()), evidence))
-    })?;
-    Ok((client, child))
-}
-
-fn living(service: &Service) -> Vec<i32> {
-    let zombies = evidence::zombies(service.pid());
-    let mut children = evidence::children(service.pid());
-    children.retain(|pid| !zombies.contains(pid));
-    children
 }
 
 /// No zombie is left, and as many living children as there are clients.
