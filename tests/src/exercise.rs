@@ -38,6 +38,7 @@ exercises! {
     restart,
     first_fork,
     no_zombies,
+    graceful_stop,
     half_close,
 }
 
