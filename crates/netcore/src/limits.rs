@@ -159,7 +159,8 @@ pub fn reserve(for_client: impl FnOnce() -> Result<(), TryReserveError>) -> nix:
 /// # Errors
 /// As [`reserve`].
 pub fn reserve_one_more<T>(entries: usize, capacity: usize) -> nix::Result<()> {
-    let mut larger: Vec<T> = Vec::new();
+    // Beside an entry may stand whether it is in use.
+    let mut larger: Vec<(T, usize)> = Vec::new();
     let more = if entries < capacity { 0 } else { 2 * capacity + 4 };
     let reserved = reserve(|| larger.try_reserve_exact(more));
     black_box(&larger);
