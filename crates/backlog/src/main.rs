@@ -93,16 +93,18 @@ fn show(args: &Args, out: &mut Output) -> Result<(), Error> {
     out.line(report::again(clients.count(), queue(&listener)?, begun.elapsed(), args.json))?;
 
     let begun = Instant::now();
-    if !args.silent {
-        clients.send_all()?;
-    }
     let mut last = Duration::ZERO;
-    let mut listening = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-    while clients.accepted.len() < args.clients
-        && poll(&mut listening, deadline).attempt("poll")? > 0
-    {
-        clients.accept_all(&listener)?;
-        last = begun.elapsed();
+    loop {
+        if !args.silent {
+            clients.send_all()?;
+        }
+        if clients.accept_all(&listener)? {
+            last = begun.elapsed();
+        }
+        let is_done = clients.accepted.len() == args.clients;
+        if is_done || clients.wait(Some(&listener), deadline)? == 0 {
+            break;
+        }
     }
     out.line(report::last(clients.count(), args.silent, last, args.json))
 }
@@ -123,6 +125,8 @@ struct Clients {
     waiting: Vec<Socket>,
     /// Who has the answer to the SYN.
     connected: Vec<Socket>,
+    /// How many of them have sent.
+    sent: usize,
     /// The ends that the server has.
     accepted: Vec<Socket>,
 }
@@ -131,31 +135,40 @@ impl Clients {
     /// Waits until the queue is full, or all clients are connected, and nothing more happens.
     fn settle(&mut self, listener: &Socket, deadline: Option<Instant>) -> Result<(), Error> {
         loop {
-            let waiting = self.waiting.iter();
-            let mut fds: Vec<PollFd> =
-                waiting.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLOUT)).collect();
             let soon = Instant::now() + QUIET;
-            let ready = poll(&mut fds, Some(soon)).attempt("poll")?;
+            let ready = self.wait(None, Some(soon))?;
             let is_over = deadline.is_some_and(|deadline| deadline <= soon);
-            if ready == 0 && (fds.is_empty() || queue(listener)?.is_full() || is_over) {
+            let is_settled = self.waiting.is_empty() || queue(listener)?.is_full();
+            if ready == 0 && (is_settled || is_over) {
                 return Ok(());
-            }
-            let writable: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
-            for at in (0..writable.len()).rev().filter(|at| writable.get(*at) == Some(&true)) {
-                let client = self.waiting.swap_remove(at);
-                // Writable: the connection was made, or could not be made.
-                client.take_error().and_then(|why| why.map_or(Ok(()), Err)).attempt("connect")?;
-                self.connected.push(client);
             }
         }
     }
 
-    /// Accepts until the queue is empty.
-    fn accept_all(&mut self, listener: &Socket) -> Result<(), Error> {
+    /// Waits until clients are connected, or the listener has a connection; 0 if nothing happens.
+    fn wait(&mut self, listener: Option<&Socket>, until: Option<Instant>) -> Result<i32, Error> {
+        let waiting = self.waiting.iter();
+        let waiting = waiting.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLOUT));
+        let listening = listener.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN));
+        let mut fds: Vec<PollFd> = waiting.chain(listening).collect();
+        let ready = poll(&mut fds, until).attempt("poll")?;
+        let writable: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
+        for at in (0..self.waiting.len()).rev().filter(|at| writable.get(*at) == Some(&true)) {
+            let client = self.waiting.swap_remove(at);
+            // Writable: the connection was made, or could not be made.
+            client.take_error().and_then(|why| why.map_or(Ok(()), Err)).attempt("connect")?;
+            self.connected.push(client);
+        }
+        Ok(ready)
+    }
+
+    /// Accepts until the queue is empty; whether there was a connection.
+    fn accept_all(&mut self, listener: &Socket) -> Result<bool, Error> {
+        let before = self.accepted.len();
         loop {
             match listener.accept().map_err(to_errno) {
                 Ok((stream, _)) => self.accepted.push(stream),
-                Err(Errno::EAGAIN) => return Ok(()),
+                Err(Errno::EAGAIN) => return Ok(self.accepted.len() > before),
                 Err(Errno::EINTR) => {}
                 Err(why) => return Err(why).attempt("accept"),
             }
@@ -163,10 +176,11 @@ impl Clients {
     }
 
     /// A client that says that it is connected can send, whatever the server knows.
-    fn send_all(&self) -> Result<(), Error> {
-        for client in &self.connected {
+    fn send_all(&mut self) -> Result<(), Error> {
+        for client in self.connected.iter().skip(self.sent) {
             send(client.as_raw_fd(), b"hello", MsgFlags::MSG_NOSIGNAL).attempt("send")?;
         }
+        self.sent = self.connected.len();
         Ok(())
     }
 
