@@ -40,6 +40,7 @@ exercises! {
     no_zombies,
     graceful_stop,
     half_close,
+    join_threads,
 }
 
 /// An exercise, as far as it is code.
