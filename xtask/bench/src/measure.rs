@@ -12,8 +12,9 @@ use crate::rivals::{Rival, Service};
 use crate::started::Started;
 use crate::web;
 
-/// What no single run of echo-load takes longer than, beside its window.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// What no single run of echo-load takes longer than, beside its window: poll-echo with 10,000 clients looks
+/// at all of them for each that comes, which takes a busy machine a minute.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Silent clients beside the one that is measured.
 const SILENT: u16 = 100;
@@ -323,7 +324,11 @@ fn wait_for(process: &mut Process, wanted: &str, time: Duration) -> Result<Strin
         match process.next_line(time) {
             Some(line) if line.contains(wanted) => return Ok(line),
             Some(_) => {}
-            None => return Err(process.stderr().trim_end().to_owned()),
+            None => {
+                let said = process.stderr().trim_end().to_owned();
+                let nothing = || format!("echo-load: nothing within {} s", time.as_secs());
+                return Err(if said.is_empty() { nothing() } else { said });
+            }
         }
     }
 }
