@@ -10,9 +10,6 @@ use socket2::{Domain, Socket, Type};
 use super::service::with_end;
 use super::{Fault, shown};
 
-/// How long a client may take until it connects; an interpreter has to start first.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long anything else may take.
 const TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -40,8 +37,12 @@ pub(super) fn listen() -> io::Result<TcpListener> {
 }
 
 impl Caller {
-    pub(super) fn accept(listener: &TcpListener, process: Process) -> Result<Caller, Fault> {
-        let accepted = evidence::wait_until(CONNECT_TIMEOUT, || match listener.accept() {
+    pub(super) fn accept(
+        listener: &TcpListener,
+        process: Process,
+        timeout: Duration,
+    ) -> Result<Caller, Fault> {
+        let accepted = evidence::wait_until(timeout, || match listener.accept() {
             Ok((stream, _)) => Some(Ok(stream)),
             Err(why) if why.kind() != ErrorKind::WouldBlock => Some(Err(why)),
             Err(_) => (!process.still_running()).then(|| Err(ErrorKind::WouldBlock.into())),
@@ -52,7 +53,7 @@ impl Caller {
                 return Err(Fault::Broken(format!("accept: {why}")));
             }
             _ => {
-                let expected = format!("it connects within {} s", CONNECT_TIMEOUT.as_secs());
+                let expected = format!("it connects within {} s", timeout.as_secs());
                 let mut fault = Fault::wrong(&expected, "no connection", "accept");
                 if let Fault::Wrong(wrong) = &mut fault {
                     wrong.not_ready = true;

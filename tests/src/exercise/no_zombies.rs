@@ -113,9 +113,14 @@ fn inherited(subject: &Subject) -> Result<String, Fault> {
     tree::send(foreign, Signal::SIGKILL);
     let (leaves, _) = served(&service, subject, 0)?;
     leaves.finish()?;
-    let evidence = service.until("no zombie of its own is left", || {
-        let zombies = evidence::zombies(service.pid()).into_iter().filter(own).count();
-        judge(zombies, &service)
+    let evidence = service.until("no zombie of its own is left, and no living child", || {
+        match living(&service).len() {
+            0 => {
+                let zombies = evidence::zombies(service.pid()).into_iter().filter(own).count();
+                judge(zombies, &service)
+            }
+            count => Err((format!("{count} living children"), "/proc/*/stat".to_owned())),
+        }
     })?;
     served(&service, subject, 0)?;
     Ok(evidence)

@@ -11,9 +11,6 @@ use socket2::{Domain, Socket, Type};
 
 use super::{Client, Fault};
 
-/// How long a server may take until it listens; an interpreter has to start first.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long the effect of something may take: hundreds of times as long as it takes a correct program.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
@@ -29,17 +26,21 @@ pub struct Service {
 impl Service {
     /// Starts it and waits until a process of its own tree listens. `None`: another program has taken
     /// the port in between.
-    pub(super) fn start(run: Run, address: SocketAddr) -> Result<Option<Service>, Fault> {
+    pub(super) fn start(
+        run: Run,
+        address: SocketAddr,
+        ready_timeout: Duration,
+    ) -> Result<Option<Service>, Fault> {
         let process = run.start();
         let pid =
-            evidence::wait_until(READY_TIMEOUT, || match listener_in_tree(&process, address) {
+            evidence::wait_until(ready_timeout, || match listener_in_tree(&process, address) {
                 Some(pid) => Some(Some(pid)),
                 None => (!process.still_running()).then_some(None),
             });
         match pid.flatten() {
             Some(pid) => Ok(Some(Service { process, pid, address })),
             None if evidence::is_listening(address) => Ok(None),
-            None => Err(not_ready(&process, address)),
+            None => Err(not_ready(&process, address, ready_timeout)),
         }
     }
 
@@ -141,11 +142,11 @@ fn listener_in_tree(process: &Process, address: SocketAddr) -> Option<i32> {
     tree.find(|pid| owners.iter().any(|(owner, _)| owner == pid))
 }
 
-fn not_ready(process: &Process, address: SocketAddr) -> Fault {
+fn not_ready(process: &Process, address: SocketAddr, timeout: Duration) -> Fault {
     let port = address.port();
     let elsewhere = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     let elsewhere = elsewhere.map(|ip| SocketAddr::new(ip, port)).into_iter();
-    let expected = format!("within {} s it listens on {address}", READY_TIMEOUT.as_secs());
+    let expected = format!("within {} s it listens on {address}", timeout.as_secs());
     let got = match elsewhere.into_iter().find(|&other| evidence::is_listening(other)) {
         Some(other) => format!("it listens on {other}"),
         None if process.still_running() => "it runs, and listens nowhere on that port".to_owned(),

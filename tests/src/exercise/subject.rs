@@ -5,10 +5,14 @@ use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use netcheck::{Need, Run, TraceFile, bin, need, peer};
 
 use super::{Caller, Exercise, Fault, Service, caller};
+
+/// How long a program may take until it listens or connects; an interpreter has to start first.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How the program under test is started.
 #[derive(Clone, Debug, Default)]
@@ -26,12 +30,19 @@ pub struct Launch {
 pub struct Subject {
     launch: Launch,
     seed: u64,
+    ready_timeout: Duration,
 }
 
 impl Subject {
     /// A program that is started so; from `seed` follow the bytes that it is sent.
     pub fn new(launch: Launch, seed: u64) -> Subject {
-        Subject { launch, seed }
+        Subject { launch, seed, ready_timeout: READY_TIMEOUT }
+    }
+
+    /// The same with another time until it has to listen, or to connect.
+    #[must_use]
+    pub fn ready_within(self, ready_timeout: Duration) -> Subject {
+        Subject { ready_timeout, ..self }
     }
 
     /// The recipe that solves the exercise.
@@ -67,7 +78,8 @@ impl Subject {
     pub fn serve_as(&self, change: impl Fn(Run) -> Run) -> Result<Service, Fault> {
         for _ in 0..3 {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-            if let Some(service) = Service::start(change(self.run(address)?), address)? {
+            let run = change(self.run(address)?);
+            if let Some(service) = Service::start(run, address, self.ready_timeout)? {
                 return Ok(service);
             }
         }
@@ -79,7 +91,7 @@ impl Subject {
     /// # Errors
     /// The program does not listen in time, and nobody else does.
     pub fn serve_at(&self, address: SocketAddr) -> Result<Option<Service>, Fault> {
-        let service = Service::start(self.run(address)?, address);
+        let service = Service::start(self.run(address)?, address, self.ready_timeout);
         service.map_err(|mut fault| {
             if let Fault::Wrong(wrong) = &mut fault {
                 wrong.not_ready = false; // other checks start it on an address that is new
@@ -114,7 +126,7 @@ impl Subject {
             .map_err(|why| Fault::Broken(format!("listen for the program: {why}")))?;
         let address =
             listener.local_addr().map_err(|why| Fault::Broken(format!("getsockname: {why}")))?;
-        Caller::accept(&listener, change(self.run(address)?).start())
+        Caller::accept(&listener, change(self.run(address)?).start(), self.ready_timeout)
     }
 
     /// The program with the port and host of that address, not yet started.

@@ -191,7 +191,7 @@ impl Run<'_> {
 
     fn job(&self, check: &Check, command: &[String], seed: u64) -> Job {
         let (exercise, check) = (self.task.id().to_owned(), check.id.to_owned());
-        Job { exercise, check, seed, wrapper: Vec::new(), command: command.to_vec() }
+        Job { exercise, check, seed, wrapper: Vec::new(), command: command.to_vec(), hang: None }
     }
 
     /// Commands that show a failure again: by hand where the check knows how, and by this program.

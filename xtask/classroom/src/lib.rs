@@ -8,6 +8,7 @@ pub mod build;
 pub mod check;
 pub mod hint;
 pub mod list;
+pub mod many;
 mod place;
 pub mod report;
 pub mod reset;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-use classroom::{check, hint, list, reset, runner, scratch, solution, start, verify, worker};
+use classroom::{check, hint, list, many, reset, runner, scratch, solution, start, verify, worker};
 
 /// What a class needs.
 #[derive(FromArgs)]
@@ -46,8 +46,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some(worker::NAME) {
-        return worker::main(&words.next().unwrap_or_default());
+    let (word, order) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    match word.as_str() {
+        worker::NAME => return worker::main(&order),
+        many::NAME => return many::main(&order),
+        _ => {}
     }
     runner::end_all_when_interrupted();
     let code = xtask::main(|Classroom { command: Group::Exercise(Exercise { command }) }, out| {

@@ -4,11 +4,13 @@
 //! orphans come to us. So one check runs at a time in a process: what it leaves behind is all that is
 //! below.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netcheck::{Run, tree};
+use netcheck::{Process, Run, tree};
 use nix::sys::signal::{SigSet, Signal};
+use serde::Serialize;
 
 use crate::report::{Report, Verdict};
 use crate::scratch;
@@ -24,6 +26,9 @@ const MOST_PROCESSES: usize = 200;
 /// How often they are counted.
 const TICK: Duration = Duration::from_millis(50);
 
+/// A signal is about to end this program.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
 /// Runs a check; once more, if the check itself has not worked.
 ///
 /// # Errors
@@ -34,16 +39,13 @@ pub fn run(job: &Job) -> Result<Report, Failure> {
 }
 
 fn run_once(job: &Job) -> Result<Report, Failure> {
-    let own = std::env::current_exe().map_err(Failure::program("find this program"))?;
-    let words = serde_json::to_string(job).map_err(|why| Failure::Broken(why.to_string()))?;
-    // It must live on for the moment in which it ends its own processes, if this one is killed.
-    let worker = Run::program(own).args([worker::NAME, &words]).keep().start();
+    let worker = start_self(worker::NAME, job)?;
     let (began, mut stopped) = (Instant::now(), None);
     let ended = loop {
         if let Some(status) = worker.wait(TICK) {
             break Some(status);
         }
-        stopped = too_much(&job.check, began);
+        stopped = too_much(job, began);
         if stopped.is_some() {
             break None;
         }
@@ -58,8 +60,22 @@ fn run_once(job: &Job) -> Result<Report, Failure> {
     Ok(stopped.unwrap_or(report))
 }
 
+/// Starts this program with that word and its order. It must live on for the moment in which it ends its own
+/// processes, if this one is killed.
+pub(crate) fn start_self(word: &str, order: &impl Serialize) -> Result<Process, Failure> {
+    // Whoever ends this program waits until nothing is left, and so nothing new may begin.
+    while IS_ENDING.load(Ordering::SeqCst) {
+        thread::park();
+    }
+    let own = std::env::current_exe().map_err(Failure::program("find this program"))?;
+    let order = serde_json::to_string(order).map_err(|why| Failure::Broken(why.to_string()))?;
+    Ok(Run::program(own).args([word, &order]).keep().start())
+}
+
 /// Whether a check has to be stopped, and why.
-fn too_much(check: &str, began: Instant) -> Option<Report> {
+fn too_much(job: &Job, began: Instant) -> Option<Report> {
+    let check = &job.check;
+    let timeout = job.hang.map_or(TIMEOUT, |hang| 2 * hang);
     let processes = tree::below().len();
     if processes > MOST_PROCESSES {
         let expected = format!("at most {MOST_PROCESSES} processes");
@@ -67,8 +83,8 @@ fn too_much(check: &str, began: Instant) -> Option<Report> {
         let evidence = "/proc/*/stat; all were killed".to_owned();
         return Some(Report { expected, evidence, ..Report::new(check, Verdict::Fail, got) });
     }
-    (began.elapsed() > TIMEOUT).then(|| {
-        let expected = format!("the check is over within {} s", TIMEOUT.as_secs());
+    (began.elapsed() > timeout).then(|| {
+        let expected = format!("the check is over within {} s", timeout.as_secs());
         let got = "it still ran, and was stopped";
         Report { expected, ..Report::new(check, Verdict::Timeout, got) }
     })
@@ -82,6 +98,7 @@ pub fn end_all_when_interrupted() {
     let _ = tree::adopt_orphans();
     thread::spawn(move || {
         let signal = signals.wait().map_or(0, |signal| signal as i32);
+        IS_ENDING.store(true, Ordering::SeqCst);
         tree::kill_below();
         scratch::remove();
         std::process::exit(128 + signal)

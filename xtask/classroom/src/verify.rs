@@ -7,14 +7,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use argh::FromArgs;
 use scenarios::exercise::Check;
 
 use crate::build::{self, Built, build};
 use crate::check::launch;
+use crate::many::{Checked, Many};
 use crate::report::{Report, Verdict};
-use crate::runner;
+use crate::scratch;
 use crate::starter;
 use crate::task::{Sources, Task};
 use crate::worker::Job;
@@ -35,7 +37,14 @@ pub struct Args {
     /// run every mutant against every check, and print who catches whom
     #[argh(switch)]
     matrix: bool,
+
+    /// how many programs are checked at once (one for each processor)
+    #[argh(option, arg_name = "n")]
+    jobs: Option<usize>,
 }
+
+/// How long a program that has to fail may do nothing; see [`Verify::hang`].
+const HANG: Duration = Duration::from_secs(3);
 
 /// Programs that pass no check of any exercise, whatever it is about.
 const CHEATS: &[(&str, &[&str])] = &[
@@ -56,14 +65,18 @@ pub fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         [] => Task::all()?,
         ids => ids.iter().map(|id| Task::find(id)).collect::<Result<_, _>>()?,
     };
+    let began = Instant::now();
     let (mut mutants, mut findings) = (0, 0);
+    let mut many = Many::start(args.jobs);
     for task in &tasks {
-        let mut verify = Verify { args, task, findings: Vec::new(), out };
+        let (programs, found) = (Vec::new(), Vec::new());
+        let mut verify =
+            Verify { args, task, many: &mut many, programs, slowest: None, findings: found, out };
         verify.files();
         verify.programs()?;
         mutants += task.spec.mutant.len();
         findings += verify.findings.len();
-        for finding in std::mem::take(&mut verify.findings) {
+        for finding in verify.findings {
             out.line(format_args!("  NO  {}: {finding}", task.id()))?;
         }
     }
@@ -71,15 +84,27 @@ pub fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         0 => "all hold".to_owned(),
         count => format!("{count} findings"),
     };
-    out.line(format_args!("verify: {} exercises, {mutants} mutants, {verdict}", tasks.len()))?;
+    let (count, seconds) = (tasks.len(), began.elapsed().as_secs());
+    out.line(format_args!("verify: {count} exercises, {mutants} mutants, {verdict}, {seconds} s"))?;
     Ok(findings == 0)
 }
 
 struct Verify<'a> {
     args: &'a Args,
     task: &'a Task,
+    many: &'a mut Many,
+    /// Those that are or were checked, by their numbers. The first one is the recipe.
+    programs: Vec<Program>,
+    /// What the recipe took for its slowest check.
+    slowest: Option<Duration>,
     findings: Vec<String>,
     out: &'a mut Output,
+}
+
+/// A program under test, and the checks that it has to fail.
+struct Program {
+    what: String,
+    failing: Vec<&'static str>,
 }
 
 impl Verify<'_> {
@@ -116,25 +141,25 @@ impl Verify<'_> {
         self.findings.append(&mut findings);
     }
 
-    /// Builds and runs all that has to pass or to fail.
+    /// Builds all that has to pass or to fail, and has each checked while the next one is built.
     fn programs(&mut self) -> Result<(), Failure> {
         let all: Vec<_> = self.task.code.checks.iter().collect();
         let with_points = self.with_points()?;
-        self.expect("recipe", &self.task.solution()?, &all, &[])?;
+        self.expect("recipe".to_owned(), &self.task.solution()?, &all, &[])?;
         for other in &self.task.spec.alternative {
             let edit = [other.file.as_str(), &other.find, &other.replace];
             let sources = self.task.changed(&other.id, edit)?;
-            self.expect(&format!("alternative {}", other.id), &sources, &all, &[])?;
+            self.expect(format!("alternative {}", other.id), &sources, &all, &[])?;
         }
         let stubs = self.task.stubs()?;
-        self.expect("starter", &stubs, &with_points, &with_points)?;
+        self.expect("starter".to_owned(), &stubs, &with_points, &with_points)?;
         for (what, command) in CHEATS {
             let command: Vec<_> = command.iter().map(|&word| word.to_owned()).collect();
-            self.expect_of(what, &command, &with_points, &with_points)?;
+            self.submit((*what).to_owned(), &command, &with_points, &with_points)?;
         }
         for recipe in &self.task.spec.wrong_recipes {
             let command = launch(&netcheck::bin(recipe), self.task);
-            self.expect_of(recipe, &command, &with_points, &with_points)?;
+            self.submit(recipe.clone(), &command, &with_points, &with_points)?;
         }
         for mutant in &self.task.spec.mutant {
             let edit = [mutant.file.as_str(), &mutant.find, &mutant.replace];
@@ -142,8 +167,9 @@ impl Verify<'_> {
             let is_caught = |check: &&&Check| mutant.caught_by.iter().any(|id| id == check.id);
             let caught: Vec<_> = all.iter().filter(is_caught).copied().collect();
             let run = if self.args.matrix { &all } else { &caught };
-            self.expect(&format!("mutant {}", mutant.id), &sources, run, &caught)?;
+            self.expect(format!("mutant {}", mutant.id), &sources, run, &caught)?;
         }
+        while self.collect(true)? {}
         Ok(())
     }
 
@@ -157,10 +183,10 @@ impl Verify<'_> {
         Ok(checks)
     }
 
-    /// Builds sources, and runs `checks`, of which exactly `failing` have to fail.
+    /// Builds sources, and has `checks` run, of which exactly `failing` have to fail.
     fn expect(
         &mut self,
-        what: &str,
+        what: String,
         sources: &Sources,
         checks: &[&'static Check],
         failing: &[&'static Check],
@@ -179,8 +205,12 @@ impl Verify<'_> {
                 if is_ours && !warnings.is_empty() {
                     self.findings.push(format!("{what} compiles with warnings\n{warnings}"));
                 }
-                let command = launch(&path, self.task);
-                self.expect_of(what, &command, checks, failing)
+                // The next build takes its place.
+                let own =
+                    scratch::folder()?.join(format!("{}-{}", self.task.id(), self.programs.len()));
+                fs::rename(&path, &own)
+                    .map_err(Failure::file(format_args!("move {}", path.display())))?;
+                self.submit(what, &launch(&own, self.task), checks, failing)
             }
             Built::Failed(why) => {
                 self.findings.push(format!("{what} does not build\n{why}"));
@@ -189,49 +219,78 @@ impl Verify<'_> {
         }
     }
 
-    /// Runs a command likewise.
-    fn expect_of(
+    /// Has a command checked, as often as was asked for if it has to pass.
+    fn submit(
         &mut self,
-        what: &str,
+        what: String,
         command: &[String],
         checks: &[&'static Check],
         failing: &[&'static Check],
     ) -> Result<(), Failure> {
         let repeat = if failing.is_empty() { self.args.repeat.max(1) } else { 1 };
-        let mut marks = Vec::new();
-        for number in 0..repeat {
-            let mut not_ready = false;
-            for check in checks {
-                let report = if not_ready {
-                    Report::new(check.id, Verdict::Fail, "it did not start to serve")
-                } else {
-                    runner::run(&self.job(check, command, number))?
-                };
-                not_ready |= report.not_ready;
-                if matches!(report.verdict, Verdict::Skipped | Verdict::InfraError) {
-                    let why = format!("{}: {what}: {}: {}", self.task.id(), check.id, report.got);
-                    return Err(Failure::Missing(why));
-                }
-                let must_fail = failing.iter().any(|failing| failing.id == check.id);
-                marks.push(if report.is_failure() { check.id } else { "" });
-                if must_fail && !report.is_failure() {
-                    self.findings.push(format!("{what} passes {}: {}", check.id, report.evidence));
-                } else if !must_fail && report.is_failure() {
-                    let Report { expected, got, evidence, .. } = report;
-                    let why = format!("expected {expected}, got {got}; {evidence}");
-                    self.findings.push(format!("{what} fails {}: {why}", check.id));
-                }
-            }
+        let hang = match failing {
+            [] => None,
+            _ if self.args.matrix => None,
+            _ => Some(self.hang()?),
+        };
+        for seed in 0..repeat {
+            let job = |check: &&Check| Job {
+                exercise: self.task.id().to_owned(),
+                check: check.id.to_owned(),
+                seed: u64::from(seed),
+                wrapper: Vec::new(),
+                command: command.to_vec(),
+                hang,
+            };
+            let jobs = checks.iter().map(job).collect();
+            let failing = failing.iter().map(|check| check.id).collect();
+            self.programs.push(Program { what: what.clone(), failing });
+            self.many.submit(self.programs.len() - 1, jobs);
         }
-        marks.retain(|mark| !mark.is_empty());
-        let caught = if marks.is_empty() { "passes".to_owned() } else { marks.join(" ") };
-        self.out.line(format_args!("  {}  {what}: {caught}", self.task.id()))
+        while self.collect(false)? {}
+        Ok(())
     }
 
-    fn job(&self, check: &Check, command: &[String], number: u32) -> Job {
-        let (exercise, check) = (self.task.id().to_owned(), check.id.to_owned());
-        let seed = u64::from(number);
-        Job { exercise, check, seed, wrapper: Vec::new(), command: command.to_vec() }
+    /// When a program that has to fail is given up: 3 s after that which the recipe takes at its slowest here
+    /// and now, three times.
+    fn hang(&mut self) -> Result<Duration, Failure> {
+        while self.slowest.is_none() && self.collect(true)? {}
+        Ok(HANG + 3 * self.slowest.unwrap_or_default())
+    }
+
+    /// Takes the result of one program, of those that are there, or that come if it is to wait: false
+    /// if there is none.
+    fn collect(&mut self, wait: bool) -> Result<bool, Failure> {
+        let Some((number, results)) = self.many.next(wait) else { return Ok(false) };
+        let results = results?;
+        // The first one is the recipe.
+        if number == 0 {
+            self.slowest = results.iter().map(|checked| checked.took).max();
+        }
+        let Some(Program { what, failing }) = self.programs.get(number) else { return Ok(true) };
+        let mut failed = Vec::new();
+        for Checked { report, .. } in results {
+            let id = &report.check;
+            if matches!(report.verdict, Verdict::Skipped | Verdict::InfraError) {
+                let why = format!("{}: {what}: {id}: {}", self.task.id(), report.got);
+                return Err(Failure::Missing(why));
+            }
+            if report.is_failure() {
+                let is_cut = if report.verdict == Verdict::Timeout { " (timeout)" } else { "" };
+                failed.push(format!("{id}{is_cut}"));
+            }
+            let must_fail = failing.iter().any(|failing| failing == id);
+            if must_fail && !report.is_failure() {
+                self.findings.push(format!("{what} passes {id}: {}", report.evidence));
+            } else if !must_fail && report.is_failure() {
+                let Report { expected, got, evidence, .. } = &report;
+                let why = format!("expected {expected}, got {got}; {evidence}");
+                self.findings.push(format!("{what} fails {id}: {why}"));
+            }
+        }
+        let caught = if failed.is_empty() { "passes".to_owned() } else { failed.join(" ") };
+        self.out.line(format_args!("  {}  {what}: {caught}", self.task.id()))?;
+        Ok(true)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::time::Duration;
 use std::{io, thread};
 
 use netcheck::tree;
@@ -19,7 +20,7 @@ use crate::task::Task;
 pub const NAME: &str = "worker";
 
 /// One check of one program.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
     /// The exercise.
     pub exercise: String,
@@ -31,6 +32,9 @@ pub struct Job {
     pub wrapper: Vec<String>,
     /// See [`Launch`].
     pub command: Vec<String>,
+    /// When a program that does not listen or connect is given up, and at twice of it the check; by default
+    /// both have their own.
+    pub hang: Option<Duration>,
 }
 
 /// Runs the job, and prints its report.
@@ -56,10 +60,16 @@ fn run(job: &Job) -> Report {
     };
     let launch =
         Launch { wrapper: job.wrapper.clone(), command: job.command.clone(), folder: None };
-    Report::from_outcome(&job.check, task.judge(&Subject::new(launch, job.seed)))
+    let subject = Subject::new(launch, job.seed);
+    let subject = match job.hang {
+        Some(timeout) => subject.ready_within(timeout),
+        None => subject,
+    };
+    Report::from_outcome(&job.check, task.judge(&subject))
 }
 
-fn prepare() -> io::Result<()> {
+/// What is below this process ends with the one that has started it.
+pub(crate) fn prepare() -> io::Result<()> {
     // The one that started us holds signals back, and what we start must not.
     SigSet::all().thread_unblock()?;
     tree::adopt_orphans()?;
