@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod check;
+mod course;
 pub mod hint;
 pub mod list;
 pub mod many;

@@ -7,6 +7,7 @@ use std::path::Path;
 use argh::FromArgs;
 use serde_json::json;
 
+use crate::course;
 use crate::place::{exercise_in, progress};
 use crate::task::Task;
 use xtask::{Failure, Output};
@@ -18,6 +19,10 @@ pub struct Args {
     /// JSON Lines
     #[argh(switch)]
     json: bool,
+
+    /// the whole course and what its checks catch, as docs/exercises.md
+    #[argh(switch)]
+    markdown: bool,
 
     /// only those that can be done in any language
     #[argh(switch)]
@@ -36,6 +41,10 @@ pub fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         None => &here,
     };
     let tasks = Task::all()?;
+    if args.markdown {
+        out.begin(course::text(&tasks))?;
+        return Ok(true);
+    }
     let width = tasks.iter().map(|task| task.id().len()).max().unwrap_or(0);
     let titles = tasks.iter().map(|task| task.spec.title.len()).max().unwrap_or(0);
     for (number, task) in (1..).zip(&tasks) {

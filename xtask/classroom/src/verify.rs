@@ -14,6 +14,7 @@ use scenarios::exercise::Check;
 
 use crate::build::{self, Built, build};
 use crate::check::launch;
+use crate::course;
 use crate::many::{Checked, Many};
 use crate::report::{Report, Verdict};
 use crate::scratch;
@@ -67,6 +68,12 @@ pub fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     };
     let began = Instant::now();
     let (mut mutants, mut findings) = (0, 0);
+    if args.ids.is_empty()
+        && let Some(finding) = course::difference(&tasks)?
+    {
+        findings += 1;
+        out.line(format_args!("  NO  {finding}"))?;
+    }
     let mut many = Many::start(args.jobs);
     for task in &tasks {
         let (programs, found) = (Vec::new(), Vec::new());
