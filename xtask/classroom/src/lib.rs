@@ -5,6 +5,7 @@
 //! is a [`scenarios::exercise::Launch`], so that a sandbox can be put around it.
 
 pub mod build;
+pub mod bundle;
 pub mod check;
 mod course;
 pub mod hint;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
+use crate::bundle;
 use crate::starter;
 use crate::task::Task;
 use xtask::{Failure, Output};
@@ -19,6 +20,10 @@ pub struct Args {
     /// the folder in which ./ID is made (.)
     #[argh(option, arg_name = "dir")]
     into: Option<PathBuf>,
+
+    /// with all that it is built from, for a machine without this workspace and without a network
+    #[argh(switch)]
+    bundle: bool,
 }
 
 /// Writes the starter, and says what to do next.
@@ -35,7 +40,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
             folder.display()
         )));
     }
-    starter::write(&task, &task.stubs()?, &folder)?;
+    let write = if args.bundle { bundle::write } else { starter::write };
+    write(&task, &task.stubs()?, &folder)?;
     let hole = starter::first_hole(&task)?;
     out.line(format_args!(
         "{id}: {} (level {}, about {} minutes, {} points)\n\n  task       {}\n  your part  {}\n\n\

@@ -18,20 +18,20 @@ use xtask::Failure;
 /// A file cannot be read or written.
 pub fn write(task: &Task, sources: &Sources, folder: &Path) -> Result<(), Failure> {
     let root = workspace();
-    let lock = fs::read_to_string(root.join("Cargo.lock"));
-    let lock = lock.map_err(Failure::file("read Cargo.lock"))?;
-    let netcore = Value::from(root.join("crates/netcore").to_string_lossy().into_owned());
-    let files = [
-        ("Cargo.toml", manifest(task, folder, netcore)?),
-        ("Cargo.lock", lock),
-        (".cargo/config.toml", config(&root)),
-        (".gitignore", "/target\n/.exercise.json\n".to_owned()),
-        ("README.md", readme(task)),
-    ];
-    for (path, text) in files {
-        put(folder, path, &text)?;
-    }
+    let netcore = root.join("crates/netcore").to_string_lossy().into_owned();
+    write_package(task, folder, &netcore)?;
+    put(folder, ".cargo/config.toml", &config(&root))?;
+    put(folder, "README.md", &readme(task))?;
     write_sources(sources, folder)
+}
+
+/// Writes what every starter has, wherever it finds `netcore`.
+pub(crate) fn write_package(task: &Task, folder: &Path, netcore: &str) -> Result<(), Failure> {
+    let lock = fs::read_to_string(workspace().join("Cargo.lock"));
+    let lock = lock.map_err(Failure::file("read Cargo.lock"))?;
+    put(folder, "Cargo.toml", &manifest(task, folder, netcore)?)?;
+    put(folder, "Cargo.lock", &lock)?;
+    put(folder, ".gitignore", "/target\n/.exercise.json\n")
 }
 
 /// Writes the sources only.
@@ -42,7 +42,7 @@ pub fn write_sources(sources: &Sources, folder: &Path) -> Result<(), Failure> {
     sources.iter().try_for_each(|(path, text)| put(folder, path, text))
 }
 
-fn put(folder: &Path, path: &str, text: &str) -> Result<(), Failure> {
+pub(crate) fn put(folder: &Path, path: &str, text: &str) -> Result<(), Failure> {
     let path = folder.join(path);
     let write = || -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
@@ -56,24 +56,9 @@ fn put(folder: &Path, path: &str, text: &str) -> Result<(), Failure> {
 }
 
 /// The recipe's manifest, with all that it inherits written out, and the exercise as its name.
-fn manifest(task: &Task, folder: &Path, netcore: Value) -> Result<String, Failure> {
-    let root = table(&workspace().join("Cargo.toml"))?;
-    let recipe = table(&task.recipe().join("Cargo.toml"))?;
-    let shared = root.get("workspace").and_then(|it| it.get("dependencies"));
-    let own = recipe.get("dependencies").and_then(Value::as_table).cloned().unwrap_or_default();
-    let mut dependencies = Table::new();
-    for (name, wanted) in own {
-        let shared = shared.and_then(|it| it.get(&name)).cloned();
-        dependencies.insert(name, inherited(wanted, shared));
-    }
-    if let Some(Value::Table(entry)) = dependencies.get_mut("netcore") {
-        entry.insert("path".to_owned(), netcore);
-    }
-    let package = root.get("workspace").and_then(|it| it.get("package"));
-    let field = |name: &str| package.and_then(|it| it.get(name)?.as_str()).unwrap_or_default();
-    let dependencies = dependencies.into_iter();
-    let dependencies: Vec<_> =
-        dependencies.map(|(name, value)| format!("{name} = {value}")).collect();
+fn manifest(task: &Task, folder: &Path, netcore: &str) -> Result<String, Failure> {
+    let dependencies = dependencies(&task.recipe(), netcore)?;
+    let [version, edition, rust] = package_fields()?;
     Ok(format!(
         r#"# An exercise: {title}. README.md is the task.
 [package]
@@ -109,12 +94,33 @@ debug = "line-tables-only"
 "#,
         title = task.spec.title,
         id = task.id(),
-        version = field("version"),
         place = place(folder),
-        edition = field("edition"),
-        rust = field("rust-version"),
-        dependencies = dependencies.join("\n"),
     ))
+}
+
+/// Version, edition and rust-version of every package of the workspace.
+pub(crate) fn package_fields() -> Result<[String; 3], Failure> {
+    let root = table(&workspace().join("Cargo.toml"))?;
+    let package = root.get("workspace").and_then(|it| it.get("package"));
+    let field = |name: &str| package.and_then(|it| it.get(name)?.as_str()).unwrap_or_default();
+    Ok(["version", "edition", "rust-version"].map(|name| field(name).to_owned()))
+}
+
+/// The dependencies of a package, with all that they inherit written out, a line each.
+pub(crate) fn dependencies(package: &Path, netcore: &str) -> Result<String, Failure> {
+    let root = table(&workspace().join("Cargo.toml"))?;
+    let shared = root.get("workspace").and_then(|it| it.get("dependencies"));
+    let package = table(&package.join("Cargo.toml"))?;
+    let own = package.get("dependencies").and_then(Value::as_table).cloned().unwrap_or_default();
+    let mut lines = Vec::new();
+    for (name, wanted) in own {
+        let mut all = inherited(wanted, shared.and_then(|it| it.get(&name)).cloned());
+        if let ("netcore", Value::Table(entry)) = (name.as_str(), &mut all) {
+            entry.insert("path".to_owned(), Value::from(netcore));
+        }
+        lines.push(format!("{name} = {all}"));
+    }
+    Ok(lines.join("\n"))
 }
 
 /// A number for a folder.
