@@ -4,9 +4,9 @@ use std::env;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::Duration;
 
-use netcheck::workspace;
+use netcheck::{Run, workspace};
 use serde_json::Value;
 
 use crate::scratch;
@@ -36,11 +36,22 @@ pub fn target() -> PathBuf {
     workspace_target().join("exercises")
 }
 
+/// How long a build may take, the first one with all dependencies too.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Builds the package in that folder, without a network.
 ///
 /// # Errors
-/// Cargo cannot be started, or the program cannot be copied.
+/// The folder is not there, or the program cannot be copied.
 pub fn build(folder: &Path) -> Result<Built, Failure> {
+    build_within(folder, TIMEOUT)
+}
+
+/// The same with another bound.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_within(folder: &Path, timeout: Duration) -> Result<Built, Failure> {
     let target = target();
     let folder = fs::canonicalize(folder)
         .map_err(Failure::file(format_args!("find {}", folder.display())))?;
@@ -50,20 +61,26 @@ pub fn build(folder: &Path) -> Result<Built, Failure> {
     let lock = File::create(target.join(".exercise-lock"));
     let lock = lock.map_err(Failure::file(format_args!("lock {}", target.display())))?;
     lock.lock().map_err(Failure::file(format_args!("lock {}", target.display())))?;
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["rustc", "--quiet", "--offline", "--message-format=json-render-diagnostics"]);
-    cargo.arg("--target-dir").arg(&target).current_dir(&folder);
+    let cargo = Run::program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["rustc", "--quiet", "--offline", "--message-format=json-render-diagnostics"])
+        .arg("--target-dir")
+        .arg(&target)
+        .folder(&folder);
     // Cargo knows a package by its name and its place in its workspace: two folders of one exercise are
     // the same to it, and what it has built of one would be fresh for the other.
     let mut hasher = DefaultHasher::new();
     folder.hash(&mut hasher);
-    cargo.args(["--", "-C"]).arg(format!("metadata={:x}", hasher.finish()));
-    let output = cargo.output().map_err(Failure::program("run cargo"))?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !output.status.success() {
+    let cargo = cargo.args(["--", "-C"]).arg(format!("metadata={:x}", hasher.finish()));
+    let finished = cargo.deadline(timeout).finish();
+    let said = finished.stderr_text();
+    if finished.timed_out {
+        let seconds = timeout.as_secs();
+        return Ok(Built::Failed(format!("{said}the build was stopped after {seconds} s")));
+    }
+    if !finished.status.success() {
         return Ok(Built::Failed(said));
     }
-    let messages = String::from_utf8_lossy(&output.stdout);
+    let messages = finished.stdout_text();
     let executable = messages.lines().rev().find_map(|line| {
         let message = serde_json::from_str::<Value>(line).ok()?;
         Some(PathBuf::from(message.get("executable")?.as_str()?))

@@ -1,4 +1,4 @@
-//! Runs one check, bounded in time and in processes, and ends all that it has started.
+//! Runs one check, bounded in time, processes and memory, and ends all that it has started.
 //!
 //! Each check is a process ([`crate::worker`]), and all that it starts stays below this one, whatever it does:
 //! orphans come to us. So one check runs at a time in a process: what it leaves behind is all that is
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netcheck::{Process, Run, tree};
+use netcheck::{Process, Run, evidence, tree};
 use nix::sys::signal::{SigSet, Signal};
 use serde::Serialize;
 
@@ -22,6 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many processes a check may have at once; a correct program has some forty.
 const MOST_PROCESSES: usize = 200;
+
+/// How much memory they may have at once, in bytes; a single one is held to as much by its limits.
+const MOST_MEMORY: u64 = 1 << 30;
 
 /// How often they are counted.
 const TICK: Duration = Duration::from_millis(50);
@@ -76,11 +79,21 @@ pub(crate) fn start_self(word: &str, order: &impl Serialize) -> Result<Process, 
 fn too_much(job: &Job, began: Instant) -> Option<Report> {
     let check = &job.check;
     let timeout = job.hang.map_or(TIMEOUT, |hang| 2 * hang);
-    let processes = tree::below().len();
+    let below = tree::below();
+    let processes = below.len();
     if processes > MOST_PROCESSES {
         let expected = format!("at most {MOST_PROCESSES} processes");
         let got = format!("{processes} processes");
         let evidence = "/proc/*/stat; all were killed".to_owned();
+        return Some(Report { expected, evidence, ..Report::new(check, Verdict::Fail, got) });
+    }
+    let sum = |memory: fn(i32) -> Option<u64>| below.iter().filter_map(|&pid| memory(pid)).sum();
+    // What they share counts once, which takes the kernel longer to find out.
+    let is_large = |bytes: u64| bytes > MOST_MEMORY;
+    if is_large(sum(evidence::rss)) && is_large(sum(evidence::pss)) {
+        let expected = format!("at most {} MiB of memory for all processes", MOST_MEMORY >> 20);
+        let got = "more memory";
+        let evidence = "Pss of /proc/*/smaps_rollup; all were killed".to_owned();
         return Some(Report { expected, evidence, ..Report::new(check, Verdict::Fail, got) });
     }
     (began.elapsed() > timeout).then(|| {

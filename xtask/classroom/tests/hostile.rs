@@ -43,6 +43,8 @@ fn nothing_is_left_of_programs_that_do_what_none_should() {
     judged("kill -SEGV $$", 1, "(it crashed)");
     judged("while :; do :; done", 1, "it runs, and listens nowhere on that port");
     judged("while :; do sleep 1000 & done", 1, "at most 200 processes");
+    let large = "{ head -c 700m /dev/zero; exec sleep 1000; } | tail > /dev/null";
+    judged(&format!("{large} & {large}"), 1, "at most 1024 MiB of memory");
     judged("exec yes", 1, "it has written more than 64 MiB");
     judged("setsid setsid sleep 1000 & exit 0", 1, "the program has ended: exit status: 0");
     judged("trap '' TERM; sleep 1000", 1, "it runs, and listens nowhere on that port");
