@@ -29,11 +29,10 @@
 //!   So the descriptor that was closed to make room may be taken before it is needed: try again.
 //! - A thread that is not joined keeps its stack. A detached thread cannot be waited for: the
 //!   process ends before its reply is sent.
-//! - `EAGAIN` from `pthread_create`: the limit of threads is reached. That client is closed, the
-//!   server serves the others.
-//! - `ENOMEM` from `mmap` in a thread that starts (RLIMIT_AS, `vm.overcommit_memory=2`): std has no
-//!   stack for its signal handler then, and aborts, which cuts all clients. A limit has to fit
-//!   `--max-clients` times 256 KiB. With `memory.max` of a control group no call fails: the kernel kills
+//! - `EAGAIN` from `pthread_create`: the limit of threads is reached, or there is no memory for a stack
+//!   (RLIMIT_AS, `vm.overcommit_memory=2`). That client is closed, the server serves the others. But
+//!   stacks take the last of the memory, and then any allocation ends the process: a limit has to fit
+//!   `--max-clients` times 384 KiB. With `memory.max` of a control group no call fails: the kernel kills
 //!   the process.
 //! - A fault in one thread ends the process with all connections; a forked child dies alone.
 //!

@@ -74,7 +74,7 @@ fn deaf(kind: &Kind, address: SocketAddr, count: usize) -> Vec<TcpStream> {
 
 fn with_little_memory_left_no_client_ends_the_others(kind: &Kind) -> Result<(), Skip> {
     need(Need::Prlimit)?;
-    // A thread for which there is none ends threaded-echo (What can go wrong): its limit has to fit.
+    // Stacks take the last of it, which ends threaded-echo (What can go wrong): its limit has to fit.
     let room = if kind.name == "threaded-echo" { 4 } else { 1000 };
     let server = match kind.has_workers() {
         true => kind.start(&["--backlog", "1024"]),
