@@ -155,11 +155,14 @@ impl Verify<'_> {
         self.expect("recipe".to_owned(), &self.task.solution()?, &all, &[])?;
         for other in &self.task.spec.alternative {
             let edit = [other.file.as_str(), &other.find, &other.replace];
-            let sources = self.task.changed(&other.id, edit)?;
+            let sources = self.task.changed(&other.id, edit);
+            let Some(sources) = self.or_finding(sources)? else { continue };
             self.expect(format!("alternative {}", other.id), &sources, &all, &[])?;
         }
-        let stubs = self.task.stubs()?;
-        self.expect("starter".to_owned(), &stubs, &with_points, &with_points)?;
+        let stubs = self.task.stubs();
+        if let Some(stubs) = self.or_finding(stubs)? {
+            self.expect("starter".to_owned(), &stubs, &with_points, &with_points)?;
+        }
         for (what, command) in CHEATS {
             let command: Vec<_> = command.iter().map(|&word| word.to_owned()).collect();
             self.submit((*what).to_owned(), &command, &with_points, &with_points)?;
@@ -170,7 +173,8 @@ impl Verify<'_> {
         }
         for mutant in &self.task.spec.mutant {
             let edit = [mutant.file.as_str(), &mutant.find, &mutant.replace];
-            let sources = self.task.changed(&mutant.id, edit)?;
+            let sources = self.task.changed(&mutant.id, edit);
+            let Some(sources) = self.or_finding(sources)? else { continue };
             let is_caught = |check: &&&Check| mutant.caught_by.iter().any(|id| id == check.id);
             let caught: Vec<_> = all.iter().filter(is_caught).copied().collect();
             let run = if self.args.matrix { &all } else { &caught };
@@ -178,6 +182,22 @@ impl Verify<'_> {
         }
         while self.collect(true)? {}
         Ok(())
+    }
+
+    /// What cannot be made of the recipe as it is now is a finding, and the others are verified.
+    fn or_finding(
+        &mut self,
+        sources: Result<Sources, Failure>,
+    ) -> Result<Option<Sources>, Failure> {
+        match sources {
+            Ok(sources) => Ok(Some(sources)),
+            Err(Failure::Broken(why)) => {
+                let prefix = format!("{}: ", self.task.id());
+                self.findings.push(why.strip_prefix(&prefix).unwrap_or(&why).to_owned());
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     fn with_points(&self) -> Result<Vec<&'static Check>, Failure> {
