@@ -20,7 +20,6 @@ const LARGEST: u32 = 65_507;
 #[argh(example = "{command_name} --port 7777 --connections 8")]
 #[argh(example = "{command_name} --port 7777 --connections 8 --rate 1000")]
 #[argh(example = "{command_name} --port 7777 --churn --duration 200ms")]
-#[argh(example = "{command_name} --port 7777 --udp --connections 32")]
 pub(crate) struct Args {
     /// port of the server: a number or a service name
     #[argh(option, short = 'p')]
