@@ -169,7 +169,7 @@ pub(crate) fn words(scenario: &Scenario, told: &Told, holds: bool) -> Words {
     Words {
         title: format!("{no}{}: {}", scenario.name, scenario.summary),
         commands: told.commands.join(" · "),
-        description: description.join("\n"),
+        description: description.join("; "),
     }
 }
 
