@@ -15,7 +15,7 @@ use netcore::time::{Span, Timeout};
 #[argh(example = "{command_name} localhost:7777")]
 #[argh(example = "{command_name} localhost:7777 --stay 200ms")]
 pub(crate) struct Args {
-    /// what to wait for: host:port, [::1]:port or unix:path
+    /// what to wait for: host:port (an IPv6 address in brackets) or unix:path
     #[argh(positional)]
     pub(crate) target: Vec<Target>,
     /// longest wait for all targets (60s), or none

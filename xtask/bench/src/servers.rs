@@ -15,7 +15,7 @@
 //! costs both ends together, and no process is woken on another CPU. The tables say what an operation
 //! costs the server in CPU, and where the load takes all of its own (`*`).
 //!
-//! It runs in a network of its own, under one congestion control ([`network`](crate::network)).
+//! It runs in a network of its own, under one congestion control ([`network`]).
 
 use std::collections::BTreeSet;
 use std::io::Write;
