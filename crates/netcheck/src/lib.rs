@@ -51,7 +51,7 @@ cfg_if::cfg_if! {
         pub use header::{Block, Elsewhere, Header, Section, Typed};
         pub use link::Link;
         pub use nix::sys::signal::Signal;
-        pub use other_user::NOBODY;
+        pub use other_user::{NOBODY, open_folder};
         pub use process::Process;
         pub use run::{Finished, Run};
         pub use scenario::Scenario;

@@ -24,9 +24,7 @@ pub(crate) struct Copy {
 /// Copies `program`, by its name, to where every user may run it.
 pub(crate) fn copy(program: &Path) -> io::Result<Copy> {
     let name = program.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let places = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-    let place = places.iter().find(|place| is_open_to_all(place));
-    let folder = TempDir::new_in(place.ok_or(io::ErrorKind::PermissionDenied)?)?;
+    let folder = open_folder()?;
     let copied = folder.path().join(name);
     // By another process: while a descriptor of ours were open for writing, another thread might fork, and
     // as long as its child has it too, exec of the copy fails with ETXTBSY.
@@ -34,11 +32,20 @@ pub(crate) fn copy(program: &Path) -> io::Result<Copy> {
     if !cp.status.success() {
         return Err(io::Error::other(cp.stderr_text()));
     }
-    // Whatever the umask is.
-    for path in [folder.path(), &copied] {
-        fs::set_permissions(path, Permissions::from_mode(0o755))?;
-    }
+    fs::set_permissions(&copied, Permissions::from_mode(0o755))?;
     Ok(Copy { program: copied, _folder: folder })
+}
+
+/// A new folder that every user may enter, whatever the umask is and wherever temporary files are.
+///
+/// # Errors
+/// When there is none, or of the calls.
+pub fn open_folder() -> io::Result<TempDir> {
+    let places = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+    let place = places.iter().find(|place| is_open_to_all(place));
+    let folder = TempDir::new_in(place.ok_or(io::ErrorKind::PermissionDenied)?)?;
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+    Ok(folder)
 }
 
 impl Run {
