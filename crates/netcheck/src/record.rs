@@ -68,7 +68,7 @@ fn options(file: &Path) -> Vec<OsString> {
     options
 }
 
-/// A file that strace can write for whoever the program runs as.
+/// A file that strace can write whatever user the program runs as.
 fn create(file: &Path) -> io::Result<()> {
     File::create_new(file)?;
     fs::set_permissions(file, Permissions::from_mode(0o666))

@@ -32,7 +32,7 @@ impl Scenario {
         self.play_in(run)
     }
 
-    /// The same for whoever stands before a class: each step and each statement waits for a line of `answers`,
+    /// The same before a class: each step and each statement waits for a line of `answers`,
     /// and says where to look meanwhile. `q` ends it, and leaves nothing running.
     pub fn step_through(&self, answers: Box<dyn BufRead>) -> (Result<(), Stopped>, Summary) {
         descriptors::raise();

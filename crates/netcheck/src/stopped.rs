@@ -12,7 +12,7 @@ pub enum Stopped {
     CheckFailed(Box<CheckFailed>),
     /// Something was absent, and nothing may be skipped.
     Missing(Skip),
-    /// Whoever steps through it has ended it ([`crate::Scenario::step_through`]).
+    /// The person who steps through it has ended it ([`crate::Scenario::step_through`]).
     Quit,
     /// The scenario itself could not continue: a server that did not start, a peer that got no answer.
     Broken(String),

@@ -69,7 +69,7 @@ pub struct Hole {
     pub stub: String,
 }
 
-/// What a check is worth, and what is said to whoever does not pass it.
+/// What a check is worth, and what is said where it fails.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Worth {

@@ -85,7 +85,7 @@ impl Rect {
     }
 }
 
-/// What is drawn, with its text for whoever points at it.
+/// What is drawn, with its text for a pointer over it.
 pub(crate) struct Boxed {
     pub(crate) rect: Rect,
     pub(crate) text: String,

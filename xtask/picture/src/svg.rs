@@ -16,10 +16,10 @@ const COLOURS: [(&str, &str); 5] = [
 /// What belongs to no connection.
 const GREY: (&str, &str) = ("#5b6470", "#a9b4c0");
 
-/// More than this, and the texts for whoever points are left out.
+/// More than this, and the texts for a pointer are left out.
 const MOST_BYTES: usize = 150 * 1024;
 
-/// What is said above the picture, and to whoever cannot see it.
+/// What is said above the picture, and to those who cannot see it.
 pub(crate) struct Words {
     pub(crate) title: String,
     /// The commands of the story.

@@ -1,4 +1,4 @@
-//! The whole call, for whoever points at its box.
+//! The whole call, for a pointer over its box.
 #![expect(clippy::indexing_slicing, reason = "every id was given by the table that it indexes")]
 
 use crate::choose::Step;
