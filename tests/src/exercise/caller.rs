@@ -200,7 +200,7 @@ impl Caller {
 /// An error of a socket, of which EAGAIN is the timeout.
 fn named(why: &io::Error) -> String {
     match why.kind() {
-        ErrorKind::WouldBlock => format!("nothing for {} ms", TIMEOUT.as_millis()),
+        ErrorKind::WouldBlock => format!("timed out after {} ms", TIMEOUT.as_millis()),
         _ => why.to_string(),
     }
 }
