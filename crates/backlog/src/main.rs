@@ -135,10 +135,11 @@ impl Clients {
     /// Waits until the queue is full, or all clients are connected, and nothing more happens.
     fn settle(&mut self, listener: &Socket, deadline: Option<Instant>) -> Result<(), Error> {
         loop {
+            // Asked before the wait: a queue that fills just as the wait ends has not been quiet.
+            let is_settled = self.waiting.is_empty() || queue(listener)?.is_full();
             let soon = Instant::now() + QUIET;
             let ready = self.wait(None, Some(soon))?;
             let is_over = deadline.is_some_and(|deadline| deadline <= soon);
-            let is_settled = self.waiting.is_empty() || queue(listener)?.is_full();
             if ready == 0 && (is_settled || is_over) {
                 return Ok(());
             }
