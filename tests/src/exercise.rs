@@ -9,6 +9,7 @@ mod caller;
 mod children;
 mod client;
 mod fault;
+mod idle;
 mod service;
 mod subject;
 
@@ -41,6 +42,7 @@ exercises! {
     graceful_stop,
     half_close,
     join_threads,
+    one_thread,
 }
 
 /// An exercise, as far as it is code.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use netcheck::peer;
 use socket2::SockRef;
 
-use super::{Fault, Service, shown};
+use super::{Fault, Service, Subject, shown};
 
 /// How long a server may let its client wait for a byte.
 const TIMEOUT: Duration = Duration::from_millis(1500);
@@ -106,13 +106,18 @@ impl<'a> Client<'a> {
         self.service.wrong(&shown(expected), got, evidence)
     }
 
+    /// Sends FIN; it can still receive.
+    pub fn fin(&mut self) {
+        // ENOTCONN: the server has closed, which the next call reports.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Sends FIN, and receives the server's.
     ///
     /// # Errors
     /// More bytes come, or the server does not close.
     pub fn finish(mut self) -> Result<(), Fault> {
-        // ENOTCONN: the server has closed, which the next call reports.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.fin();
         self.receive_end("the server closes the connection after the client's FIN")
     }
 
@@ -141,4 +146,14 @@ impl<'a> Client<'a> {
         let set = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         set.map_err(|why| Fault::Broken(format!("setsockopt SO_LINGER: {why}")))
     }
+}
+
+/// A client that has sent without reading until the server takes no more, and what it has sent.
+pub(super) fn stuck<'a>(
+    service: &'a Service,
+    subject: &Subject,
+) -> Result<(Client<'a>, Vec<u8>), Fault> {
+    let mut client = service.connect_narrow()?;
+    let sent = client.fill(&subject.bytes(64 * 1024))?;
+    Ok((client, sent))
 }
