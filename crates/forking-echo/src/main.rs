@@ -33,6 +33,8 @@
 //!   `ECHILD`. So its action is set to the default first.
 //! - `EAGAIN` from `fork`: the limit of processes is reached. That client is closed, the server
 //!   serves the others.
+//! - Memory is short: the kernel kills a process, by SIGKILL, perhaps a child. Its client hears FIN, as if all
+//!   had been sent; the log names the signal, and the others are served.
 //! - A service manager may signal the children too: tell it not to (systemd: `KillMode=mixed`).
 //!
 //! # Next
