@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
@@ -143,7 +143,7 @@ impl Link {
         command.stdin(OwnedFd::from(theirs));
         sys::end_with_this_thread(&mut command);
         let mut child = spawner::spawn(command)?;
-        let socket = sys::receive_descriptor(&ours);
+        let socket = sys::receive_descriptor(ours.as_fd());
         child.wait()?;
         socket.map(Socket::from)
     }

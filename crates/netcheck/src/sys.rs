@@ -2,7 +2,6 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -97,7 +96,7 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
 /// # Errors
 /// Those of recvmsg(2); EBADMSG when a message came without one.
 #[expect(unsafe_code, reason = "nix hands out bare descriptors")]
-pub(crate) fn receive_descriptor(from: &UnixDatagram) -> io::Result<OwnedFd> {
+pub fn receive_descriptor(from: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let (mut byte, mut control) = ([0], nix::cmsg_space!(RawFd));
     let mut parts = [IoSliceMut::new(&mut byte)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;

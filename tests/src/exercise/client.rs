@@ -1,7 +1,7 @@
 //! A client of the server under test. Every error of it is the server's fault, and says what was sent.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use netcheck::peer;
@@ -25,6 +25,14 @@ impl<'a> Client<'a> {
             set(&stream, Some(TIMEOUT)).map_err(|why| Fault::Broken(format!("timeout: {why}")))?;
         }
         Ok(Client { service, stream })
+    }
+
+    /// Its own address: what its server sees as the peer's.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`]: the kernel does not say.
+    pub fn address(&self) -> Result<SocketAddr, Fault> {
+        self.stream.local_addr().map_err(|why| Fault::Broken(format!("getsockname: {why}")))
     }
 
     /// Sends bytes and receives them again.
@@ -99,6 +107,40 @@ impl<'a> Client<'a> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Receives so many bytes, whatever they are, and no more.
+    ///
+    /// # Errors
+    /// Fewer come.
+    pub fn receive_exact(&mut self, count: usize) -> Result<Vec<u8>, Fault> {
+        let mut received = vec![0; count];
+        let got = match self.stream.read_exact(&mut received) {
+            Ok(()) => return Ok(received),
+            Err(why) if why.kind() == ErrorKind::UnexpectedEof => "the end of the stream (FIN)",
+            Err(why) if why.kind() == ErrorKind::WouldBlock => {
+                &format!("nothing more for {} ms", TIMEOUT.as_millis())
+            }
+            Err(why) => &why.to_string(),
+        };
+        Err(self.service.wrong(&format!("{count} bytes more"), got, "recv"))
+    }
+
+    /// Receives all that comes until the server's FIN.
+    ///
+    /// # Errors
+    /// It does not come, or RST does.
+    pub fn receive_all(&mut self) -> Result<Vec<u8>, Fault> {
+        let mut received = Vec::new();
+        let got = match self.stream.read_to_end(&mut received) {
+            Ok(_) => return Ok(received),
+            Err(why) if why.kind() == ErrorKind::WouldBlock => {
+                format!("nothing more for {} ms", TIMEOUT.as_millis())
+            }
+            Err(why) => why.to_string(),
+        };
+        let got = format!("{}, then {got}", shown(&received));
+        Err(self.service.wrong("an answer, and then the end of the stream (FIN)", got, "recv"))
     }
 
     fn unequal(&self, expected: &[u8], got: String, at: usize) -> Fault {

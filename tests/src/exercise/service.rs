@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use netcheck::sys::pidfd_getfd;
-use netcheck::{Need, Process, Run, evidence, need, peer};
+use netcheck::{Need, Process, Run, Signal, evidence, need, peer, tree};
 use socket2::{Domain, Socket, Type};
 
 use super::{Client, Fault};
@@ -118,6 +118,25 @@ impl Service {
             let evidence = format!("{}, for {} ms", last.1, PATIENCE.as_millis());
             self.wrong(expected, last.0, evidence)
         })
+    }
+
+    /// Does something of which the server is told only afterwards, and of all of it at once.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub fn while_it_stands_still<T>(
+        &self,
+        act: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        tree::send(self.pid, Signal::SIGSTOP);
+        let stopped =
+            self.until("it stands still after SIGSTOP", || match evidence::state(self.pid) {
+                Some('T') => Ok(String::new()),
+                state => Err((format!("state {state:?}"), "/proc/*/stat".to_owned())),
+            });
+        let result = stopped.and_then(|_| act());
+        tree::send(self.pid, Signal::SIGCONT);
+        result
     }
 
     /// The statement is false. If the program has ended, the fault says how.

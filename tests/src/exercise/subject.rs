@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use netcheck::{Need, Run, TraceFile, bin, need, peer};
+use netcheck::{Need, Process, Run, TraceFile, bin, need, peer};
 
 use super::{Caller, Exercise, Fault, Service, caller};
 
@@ -31,12 +31,22 @@ pub struct Subject {
     launch: Launch,
     seed: u64,
     ready_timeout: Duration,
+    /// What else stands for something in the command: `{dir}` for a folder.
+    places: Vec<(&'static str, String)>,
 }
 
 impl Subject {
     /// A program that is started so; from `seed` follow the bytes that it is sent.
     pub fn new(launch: Launch, seed: u64) -> Subject {
-        Subject { launch, seed, ready_timeout: READY_TIMEOUT }
+        Subject { launch, seed, ready_timeout: READY_TIMEOUT, places: Vec::new() }
+    }
+
+    /// The same, with `value` for a word like `{dir}` in the command.
+    #[must_use]
+    pub fn with(&self, word: &'static str, value: impl Into<String>) -> Subject {
+        let mut changed = self.clone();
+        changed.places.push((word, value.into()));
+        changed
     }
 
     /// The same with another time until it has to listen, or to connect.
@@ -129,6 +139,25 @@ impl Subject {
         Caller::accept(&listener, change(self.run(address)?).start(), self.ready_timeout)
     }
 
+    /// Starts the program with the port and host of that address, and waits for nothing.
+    ///
+    /// # Errors
+    /// There is no command.
+    pub fn start(&self, address: SocketAddr) -> Result<Process, Fault> {
+        Ok(self.run(address)?.start())
+    }
+
+    /// Starts the program under strace, with no address, and waits for nothing.
+    ///
+    /// # Errors
+    /// There is no command; skipped without strace.
+    pub fn start_traced(&self, expressions: &[&str]) -> Result<(Process, TraceFile), Fault> {
+        need(Need::Strace)?;
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (run, trace) = self.run(nowhere)?.traced(expressions);
+        Ok((run.start(), trace))
+    }
+
     /// The program with the port and host of that address, not yet started.
     ///
     /// # Errors
@@ -136,8 +165,13 @@ impl Subject {
     fn run(&self, server: SocketAddr) -> Result<Run, Fault> {
         let Launch { wrapper, command, folder } = &self.launch;
         let (port, host) = (server.port().to_string(), server.ip().to_string());
-        let command =
-            command.iter().map(|word| word.replace("{port}", &port).replace("{host}", &host));
+        let places = [("{port}", &port), ("{host}", &host)].into_iter();
+        let places = places.chain(self.places.iter().map(|(word, value)| (*word, value)));
+        let places: Vec<(&str, &String)> = places.collect();
+        let replaced = |word: &String| {
+            places.iter().fold(word.clone(), |word, (place, value)| word.replace(place, value))
+        };
+        let command = command.iter().map(replaced);
         let mut words = wrapper.iter().cloned().chain(command);
         let program = words.next().ok_or_else(|| Fault::Broken("no command".to_owned()))?;
         let run = Run::program(program).args(words).bounded();

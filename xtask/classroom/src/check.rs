@@ -21,12 +21,21 @@ use crate::task::Task;
 use crate::worker::Job;
 use xtask::{Failure, Output};
 
+/// What a person types for the words of a command that stand for something.
+const TYPED: &[(&str, &str)] = &[
+    ("{port}", "7777"),
+    ("{host}", "127.0.0.1"),
+    ("{dir}", "site"),
+    ("{name}", "@worker"),
+    ("{path}", "echo.sock"),
+];
+
 /// Build an exercise and check it, or check a program in any language.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check")]
 #[argh(
     note = "`check ID -- COMMAND…` checks the program that COMMAND starts; {{port}} in it is the port \
-               to listen on, or to connect to, {{host}} the address."
+               to listen on, or to connect to, {{host}} the address; the task names what else there is."
 )]
 pub struct Args {
     /// the exercise, or its folder; the one of this folder by default. After -- a command that starts a program.
@@ -202,7 +211,8 @@ impl Run<'_> {
                 Some(_) => format!("cargo run -- {}", self.task.code.args.join(" ")),
                 None => self.typed(),
             };
-            let server = server.replace("{port}", "7777").replace("{host}", "127.0.0.1");
+            let server =
+                TYPED.iter().fold(server, |text, (word, as_typed)| text.replace(word, as_typed));
             again.push(server + " &");
             again.extend(report.again.iter().cloned());
         }
@@ -224,7 +234,7 @@ impl Run<'_> {
     /// The command as a shell needs it; its placeholders stay readable.
     fn typed(&self) -> String {
         let word = |word: &String| match word.as_str() {
-            "{port}" | "{host}" => word.clone(),
+            word if word.starts_with('{') && word.ends_with('}') => word.to_owned(),
             _ => quoted(word.as_ref()),
         };
         self.command.iter().map(word).collect::<Vec<_>>().join(" ")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use netcheck::workspace;
 use scenarios::exercise::{self, Check, Exercise};
@@ -198,19 +198,8 @@ impl Task {
     /// # Errors
     /// A file cannot be read.
     pub fn solution(&self) -> Result<Sources, Failure> {
-        let folder = self.recipe().join("src");
         let mut sources = Sources::new();
-        let entries = fs::read_dir(&folder);
-        let entries = entries.map_err(Failure::file(format_args!("read {}", folder.display())))?;
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.ends_with(".rs") || name.ends_with("_tests.rs") {
-                continue;
-            }
-            let text = fs::read_to_string(entry.path());
-            let text = text.map_err(Failure::file(format_args!("read {name}")))?;
-            sources.insert(format!("src/{name}"), without_tests(&text));
-        }
+        read_sources(&self.recipe(), "src", &mut sources)?;
         Ok(sources)
     }
 
@@ -238,6 +227,24 @@ impl Task {
             .map_err(|why| Failure::Broken(format!("{}: {name} {why}", self.id())))?;
         Ok(sources)
     }
+}
+
+/// Reads the files of a folder of the recipe, and of those in it.
+fn read_sources(recipe: &Path, below: &str, sources: &mut Sources) -> Result<(), Failure> {
+    let folder = recipe.join(below);
+    let entries = fs::read_dir(&folder);
+    let entries = entries.map_err(Failure::file(format_args!("read {}", folder.display())))?;
+    for entry in entries.flatten() {
+        let name = format!("{below}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            read_sources(recipe, &name, sources)?;
+        } else if name.ends_with(".rs") && !name.ends_with("_tests.rs") {
+            let text = fs::read_to_string(entry.path());
+            let text = text.map_err(Failure::file(format_args!("read {name}")))?;
+            sources.insert(name, without_tests(&text));
+        }
+    }
+    Ok(())
 }
 
 /// The `mod tests` at the end is the recipe's own.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use super::{descriptors, processes};
 
@@ -19,8 +20,27 @@ pub fn accept_queue(address: SocketAddr) -> u64 {
 /// Everyone who has the listener on `address` open: process and descriptor. A forking server's child
 /// that did not close its copy shows here beside its parent.
 pub fn listener_owners(address: SocketAddr) -> Vec<(i32, i32)> {
-    let sockets: Vec<String> =
-        listeners(address).iter().map(|one| format!("socket:[{}]", one.inode)).collect();
+    owners(listeners(address).into_iter().map(|one| one.inode))
+}
+
+/// The same of a unix socket that listens at this path.
+pub fn unix_listener_owners(path: &Path) -> Vec<(i32, i32)> {
+    /// __SO_ACCEPTCON of the kernel's linux/net.h.
+    const LISTENS: &str = "00010000";
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let inode = |line: &str| {
+        // A path may have blanks.
+        let (line, of_line) = line.split_at(line.find('/')?);
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let listens = Path::new(of_line) == path && fields.get(3) == Some(&LISTENS);
+        listens.then(|| fields.get(6).map(|&inode| inode.to_owned()))?
+    };
+    owners(table.lines().filter_map(inode))
+}
+
+/// Who has sockets of these numbers open.
+fn owners(inodes: impl Iterator<Item = String>) -> Vec<(i32, i32)> {
+    let sockets: Vec<String> = inodes.map(|inode| format!("socket:[{inode}]")).collect();
     let of_process = |pid| {
         let open = descriptors(pid).into_iter();
         open.filter(|(_, target)| sockets.contains(target)).map(move |(fd, _)| (pid, fd))
