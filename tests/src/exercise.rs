@@ -43,6 +43,7 @@ exercises! {
     half_close,
     join_threads,
     one_thread,
+    edges,
 }
 
 /// An exercise, as far as it is code.
