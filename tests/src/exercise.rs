@@ -41,6 +41,7 @@ exercises! {
     no_zombies,
     graceful_stop,
     half_close,
+    every_address,
     join_threads,
     one_thread,
     edges,

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use netcheck::{Need, Process, Run, TraceFile, bin, need, peer};
+use netcheck::{Finished, Need, Process, Run, TraceFile, bin, need, peer};
 
 use super::{Caller, Exercise, Fault, Service, caller};
 
@@ -136,7 +136,20 @@ impl Subject {
             .map_err(|why| Fault::Broken(format!("listen for the program: {why}")))?;
         let address =
             listener.local_addr().map_err(|why| Fault::Broken(format!("getsockname: {why}")))?;
-        Caller::accept(&listener, change(self.run(address)?).start(), self.ready_timeout)
+        self.accept(&listener, change(self.run(address)?).start())
+    }
+
+    /// Waits until the program that was started has connected.
+    ///
+    /// # Errors
+    /// It does not connect in time.
+    pub fn accept(&self, listener: &TcpListener, process: Process) -> Result<Caller, Fault> {
+        Caller::accept(listener, process, self.ready_timeout)
+    }
+
+    /// How long it may take until it does the first thing that it has to do.
+    pub fn ready_timeout(&self) -> Duration {
+        self.ready_timeout
     }
 
     /// Starts the program with the port and host of that address, and waits for nothing.
@@ -158,27 +171,74 @@ impl Subject {
         Ok((run.start(), trace))
     }
 
+    /// Starts the program as a client of a name, with its standard input held open. The files of the folder
+    /// `etc` take the place of those of /etc, as far as there are such.
+    ///
+    /// # Errors
+    /// There is no command; skipped without user namespaces.
+    pub fn start_with_name(&self, name: &str, port: u16, etc: &Path) -> Result<Process, Fault> {
+        /// $0 is `etc`.
+        const OWN_ETC: &str = r#"
+            for file in "$0"/*; do
+                place=/etc/${file##*/}
+                [ ! -e "$place" ] || mount --bind "$file" "$place" || exit
+            done
+            exec "$@""#;
+        need(Need::OwnNames)?;
+        let words = self.words(name, port)?;
+        let shell = Run::program("sh").args(["-c", OWN_ETC]).arg(etc).args(words);
+        Ok(self.bounded(shell.unshared(&["--mount"]).hold_stdin()).start())
+    }
+
+    /// Runs the program to its end, which does not need a peer.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn finish(&self) -> Result<Finished, Fault> {
+        /// It only computes; an interpreter has to start before.
+        const TIMEOUT: Duration = Duration::from_secs(3);
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let finished = self.run(nowhere)?.deadline(TIMEOUT).finish();
+        if finished.timed_out {
+            let got = format!("it still runs after {} s", TIMEOUT.as_secs());
+            return Err(Fault::wrong("it ends", got, ""));
+        }
+        Ok(finished)
+    }
+
     /// The program with the port and host of that address, not yet started.
     ///
     /// # Errors
     /// There is no command.
     fn run(&self, server: SocketAddr) -> Result<Run, Fault> {
-        let Launch { wrapper, command, folder } = &self.launch;
-        let (port, host) = (server.port().to_string(), server.ip().to_string());
-        let places = [("{port}", &port), ("{host}", &host)].into_iter();
-        let places = places.chain(self.places.iter().map(|(word, value)| (*word, value)));
-        let places: Vec<(&str, &String)> = places.collect();
+        let mut words = self.words(&server.ip().to_string(), server.port())?.into_iter();
+        let program = words.next().unwrap_or_default();
+        Ok(self.bounded(Run::program(program).args(words)))
+    }
+
+    /// The command, with what its words stand for.
+    fn words(&self, host: &str, port: u16) -> Result<Vec<String>, Fault> {
+        let Launch { wrapper, command, .. } = &self.launch;
+        let port = port.to_string();
+        let own = self.places.iter().map(|(word, value)| (*word, value.as_str()));
+        let places: Vec<_> =
+            [("{port}", port.as_str()), ("{host}", host)].into_iter().chain(own).collect();
         let replaced = |word: &String| {
             places.iter().fold(word.clone(), |word, (place, value)| word.replace(place, value))
         };
-        let command = command.iter().map(replaced);
-        let mut words = wrapper.iter().cloned().chain(command);
-        let program = words.next().ok_or_else(|| Fault::Broken("no command".to_owned()))?;
-        let run = Run::program(program).args(words).bounded();
-        Ok(match folder {
-            Some(folder) => run.folder(folder),
-            None => run,
-        })
+        let words: Vec<String> =
+            wrapper.iter().cloned().chain(command.iter().map(replaced)).collect();
+        match words.is_empty() {
+            true => Err(Fault::Broken("no command".to_owned())),
+            false => Ok(words),
+        }
+    }
+
+    fn bounded(&self, run: Run) -> Run {
+        match &self.launch.folder {
+            Some(folder) => run.bounded().folder(folder),
+            None => run.bounded(),
+        }
     }
 }
 
