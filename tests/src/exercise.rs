@@ -45,6 +45,7 @@ exercises! {
     join_threads,
     one_thread,
     edges,
+    deadline,
 }
 
 /// An exercise, as far as it is code.
