@@ -46,6 +46,7 @@ exercises! {
     one_thread,
     edges,
     deadline,
+    connect_later,
 }
 
 /// An exercise, as far as it is code.

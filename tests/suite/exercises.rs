@@ -84,7 +84,9 @@ fn launch(exercise: &Exercise, source: &Path, folder: &Path) -> Result<Launch, S
         Some("go") => {
             need(Need::Go)?;
             let build = Run::program("go").args(["build", "-o"]).arg(&program).arg(source);
-            compiled(build.env("GOCACHE", folder.join("cache")).env("GOFLAGS", "-mod=mod"))
+            // What it has built of its library serves all of them, and the next run.
+            let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+            compiled(build.env("GOCACHE", cache).env("GOFLAGS", "-mod=mod"))
         }
         Some("py") => {
             need(Need::Python3)?;
@@ -95,7 +97,7 @@ fn launch(exercise: &Exercise, source: &Path, folder: &Path) -> Result<Launch, S
         }
         other => panic!("{}: no such language: {other:?}", source.display()),
     };
-    let is_client = exercise.args.contains(&"{host}");
+    let is_client = exercise.args.iter().any(|arg| arg.contains("{host}"));
     command.extend(is_client.then(|| "{host}".to_owned()));
     command.push("{port}".to_owned());
     Ok(Launch { command, ..Launch::default() })
