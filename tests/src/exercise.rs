@@ -37,6 +37,7 @@ exercises! {
     first_echo,
     send_all,
     restart,
+    literals,
     first_fork,
     no_zombies,
     graceful_stop,

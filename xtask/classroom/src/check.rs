@@ -28,6 +28,7 @@ const TYPED: &[(&str, &str)] = &[
     ("{dir}", "site"),
     ("{name}", "@worker"),
     ("{path}", "echo.sock"),
+    ("{address}", "192.0.2.1"),
 ];
 
 /// Build an exercise and check it, or check a program in any language.
