@@ -16,8 +16,8 @@ use nix::time::clock_getcpuclockid;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 pub use tables::{
-    Datagrams, Traffic, accept_queue, datagram_sockets, in_time_wait, is_listening,
-    listener_owners, syn_sent, tcp_counter, traffic, unix_listener_owners,
+    Datagrams, Traffic, accept_queue, datagram_owners, datagram_sockets, in_time_wait,
+    is_listening, listener_owners, syn_sent, tcp_counter, traffic, unix_listener_owners,
 };
 
 /// Waits until `found` gives a value, looking every 2 ms; `None` when it has given none by `timeout`.

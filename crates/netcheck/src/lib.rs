@@ -17,6 +17,7 @@
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         mod absent;
+        mod arrival;
         mod binary;
         pub mod descriptors;
         mod dns;
@@ -46,6 +47,7 @@ cfg_if::cfg_if! {
         mod tool;
         pub mod tree;
 
+        pub use arrival::{Arrival, Arrivals};
         pub use binary::{bin, recipes, workspace};
         pub use forged::Forger;
         pub use header::{Block, Elsewhere, Header, Section, Typed};

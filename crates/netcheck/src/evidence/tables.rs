@@ -38,7 +38,12 @@ pub fn unix_listener_owners(path: &Path) -> Vec<(i32, i32)> {
     owners(table.lines().filter_map(inode))
 }
 
-/// Who has sockets of these numbers open.
+/// Everyone who has a UDP socket open that is bound to exactly this address: process and descriptor.
+pub fn datagram_owners(address: SocketAddr) -> Vec<(i32, i32)> {
+    owners(datagram_lines(address).iter().filter_map(|fields| fields.get(9).cloned()))
+}
+
+/// The processes and descriptors of sockets, which are given by their inodes.
 fn owners(inodes: impl Iterator<Item = String>) -> Vec<(i32, i32)> {
     let sockets: Vec<String> = inodes.map(|inode| format!("socket:[{inode}]")).collect();
     let of_process = |pid| {
@@ -130,16 +135,24 @@ pub struct Datagrams {
 
 /// The UDP sockets bound to exactly this address, in our network namespace.
 pub fn datagram_sockets(address: SocketAddr) -> Vec<Datagrams> {
-    let table = if address.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
-    let text = fs::read_to_string(table).unwrap_or_default();
-    let socket = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let own = socket_address(fields.get(1)?)? == (address.ip(), address.port());
-        let (_, queue) = fields.get(4).filter(|_| own)?.split_once(':')?;
+    let socket = |fields: &Vec<String>| {
+        let (_, queue) = fields.get(4)?.split_once(':')?;
         let queue = u64::from_str_radix(queue, 16).ok()?;
         Some(Datagrams { queue, drops: fields.last()?.parse().ok()? })
     };
-    text.lines().filter_map(socket).collect()
+    datagram_lines(address).iter().filter_map(socket).collect()
+}
+
+/// The same as the table has them: the fields of each line.
+fn datagram_lines(address: SocketAddr) -> Vec<Vec<String>> {
+    let table = if address.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
+    let text = fs::read_to_string(table).unwrap_or_default();
+    let lines = text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect());
+    let is_own = |fields: &Vec<String>| {
+        let local = fields.get(1).and_then(|local| socket_address(local));
+        local == Some((address.ip(), address.port()))
+    };
+    lines.filter(is_own).collect()
 }
 
 /// What an interface has carried, as `/proc/PID/net/dev` counts it.
