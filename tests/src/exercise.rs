@@ -8,6 +8,7 @@
 mod caller;
 mod children;
 mod client;
+mod datagrams;
 mod fault;
 mod idle;
 mod service;
@@ -18,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use caller::Caller;
 pub use client::Client;
+pub use datagrams::{DatagramCaller, DatagramClient};
 pub use fault::{Fault, Wrong, shown};
 pub use service::Service;
 pub use subject::{Launch, Subject};
@@ -48,6 +50,7 @@ exercises! {
     edges,
     deadline,
     connect_later,
+    who_was_asked,
 }
 
 /// An exercise, as far as it is code.

@@ -9,10 +9,42 @@ use netcheck::sys::pidfd_getfd;
 use netcheck::{Need, Process, Run, Signal, evidence, need, peer, tree};
 use socket2::{Domain, Socket, Type};
 
-use super::{Client, Fault};
+use super::{Client, DatagramClient, Fault};
 
 /// How long the effect of something may take: hundreds of times as long as it takes a correct program.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// What a server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    Connections,
+    Datagrams,
+}
+
+impl Takes {
+    /// The processes and descriptors of the socket that is bound to that address.
+    fn owners(self, address: SocketAddr) -> Vec<(i32, i32)> {
+        match self {
+            Takes::Connections => evidence::listener_owners(address),
+            Takes::Datagrams => evidence::datagram_owners(address),
+        }
+    }
+
+    fn is_bound(self, address: SocketAddr) -> bool {
+        match self {
+            Takes::Connections => evidence::is_listening(address),
+            Takes::Datagrams => !evidence::datagram_sockets(address).is_empty(),
+        }
+    }
+
+    /// Where the kernel lists such sockets.
+    fn table(self) -> &'static str {
+        match self {
+            Takes::Connections => "/proc/net/tcp",
+            Takes::Datagrams => "/proc/net/udp",
+        }
+    }
+}
 
 /// A server under test that listens. Dropped, it is killed with all that it has started.
 #[derive(Debug)]
@@ -27,20 +59,20 @@ impl Service {
     /// Starts it and waits until a process of its own tree listens. `None`: another program has taken
     /// the port in between.
     pub(super) fn start(
+        takes: Takes,
         run: Run,
         address: SocketAddr,
         ready_timeout: Duration,
     ) -> Result<Option<Service>, Fault> {
         let process = run.start();
-        let pid =
-            evidence::wait_until(ready_timeout, || match listener_in_tree(&process, address) {
-                Some(pid) => Some(Some(pid)),
-                None => (!process.still_running()).then_some(None),
-            });
-        match pid.flatten() {
+        let listens = || match listener_in_tree(takes, &process, address) {
+            Some(pid) => Some(Some(pid)),
+            None => (!process.still_running()).then_some(None),
+        };
+        match evidence::wait_until(ready_timeout, listens).flatten() {
             Some(pid) => Ok(Some(Service { process, pid, address })),
-            None if evidence::is_listening(address) => Ok(None),
-            None => Err(not_ready(&process, address, ready_timeout)),
+            None if takes.is_bound(address) => Ok(None),
+            None => Err(not_ready(takes, &process, address, ready_timeout)),
         }
     }
 
@@ -103,6 +135,14 @@ impl Service {
         }
     }
 
+    /// A new client of it that sends datagrams.
+    ///
+    /// # Errors
+    /// [`Fault::Broken`]: there is no socket.
+    pub fn datagram_client(&self) -> Result<DatagramClient<'_>, Fault> {
+        DatagramClient::new(self)
+    }
+
     /// Looks until it finds what is expected: `Ok` with the evidence. `Err` is what it got so far, with
     /// its evidence, and is the fault when the time is over.
     ///
@@ -151,8 +191,8 @@ impl Service {
 }
 
 /// The process of the tree that owns the listener; the topmost where a child has a copy.
-fn listener_in_tree(process: &Process, address: SocketAddr) -> Option<i32> {
-    let owners = evidence::listener_owners(address);
+fn listener_in_tree(takes: Takes, process: &Process, address: SocketAddr) -> Option<i32> {
+    let owners = takes.owners(address);
     if owners.is_empty() {
         return None;
     }
@@ -161,18 +201,18 @@ fn listener_in_tree(process: &Process, address: SocketAddr) -> Option<i32> {
     tree.find(|pid| owners.iter().any(|(owner, _)| owner == pid))
 }
 
-fn not_ready(process: &Process, address: SocketAddr, timeout: Duration) -> Fault {
-    let port = address.port();
-    let elsewhere = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-    let elsewhere = elsewhere.map(|ip| SocketAddr::new(ip, port)).into_iter();
+fn not_ready(takes: Takes, process: &Process, address: SocketAddr, timeout: Duration) -> Fault {
+    let (any, any_v6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+    let elsewhere = [Ipv4Addr::LOCALHOST.into(), any, any_v6];
+    let elsewhere = elsewhere.map(|ip| SocketAddr::new(ip, address.port())).into_iter();
     let expected = format!("within {} s it listens on {address}", timeout.as_secs());
-    let got = match elsewhere.into_iter().find(|&other| evidence::is_listening(other)) {
+    let got = match elsewhere.into_iter().find(|&other| takes.is_bound(other)) {
         Some(other) => format!("it listens on {other}"),
         None if process.still_running() => "it runs, and listens nowhere on that port".to_owned(),
         None => "it has ended".to_owned(),
     };
     let cpu = evidence::cpu_time(process.pid()).unwrap_or_default();
-    let how = format!("/proc/net/tcp, and {} ms of processor time", cpu.as_millis());
+    let how = format!("{}, and {} ms of processor time", takes.table(), cpu.as_millis());
     let mut fault = Fault::wrong(&expected, got, how);
     if let Fault::Wrong(wrong) = &mut fault {
         wrong.not_ready = true;

@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use netcheck::{Finished, Need, Process, Run, TraceFile, bin, need, peer};
+use netcheck::{Arrival, Finished, Need, Process, Run, TraceFile, bin, need, peer};
 
-use super::{Caller, Exercise, Fault, Service, caller};
+use super::service::Takes;
+use super::{Caller, DatagramCaller, Exercise, Fault, Service, caller};
 
 /// How long a program may take until it listens or connects; an interpreter has to start first.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,10 +87,27 @@ impl Subject {
     /// # Errors
     /// As [`Subject::serve`].
     pub fn serve_as(&self, change: impl Fn(Run) -> Run) -> Result<Service, Fault> {
+        self.serving(Takes::Connections, change)
+    }
+
+    /// Starts the program as a server of datagrams on a free port of all addresses, 0.0.0.0, and waits until it
+    /// listens.
+    ///
+    /// # Errors
+    /// As [`Subject::serve`].
+    pub fn serve_datagrams(&self) -> Result<Service, Fault> {
+        self.serving(Takes::Datagrams, |run| run)
+    }
+
+    fn serving(&self, takes: Takes, change: impl Fn(Run) -> Run) -> Result<Service, Fault> {
+        let ip = match takes {
+            Takes::Connections => Ipv4Addr::LOCALHOST,
+            Takes::Datagrams => Ipv4Addr::UNSPECIFIED,
+        };
         for _ in 0..3 {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+            let address = SocketAddr::from((ip, free_port(takes)));
             let run = change(self.run(address)?);
-            if let Some(service) = Service::start(run, address, self.ready_timeout)? {
+            if let Some(service) = Service::start(takes, run, address, self.ready_timeout)? {
                 return Ok(service);
             }
         }
@@ -101,7 +119,8 @@ impl Subject {
     /// # Errors
     /// The program does not listen in time, and nobody else does.
     pub fn serve_at(&self, address: SocketAddr) -> Result<Option<Service>, Fault> {
-        let service = Service::start(self.run(address)?, address, self.ready_timeout);
+        let run = self.run(address)?;
+        let service = Service::start(Takes::Connections, run, address, self.ready_timeout);
         service.map_err(|mut fault| {
             if let Fault::Wrong(wrong) = &mut fault {
                 wrong.not_ready = false; // other checks start it on an address that is new
@@ -115,9 +134,24 @@ impl Subject {
     /// # Errors
     /// As [`Subject::serve`]; skipped without strace.
     pub fn serve_traced(&self, expressions: &[&str]) -> Result<(Service, TraceFile), Fault> {
+        self.traced(Takes::Connections, expressions)
+    }
+
+    /// The same for a server of datagrams.
+    ///
+    /// # Errors
+    /// As [`Subject::serve_traced`].
+    pub fn serve_datagrams_traced(
+        &self,
+        expressions: &[&str],
+    ) -> Result<(Service, TraceFile), Fault> {
+        self.traced(Takes::Datagrams, expressions)
+    }
+
+    fn traced(&self, takes: Takes, expressions: &[&str]) -> Result<(Service, TraceFile), Fault> {
         need(Need::Strace)?;
         let trace = RefCell::new(None);
-        let service = self.serve_as(|run| {
+        let service = self.serving(takes, |run| {
             let (run, file) = run.traced(expressions);
             trace.replace(Some(file));
             run
@@ -206,6 +240,14 @@ impl Subject {
         Ok(finished)
     }
 
+    /// Starts the program as a client of a server of ours, and waits for its first datagram.
+    ///
+    /// # Errors
+    /// The program does not send in time.
+    pub fn call_datagrams(&self) -> Result<(DatagramCaller, Arrival), Fault> {
+        DatagramCaller::start(self.ready_timeout, |server| self.run(server))
+    }
+
     /// The program with the port and host of that address, not yet started.
     ///
     /// # Errors
@@ -243,13 +285,16 @@ impl Subject {
 }
 
 /// A port that no socket has, of those that the kernel gives to nobody by itself.
-fn free_port() -> u16 {
+fn free_port(takes: Takes) -> u16 {
     const LOWEST: u16 = 10_000;
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let ephemeral = range.split_whitespace().next().and_then(|low| low.parse().ok());
     let ports = ephemeral.unwrap_or(32_768_u16).saturating_sub(LOWEST).max(1_000);
     let random = || RandomState::new().hash_one(0) % u64::from(ports);
     let port = || u16::try_from(random()).map_or(LOWEST, |port| LOWEST + port);
-    let is_free = |&port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
+    let is_free = |&port: &u16| match takes {
+        Takes::Connections => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok(),
+        Takes::Datagrams => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok(),
+    };
     std::iter::repeat_with(port).take(1_000).find(is_free).unwrap_or(LOWEST)
 }
