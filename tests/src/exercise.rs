@@ -51,6 +51,7 @@ exercises! {
     deadline,
     connect_later,
     who_was_asked,
+    try_again,
 }
 
 /// An exercise, as far as it is code.
