@@ -11,6 +11,7 @@ mod client;
 mod datagrams;
 mod fault;
 mod idle;
+mod ntp;
 mod service;
 mod subject;
 
@@ -52,6 +53,7 @@ exercises! {
     connect_later,
     who_was_asked,
     try_again,
+    four_instants,
 }
 
 /// An exercise, as far as it is code.

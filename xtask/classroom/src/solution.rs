@@ -48,7 +48,8 @@ pub fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         let difference = TextDiff::from_lines(own.as_str(), right);
         let mut text = difference.unified_diff();
         text.context_radius(3).header(&format!("yours/{file}"), &format!("solution/{file}"));
-        out.line(text.to_string().trim_end())?;
+        // The last line may be a blank of the context: `patch` wants it.
+        out.line(text.to_string().trim_end_matches('\n'))?;
     }
     Ok(true)
 }

@@ -42,6 +42,13 @@ pub struct Spec {
     /// Why it cannot be done in another language: what the checks need beyond the wire and the kernel.
     #[serde(default)]
     pub only_here: Option<String>,
+    /// What is otherwise in the recipe, for the solution too: the exercise does itself what the recipe leaves to
+    /// `netcore`.
+    #[serde(default)]
+    pub change: Vec<Change>,
+    /// Files that the recipe does not have, for the solution too.
+    #[serde(default)]
+    pub carry: Vec<Carry>,
     /// What is cut out of the recipe.
     pub hole: Vec<Hole>,
     /// What each check is worth.
@@ -54,6 +61,37 @@ pub struct Spec {
     /// Right solutions of another shape, that they must not.
     #[serde(default)]
     pub alternative: Vec<Alternative>,
+}
+
+/// A change of the recipe.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The file, from the recipe's folder.
+    #[serde(default = "main_rs")]
+    pub file: String,
+    /// It occurs there exactly once.
+    pub find: String,
+    /// What stands there instead.
+    pub replace: String,
+}
+
+/// Lines of another file, copied into a file of the exercise's own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carry {
+    /// The new file, from the recipe's folder.
+    pub file: String,
+    /// What stands before the lines.
+    pub head: String,
+    /// Where they come from, from the root of the workspace.
+    pub from: String,
+    /// With what the first of them begins; it occurs there exactly once.
+    pub begin: String,
+    /// With what the first line after them begins; it occurs there exactly once.
+    pub end: String,
+    /// What stands after the lines.
+    pub tail: String,
 }
 
 /// Lines of the solution, and what the learner gets in their place.
@@ -193,11 +231,24 @@ impl Task {
         workspace().join("crates").join(self.code.recipe)
     }
 
-    /// The recipe: the solution.
+    /// The solution: the recipe, with what the exercise changes in it.
     ///
     /// # Errors
-    /// A file cannot be read.
+    /// A file cannot be read, or the place of a change is not found.
     pub fn solution(&self) -> Result<Sources, Failure> {
+        let mut sources = self.sources()?;
+        let broken = |why: String| Failure::Broken(format!("{}: a change {why}", self.id()));
+        for Change { file, find, replace } in &self.spec.change {
+            change(&mut sources, file, find, replace).map_err(broken)?;
+        }
+        for carry in &self.spec.carry {
+            sources.insert(carry.file.clone(), carry.text()?);
+        }
+        Ok(sources)
+    }
+
+    /// The files of the recipe, without their tests.
+    fn sources(&self) -> Result<Sources, Failure> {
         let mut sources = Sources::new();
         read_sources(&self.recipe(), "src", &mut sources)?;
         Ok(sources)
@@ -245,6 +296,26 @@ fn read_sources(recipe: &Path, below: &str, sources: &mut Sources) -> Result<(),
         }
     }
     Ok(())
+}
+
+impl Carry {
+    /// The new file.
+    fn text(&self) -> Result<String, Failure> {
+        let Carry { head, from, begin, end, tail, .. } = self;
+        let text = fs::read_to_string(workspace().join(from));
+        let text = text.map_err(Failure::file(format_args!("read {from}")))?;
+        let once = |what: &String| match text.matches(what.as_str()).count() {
+            1 => text.find(what.as_str()).ok_or(0),
+            count => Err(count),
+        };
+        let place = |what: &String| {
+            once(what).map_err(|count| {
+                Failure::Broken(format!("{from}: {what:?} is found {count} times"))
+            })
+        };
+        let lines = text.get(place(begin)?..place(end)?).unwrap_or_default();
+        Ok(format!("{head}{lines}{tail}"))
+    }
 }
 
 /// The `mod tests` at the end is the recipe's own.
