@@ -54,6 +54,7 @@ exercises! {
     who_was_asked,
     try_again,
     four_instants,
+    believe_no_one,
 }
 
 /// An exercise, as far as it is code.

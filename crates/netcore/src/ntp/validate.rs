@@ -104,7 +104,8 @@ pub struct Kiss(pub [u8; 4]);
 impl Kiss {
     /// The kiss code of a packet of stratum 0; `None` if it has none: one to four letters or
     /// digits, padded with zeros.
-    fn from_packet(packet: &Packet) -> Option<Kiss> {
+    #[must_use]
+    pub fn from_packet(packet: &Packet) -> Option<Kiss> {
         let kiss = Kiss(packet.reference_id);
         let padded = kiss.0.iter().skip(kiss.code().len()).all(|byte| *byte == 0);
         (padded && !kiss.code().is_empty()).then_some(kiss)
