@@ -195,6 +195,13 @@ pub(super) fn stuck<'a>(
     service: &'a Service,
     subject: &Subject,
 ) -> Result<(Client<'a>, Vec<u8>), Fault> {
+    // The smallest send buffer that the kernel has, which connections inherit from the listener: when it
+    // has room again, that is not enough for a chunk of some kilobytes. Where ptrace is refused, the
+    // server keeps its own.
+    if let Ok(listener) = service.listener() {
+        let set = listener.set_send_buffer_size(1);
+        set.map_err(|why| Fault::Broken(format!("setsockopt SO_SNDBUF: {why}")))?;
+    }
     let mut client = service.connect_narrow()?;
     let sent = client.fill(&subject.bytes(64 * 1024))?;
     Ok((client, sent))

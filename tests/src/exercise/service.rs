@@ -116,8 +116,8 @@ impl Service {
         }
     }
 
-    /// A new client with small segments and a small window: the kernel keeps little for it, so that the
-    /// server's `send` takes a part of what it is given.
+    /// A new client with small segments and the smallest window: the kernel keeps little for it, and the
+    /// server's kernel takes little at once, so that `send` takes a part of what it is given.
     ///
     /// # Errors
     /// It does not get a connection.
@@ -125,7 +125,7 @@ impl Service {
         let connect = || {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.set_tcp_mss(1000)?;
-            socket.set_recv_buffer_size(16 * 1024)?;
+            socket.set_recv_buffer_size(1)?; // the kernel makes it the smallest that it has
             socket.connect(&self.address.into())?;
             Ok::<_, io::Error>(socket)
         };
