@@ -55,6 +55,7 @@ exercises! {
     try_again,
     four_instants,
     believe_no_one,
+    slow_reader,
 }
 
 /// An exercise, as far as it is code.
