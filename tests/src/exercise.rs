@@ -56,6 +56,7 @@ exercises! {
     four_instants,
     believe_no_one,
     slow_reader,
+    inside_the_folder,
 }
 
 /// An exercise, as far as it is code.
