@@ -57,6 +57,7 @@ exercises! {
     believe_no_one,
     slow_reader,
     inside_the_folder,
+    until_open,
 }
 
 /// An exercise, as far as it is code.
