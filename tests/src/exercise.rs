@@ -58,6 +58,7 @@ exercises! {
     slow_reader,
     inside_the_folder,
     until_open,
+    hand_over,
 }
 
 /// An exercise, as far as it is code.
