@@ -59,6 +59,7 @@ exercises! {
     inside_the_folder,
     until_open,
     hand_over,
+    stale_path,
 }
 
 /// An exercise, as far as it is code.
