@@ -70,6 +70,7 @@ scenarios! {
     handover,
     backlog,
     closing,
+    dead_peer,
 }
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.

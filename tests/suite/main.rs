@@ -73,6 +73,7 @@ suite! {
     fd_pass,
     backlog,
     linger,
+    keepalive,
     exercises,
     contract,
     try_it,
