@@ -71,6 +71,7 @@ scenarios! {
     backlog,
     closing,
     dead_peer,
+    watched,
 }
 
 /// A client of an echo server that has had a reply, so that it is surely being served, and stays.

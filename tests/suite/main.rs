@@ -74,6 +74,7 @@ suite! {
     backlog,
     linger,
     keepalive,
+    tcp_info,
     exercises,
     contract,
     try_it,

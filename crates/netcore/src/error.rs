@@ -161,6 +161,9 @@ impl Error {
             Errno::ENOSYS | Errno::EPERM if attempt.starts_with("io_uring") => {
                 "`sysctl kernel.io_uring_disabled`, and the seccomp rules of a container, can forbid it"
             }
+            Errno::EPERM if attempt.starts_with("pidfd_getfd") => {
+                "it takes the rights of a debugger: `sysctl kernel.yama.ptrace_scope` 0, or root"
+            }
             Errno::EMSGSIZE => "a datagram has 65507 bytes at most, over IPv6 65527",
             Errno::EMFILE => {
                 "`ulimit -n` is the limit of this process, `ls -l /proc/PID/fd` what it holds"

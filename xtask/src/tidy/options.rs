@@ -7,13 +7,21 @@ use super::tree::{File, Tree};
 /// Options whose words differ between recipes, with a reason for each wording after the first.
 const WORDINGS: &[(&str, &[&str])] = &[
     ("backlog", &["a short queue is shown"]),
+    ("bulk", &["what comes back is of no interest"]),
     ("case", &["what is tried is no error"]),
     ("clients", &["they are to find the queue full"]),
-    ("count", &["an answer is better for each sample"]),
+    ("count", &["an answer is better for each sample", "a sample is no message"]),
     ("host", &["a server's address is its own, and decides who may reach it"]),
     ("idle", &["how long a connection is idle, and not whether it is"]),
     ("idle-timeout", &["a slow request is never silent", "people are silent for longer"]),
-    ("interval", &["time servers refuse clients that ask more often", "a try is no repetition"]),
+    (
+        "interval",
+        &[
+            "time servers refuse clients that ask more often",
+            "a try is no repetition",
+            "without it there is one sample",
+        ],
+    ),
     ("max-clients", &["all clients of a chat hear each other", "a process costs more"]),
     (
         "port",

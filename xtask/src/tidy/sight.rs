@@ -236,7 +236,9 @@ impl Code {
     fn calls(&self, call: &str) -> bool {
         let spelled = SPELLINGS.iter().filter(|(name, _)| *name == call);
         let mut spellings = spelled.flat_map(|(_, all)| all.split(' ')).chain([call]);
-        call == "close" || spellings.any(|spelling| self.has(spelling))
+        // What the C library has no function for is called by its number.
+        let by_number = || self.text.contains(&format!("libc::syscall(libc::SYS_{call},"));
+        call == "close" || spellings.any(|spelling| self.has(spelling)) || by_number()
     }
 
     /// Whether `recv(…)`, `.recv(…)` or `libc::recv(…)` stands here, and is not a function of ours. Of a
