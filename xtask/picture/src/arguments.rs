@@ -32,7 +32,7 @@ pub(crate) struct Descriptor {
     pub(crate) number: i32,
     /// `TCP`, `UDP`, `UNIX-STREAM`, `anon_inode`; empty for a file.
     pub(crate) protocol: String,
-    /// `127.0.0.1:7`; none while it has no address.
+    /// `127.0.0.1:7`, or `unix:` and its inode; none while it has no address.
     pub(crate) local: Option<String>,
     pub(crate) peer: Option<String>,
 }
@@ -51,7 +51,11 @@ impl Descriptor {
         let inside = addresses.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         let inside = inside.unwrap_or_default();
         let (local, peer) = inside.split_once("->").unwrap_or((inside, ""));
-        let address = |text: &str| text.contains(':').then(|| unmapped(text));
+        let is_unix = protocol.starts_with("UNIX");
+        let address = |text: &str| match number_of(text) {
+            Some(inode) if is_unix => Some(format!("unix:{inode}")),
+            _ => text.contains(':').then(|| unmapped(text)),
+        };
         let protocol = protocol.trim_end_matches("v6").to_owned();
         Some(Self { number, protocol, local: address(local), peer: address(peer) })
     }
@@ -65,6 +69,12 @@ impl Descriptor {
     pub(crate) fn is_anonymous(&self) -> bool {
         self.protocol == "socket"
     }
+}
+
+/// The digits that a text begins with.
+fn number_of(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..end).filter(|digits| !digits.is_empty())
 }
 
 /// `[::ffff:127.0.0.1]:7` is `127.0.0.1:7`: the same peer, seen through a socket of IPv6.
@@ -173,6 +183,10 @@ mod tests {
         assert_eq!(of("5<UDP:[0.0.0.0:53]>"), Some(("UDP".into(), some("0.0.0.0:53"), None)));
         assert_eq!(of("3<TCP:[13207505]>"), Some(("TCP".into(), None, None)));
         assert_eq!(of("3</tmp/a:[b]>"), Some((String::new(), None, None)));
+        assert_eq!(
+            of(r#"4<UNIX-STREAM:[456->123,"/tmp/a"]>"#),
+            Some(("UNIX-STREAM".into(), some("unix:456"), some("unix:123")))
+        );
         assert_eq!(of("AT_FDCWD"), None);
     }
 

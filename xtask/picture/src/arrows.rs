@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::arguments;
-use crate::tables::{Call, Tables};
+use crate::tables::{Call, Socket, Tables};
 
 /// What an arrow stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Fork,
     Thread,
     Signal,
+    /// To or from a call that strace does not see: io_uring makes it.
+    Unseen,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Fork => "fork",
             Self::Thread => "thread",
             Self::Signal => "signal",
+            Self::Unseen => "not recorded",
         }
     }
 }
@@ -87,12 +90,52 @@ pub(crate) enum Transfer {
 pub(crate) fn transfer(call: &Call) -> Option<Transfer> {
     call.socket?;
     match &*call.name {
-        "sendto" | "sendmsg" | "send" | "write" | "writev" | "sendfile" => Some(Transfer::Sends),
-        "recvfrom" | "recvmsg" | "recv" | "read" | "readv" if !call.args.contains("MSG_PEEK") => {
+        "sendto" | "sendmsg" | "sendmmsg" | "send" | "write" | "writev" | "sendfile" => {
+            Some(Transfer::Sends)
+        }
+        "recvfrom" | "recvmsg" | "recvmmsg" | "recv" | "read" | "readv"
+            if !call.args.contains("MSG_PEEK") =>
+        {
             Some(Transfer::Receives)
         }
         _ => None,
     }
+}
+
+/// What a call sent or received at once.
+pub(crate) struct Message {
+    pub(crate) bytes: u64,
+    /// The address in the call, where it has one.
+    pub(crate) named: Option<String>,
+    /// As strace escaped it.
+    pub(crate) payload: String,
+}
+
+/// One, or as many as `recvmmsg` and `sendmmsg` return; none where the call failed.
+pub(crate) fn messages(call: &Call) -> Vec<Message> {
+    let Some(count) = call.number().and_then(|count| u64::try_from(count).ok()) else {
+        return Vec::new();
+    };
+    let args = arguments::split(&call.args);
+    if !call.name.ends_with("mmsg") {
+        let named = args.iter().skip(1).find_map(|it| arguments::address(it));
+        let payload = args.iter().find_map(|it| arguments::payload(it));
+        return vec![Message {
+            bytes: count,
+            named,
+            payload: payload.unwrap_or_default().to_owned(),
+        }];
+    }
+    let list = args.get(1).and_then(|list| list.strip_prefix('[')?.strip_suffix(']'));
+    let each = arguments::split(list.unwrap_or_default()).into_iter();
+    let message = |text: &str| Message {
+        bytes: text.rsplit_once("msg_len=").map_or(0, |(_, rest)| {
+            arguments::number(rest).and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
+        }),
+        named: arguments::address(text),
+        payload: arguments::payload(text).unwrap_or_default().to_owned(),
+    };
+    each.take(usize::try_from(count).unwrap_or(usize::MAX)).map(message).collect()
 }
 
 /// Finds every arrow.
@@ -100,6 +143,7 @@ pub(crate) fn matched(tables: &Tables) -> Matched {
     let mut matched = Matched::default();
     connections(tables, &mut matched);
     streams(tables, &mut matched);
+    unseen(tables, &mut matched);
     datagrams(tables, &mut matched);
     tasks(tables, &mut matched);
     signals(tables, &mut matched);
@@ -191,6 +235,7 @@ fn connections(tables: &Tables, matched: &mut Matched) {
             flow: Some(flow),
         });
     }
+    pairs(tables, matched);
     // Those that nobody accepted, or that no one recorded.
     for id in connects {
         let Some(socket) = tables.calls[id].socket else { continue };
@@ -198,6 +243,22 @@ fn connections(tables: &Tables, matched: &mut Matched) {
         if is_tcp && !matched.flow_of_socket.contains_key(&socket) {
             matched.flow_of_socket.insert(socket, matched.flows.len());
             matched.flows.push(Flow { client: Some(socket), server: None });
+        }
+    }
+}
+
+/// Both ends of a `socketpair`.
+fn pairs(tables: &Tables, matched: &mut Matched) {
+    for (id, call) in tables.calls.iter().enumerate() {
+        if call.name != "socketpair" {
+            continue;
+        }
+        let ends = tables.of_socket.iter().filter(|(_, calls)| calls.contains(&id));
+        let ends: Vec<usize> = ends.map(|(&socket, _)| socket).collect();
+        if let [one, other] = ends[..] {
+            let flow = matched.flows.len();
+            matched.flows.push(Flow { client: Some(one), server: Some(other) });
+            matched.flow_of_socket.extend([(one, flow), (other, flow)]);
         }
     }
 }
@@ -301,12 +362,64 @@ fn stream_end(tables: &Tables, from: usize, to: usize, flow: usize) -> Option<Ar
     })
 }
 
+/// What a client exchanges with a server whose calls io_uring makes: strace sees one side of it.
+fn unseen(tables: &Tables, matched: &mut Matched) {
+    let with_ring: BTreeSet<i32> = tables
+        .calls
+        .iter()
+        .filter(|call| call.name.starts_with("io_uring_"))
+        .map(|call| tables.tasks[call.task].pid)
+        .collect();
+    if with_ring.is_empty() {
+        return;
+    }
+    let has_ring = |it: &Socket| it.held.iter().any(|held| with_ring.contains(&held.pid));
+    // Where the connection was accepted by a call, its bytes may have come by one, too.
+    let by_call = |socket: usize| {
+        let about = tables.of_socket.get(&socket).into_iter().flatten();
+        about.copied().any(|id| transfer(&tables.calls[id]).is_some())
+    };
+    let is_one_sided = |flow: &Flow, client: usize| match flow.server {
+        Some(server) => has_ring(&tables.sockets[server]) && !by_call(server),
+        None => {
+            let peer = tables.sockets[client].peer.as_deref();
+            let mut listeners = tables.sockets.iter().filter(|it| it.is_listening && has_ring(it));
+            listeners.any(|it| same_port(it.local.as_deref(), peer))
+        }
+    };
+    for (id, call) in tables.calls.iter().enumerate() {
+        let Some(&flow) = call.socket.and_then(|socket| matched.flow_of_socket.get(&socket)) else {
+            continue;
+        };
+        let Some(client) = matched.flows[flow].client.filter(|&it| call.socket == Some(it)) else {
+            continue;
+        };
+        let is_accepted = matched.flows[flow].server.is_some();
+        let (bytes, name) = match (&*call.name, transfer(call), call.number()) {
+            ("connect", ..) if !is_accepted => (0, "SYN"),
+            (_, Some(Transfer::Receives), Some(0)) => (0, "FIN"),
+            (_, Some(_), Some(count)) => (u64::try_from(count).unwrap_or(0), ""),
+            _ => continue,
+        };
+        if is_one_sided(&matched.flows[flow], client) {
+            matched.arrows.push(Arrow {
+                kind: Kind::Unseen,
+                from: begin(tables, id),
+                to: Some(end(tables, id)),
+                bytes,
+                name: name.to_owned(),
+                flow: Some(flow),
+            });
+        }
+    }
+}
+
 /// A datagram that was sent, and not yet received.
 struct Sent {
     call: usize,
     source: Option<String>,
     destination: Option<String>,
-    bytes: i64,
+    bytes: u64,
     payload: String,
 }
 
@@ -326,26 +439,25 @@ fn datagrams(tables: &Tables, matched: &mut Matched) {
     let mut pending: VecDeque<Sent> = VecDeque::new();
     for (_, id) in order {
         let call = &tables.calls[id];
-        let Some(bytes) = call.number().filter(|&bytes| bytes >= 0) else { continue };
         let Some(socket) = call.socket else { continue };
-        let named = arguments::split(&call.args).into_iter().skip(1).find_map(arguments::address);
-        let payload = arguments::split(&call.args).into_iter().find_map(arguments::payload);
-        let payload = payload.unwrap_or_default().to_owned();
         let it = &tables.sockets[socket];
-        let other = named.or_else(|| it.peer.clone());
-        if transfer(call) == Some(Transfer::Sends) {
-            let source = it.local.clone();
-            pending.push_back(Sent { call: id, source, destination: other, bytes, payload });
-            continue;
-        }
-        let fits = pending.iter().position(|sent| {
-            sent.bytes == bytes
-                && sent.payload == payload
-                && same_port(sent.destination.as_deref(), it.local.as_deref())
-                && (sent.source.is_none() || same_port(sent.source.as_deref(), other.as_deref()))
-        });
-        if let Some(sent) = fits.and_then(|place| pending.remove(place)) {
-            add_datagram(tables, matched, &sent, Some(id), socket);
+        for Message { bytes, named, payload } in messages(call) {
+            let other = named.or_else(|| it.peer.clone());
+            if transfer(call) == Some(Transfer::Sends) {
+                let source = it.local.clone();
+                pending.push_back(Sent { call: id, source, destination: other, bytes, payload });
+                continue;
+            }
+            let fits = pending.iter().position(|sent| {
+                sent.bytes == bytes
+                    && sent.payload == payload
+                    && same_port(sent.destination.as_deref(), it.local.as_deref())
+                    && (sent.source.is_none()
+                        || same_port(sent.source.as_deref(), other.as_deref()))
+            });
+            if let Some(sent) = fits.and_then(|place| pending.remove(place)) {
+                add_datagram(tables, matched, &sent, Some(id), socket);
+            }
         }
     }
     for sent in pending {
@@ -376,7 +488,7 @@ fn add_datagram(
         kind: Kind::Datagram,
         from: begin(tables, sent.call),
         to: received.map(|id| end(tables, id)),
-        bytes: u64::try_from(sent.bytes).unwrap_or(0),
+        bytes: sent.bytes,
         name: String::new(),
         flow: Some(flow),
     });
@@ -474,12 +586,57 @@ fn signals(tables: &Tables, matched: &mut Matched) {
         let kill = kills.iter().rev().find(|(kill, target, sent)| {
             !used.contains(kill)
                 && sent == name
-                && [receiver.pid, receiver.tid].contains(target)
+                && is_meant(tables, call.task, *target)
                 && tables.calls[*kill].start <= call.until()
         });
-        if let Some(&(kill, ..)) = kill {
-            used.insert(kill);
+        if let Some(&(kill, target, _)) = kill {
+            // One to a group arrives several times.
+            if target > 0 {
+                used.insert(kill);
+            }
             matched.arrows.push(arrow(begin(tables, kill), end(tables, id)));
+        }
+    }
+    killed(tables, matched, &kills);
+}
+
+/// Whether a signal to this process, or to its group, is one to that task.
+fn is_meant(tables: &Tables, task: usize, target: i32) -> bool {
+    let it = &tables.tasks[task];
+    if target > 0 {
+        return [it.pid, it.tid].contains(&target);
+    }
+    // A program is the first of its group, which its children are in.
+    let mut above = Some(task);
+    while let Some(task) = above {
+        let it = &tables.tasks[task];
+        if it.is_harness || it.pid == -target {
+            return !it.is_harness;
+        }
+        above = it.parent;
+    }
+    false
+}
+
+/// SIGKILL is not delivered: a process that it ends is all that is seen.
+fn killed(tables: &Tables, matched: &mut Matched, kills: &[(usize, i32, String)]) {
+    for (id, task) in tables.tasks.iter().enumerate() {
+        let is_killed = task.status.as_deref() == Some("killed by SIGKILL");
+        let Some(at) = task.ended.filter(|_| is_killed && !task.is_thread()) else { continue };
+        let kill = kills.iter().find(|(kill, target, sent)| {
+            sent == "SIGKILL"
+                && is_meant(tables, id, *target)
+                && (task.started..=at).contains(&tables.calls[*kill].start)
+        });
+        if let Some(&(kill, ..)) = kill {
+            matched.arrows.push(Arrow {
+                kind: Kind::Signal,
+                from: begin(tables, kill),
+                to: Some(Point { task: id, call: None, at }),
+                bytes: 0,
+                name: "SIGKILL".to_owned(),
+                flow: None,
+            });
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arguments;
-use crate::arrows::{self, Flow, Kind, Matched, Transfer};
+use crate::arrows::{self, Flow, Kind, Matched, Message, Transfer};
 use crate::tables::{Call, Tables};
 
 /// A call, or several, in one box.
@@ -238,6 +238,13 @@ impl<'a> Chooser<'a> {
         let name = shown_name(call);
         step.texts = match (&*call.name, fails) {
             ("connect", _) => return self.of_connect(step, call, &fd, fails),
+            ("socketpair", None) => {
+                let ends =
+                    arguments::split(&call.args).get(3).map(|ends| ends.trim_matches(['[', ']']));
+                let ends = arguments::split(ends?).into_iter();
+                let ends = ends.filter_map(|end| end.split('<').next());
+                vec![format!("socketpair() = {}", ends.collect::<Vec<_>>().join(", "))]
+            }
             ("accept" | "accept4", None) => vec![format!("accept({fd}) = {}", made(call)?)],
             ("listen", None) => {
                 vec![format!("socket, bind, listen = {fd}"), format!("listen({fd})")]
@@ -251,6 +258,10 @@ impl<'a> Chooser<'a> {
                 vec![format!("socket, bind = {fd}"), format!("bind({fd})")]
             }
             ("close", None) => vec![format!("close({fd})")],
+            ("epoll_ctl", None) => {
+                step.rank = Rank::Rather;
+                epoll_ctl(call, &fd)?
+            }
             ("shutdown", None) => {
                 let how = call.args.rsplit("SHUT_").next().unwrap_or_default();
                 vec![format!("shutdown({fd}, {how})"), format!("shutdown({fd})")]
@@ -297,6 +308,11 @@ impl<'a> Chooser<'a> {
 
     fn of_transfer(&self, step: &mut Step, call: &Call, transfer: Transfer) -> Option<()> {
         let (name, fd) = (shown_name(call), call.fd?);
+        if call.name.ends_with("mmsg") && call.number().is_some_and(|count| count > 0) {
+            step.signature = format!("{name} {fd}");
+            step.texts = several(name, fd, &arrows::messages(call), transfer);
+            return Some(());
+        }
         let short = match (arguments::errno(&call.result), call.number()) {
             // One that waited for nothing is no news.
             (Some("EAGAIN" | "EINTR"), _) if call.took() < WAITED => return None,
@@ -329,6 +345,9 @@ impl<'a> Chooser<'a> {
     /// where it ended.
     fn of_poll(&self, step: &mut Step, call: &Call) -> Option<()> {
         let name = shown_name(call);
+        if name == "io_uring_enter" {
+            return of_ring(step, call);
+        }
         let watched = watched(call);
         let list = match watched.as_slice() {
             [first, second, .., last] if watched.len() > 7 => {
@@ -352,6 +371,54 @@ impl<'a> Chooser<'a> {
         step.texts = vec![text, format!("{name}(…)")];
         Some(())
     }
+}
+
+/// `io_uring_enter(5, 3, 1)`: submits three, waits for one.
+fn of_ring(step: &mut Step, call: &Call) -> Option<()> {
+    let args = arguments::split(&call.args);
+    let [ring, submitted, awaited] = [0, 1, 2].map(|place| args.get(place).copied());
+    let ring = ring?.split('<').next()?;
+    let (submitted, awaited) = (submitted?, awaited?);
+    if call.took() >= WAITED {
+        step.at = call.start;
+    }
+    step.texts = vec![
+        format!("io_uring_enter({ring}, {submitted} calls, wait for {awaited})"),
+        format!("io_uring_enter({ring}, {submitted}, {awaited})"),
+    ];
+    Some(())
+}
+
+/// `epoll_ctl(5, ADD, 7, EPOLLIN)`
+fn epoll_ctl(call: &Call, fd: &str) -> Option<Vec<String>> {
+    let args = arguments::split(&call.args);
+    let list = args.first()?.split('<').next()?;
+    let what = args.get(1)?.trim_start_matches("EPOLL_CTL_");
+    let events = args.get(3).and_then(|it| it.split_once("events=")?.1.split(',').next());
+    let mut texts =
+        vec![format!("epoll_ctl({list}, {what}, {fd})"), format!("epoll_ctl {what} {fd}")];
+    if let Some(events) = events.filter(|events| !events.contains('|')) {
+        texts.insert(0, format!("epoll_ctl({list}, {what}, {fd}, {events})"));
+    }
+    Some(texts)
+}
+
+/// The texts of a call that sent or received several datagrams at once, or one.
+fn several(name: &str, fd: i32, messages: &[Message], transfer: Transfer) -> Vec<String> {
+    let count = messages.len();
+    let mut texts = Vec::new();
+    if let [only] = messages {
+        for payload in shown_payloads(&only.payload) {
+            texts.push(match transfer {
+                Transfer::Sends => format!("{name}({fd}, \"{payload}\")"),
+                Transfer::Receives => format!("{name}({fd}) = \"{payload}\""),
+            });
+        }
+    } else {
+        texts.push(format!("{name}({fd}) = {count} datagrams"));
+    }
+    texts.push(format!("{name}({fd}) = {count}"));
+    texts
 }
 
 /// The task that a call made.

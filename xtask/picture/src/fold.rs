@@ -98,11 +98,12 @@ fn one(tables: &Tables, arrives: &Arrives, steps: &[Step], times: usize) -> Step
         .filter_map(|step| Some(choose::shown_name(&tables.calls[*step.calls.last()?])))
         .map(|name| if name.starts_with("clone") { "fork" } else { name })
         .collect();
-    let bytes: i64 = calls
+    let bytes: u64 = calls
         .iter()
         .map(|&id| &tables.calls[id])
         .filter(|call| crate::arrows::transfer(call).is_some())
-        .filter_map(|call| call.number().filter(|&count| count > 0))
+        .flat_map(crate::arrows::messages)
+        .map(|message| message.bytes)
         .sum();
     let names = match names.as_slice() {
         [first, second, .., last] if names.len() > 3 => format!("{first} {second} … {last}"),
@@ -110,8 +111,7 @@ fn one(tables: &Tables, arrives: &Arrives, steps: &[Step], times: usize) -> Step
     };
     let mut texts = vec![format!("{names} × {}", grouped(times))];
     if bytes > 0 {
-        let all = u64::try_from(bytes).unwrap_or(0);
-        texts.insert(0, format!("{names} × {}, {} B", grouped(times), grouped(all)));
+        texts.insert(0, format!("{names} × {}, {} B", grouped(times), grouped(bytes)));
     }
     let own: BTreeSet<usize> = calls.iter().copied().collect();
     let arrives = calls.iter().filter_map(|call| arrives.get(call)).flatten();

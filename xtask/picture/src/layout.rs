@@ -38,6 +38,8 @@ const LANE: f64 = 13.0;
 const QUEUE: f64 = 20.0;
 const PADDING: f64 = 5.0;
 const BETWEEN: f64 = 52.0;
+/// What the right margin takes, where calls are not recorded.
+const UNSEEN: f64 = 40.0;
 const MOST_LANES: usize = 9;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -167,6 +169,8 @@ pub(crate) struct Layout {
     pub(crate) lines: Vec<Line>,
     pub(crate) labels: Vec<Label>,
     pub(crate) queues: Vec<Queue>,
+    /// Where calls would be that are not recorded, if there are such: a vertical line.
+    pub(crate) unseen: Option<Vertical>,
     pub(crate) rows: usize,
 }
 
@@ -323,7 +327,16 @@ impl Maker<'_> {
             for &id in &step.calls {
                 self.step_of_call.insert(id, place);
                 let call = &self.tables.calls[id];
-                if let Some(socket) = call.made.or(call.socket) {
+                // A `socketpair` is about two.
+                let of_pair = (call.name == "socketpair").then(|| {
+                    let both = self.tables.of_socket.iter();
+                    both.filter(|(_, calls)| calls.contains(&id)).map(|(&socket, _)| socket)
+                });
+                let sockets: Vec<usize> = match of_pair {
+                    Some(both) => both.collect(),
+                    None => call.made.or(call.socket).into_iter().collect(),
+                };
+                for socket in sockets {
                     self.about.entry((pid, socket)).or_default().push((call.until(), place));
                 }
             }
@@ -487,6 +500,13 @@ impl Maker<'_> {
             x += fixed[column] + boxes + BETWEEN + spare / columns as f64;
         }
         self.layout.width = width;
+        let is_unseen = |it: &Edge| it.from == From::Unseen || it.to == To::Unseen;
+        if self.plan.edges.iter().any(is_unseen) {
+            self.layout.width += UNSEEN;
+            let tip = "not recorded: io_uring makes these calls".to_owned();
+            let x = self.layout.width - 26.0;
+            self.layout.unseen = Some(Vertical { x, from: TOP - 8.0, to: self.bottom(), tip });
+        }
     }
 
     fn heading(&self, column: &Column) -> (String, String) {
@@ -688,7 +708,8 @@ impl Maker<'_> {
     }
 
     fn line(&self, edge: &Edge, ends: [(f64, f64); 2], path: String) -> Line {
-        let is_dashed = matches!(edge.kind, Kind::Syn | Kind::Fin | Kind::Reset | Kind::Signal);
+        let is_dashed = matches!(edge.kind, Kind::Syn | Kind::Fin | Kind::Reset | Kind::Signal)
+            || (edge.kind == Kind::Unseen && !edge.name.is_empty());
         let label = match edge.kind {
             Kind::Syn => "SYN".to_owned(),
             Kind::Fin => "FIN".to_owned(),
@@ -701,12 +722,15 @@ impl Maker<'_> {
                 format!("{} from the scenario", edge.name)
             }
             Kind::Signal => edge.name.clone(),
+            Kind::Unseen if edge.name.is_empty() => format!("{} B", grouped(edge.bytes)),
+            Kind::Unseen => edge.name.clone(),
             Kind::Fork | Kind::Thread => String::new(),
         };
         let row = match edge.from {
             From::Step(step) => self.plan.row[step],
             _ => match edge.to {
                 To::Step(step) => self.plan.row[step],
+                To::End(task) => self.last_row(task),
                 _ => 0,
             },
         };
@@ -735,6 +759,12 @@ impl Maker<'_> {
         }
     }
 
+    /// The row in which a task ends.
+    fn last_row(&self, task: usize) -> usize {
+        let y = self.death(task);
+        self.y.iter().rposition(|&row| row <= y).unwrap_or(0)
+    }
+
     /// The right end of a step's box.
     fn right(&self, step: usize) -> f64 {
         // Boxes are made from steps one to one.
@@ -746,19 +776,27 @@ impl Maker<'_> {
         let (from_task, from_y) = match edge.from {
             From::Step(step) => (Some(self.plan.steps[step].task), self.y[self.plan.row[step]]),
             From::End(task) => (Some(task), self.death(task)),
-            From::Outside => (None, 0.0),
+            From::Outside | From::Unseen => (None, 0.0),
         };
         let from_place = from_task.and_then(|task| self.column_of(task)).map(|it| self.places[it]);
         let (to_task, to_y) = match edge.to {
             To::Step(step) => (self.plan.steps[step].task, self.y[self.plan.row[step]]),
             To::Start(task) => (task, self.birth(task)),
-            To::Lost => {
+            To::End(task) => (task, self.death(task)),
+            To::Lost | To::Unseen => {
                 let From::Step(step) = edge.from else { return None };
                 let from = (self.right(step), from_y);
-                let to = (from.0 + 34.0, from_y);
+                let beyond = self.layout.unseen.as_ref().filter(|_| edge.to == To::Unseen);
+                let to = (beyond.map_or(from.0 + 34.0, |line| line.x - 3.0), from_y);
                 return Some((from, to, straight(from, to)));
             }
         };
+        if let (From::Unseen, To::Step(step), Some(line)) =
+            (edge.from, edge.to, &self.layout.unseen)
+        {
+            let (from, to) = ((line.x - 3.0, to_y), (self.right(step) + 1.0, to_y));
+            return Some((from, to, straight(from, to)));
+        }
         let to_place = self.places[self.column_of(to_task)?];
         let Some(from_place) = from_place else {
             let (from, to) = ((MARGIN - 14.0, to_y), (to_place.life - 5.0, to_y));
@@ -766,7 +804,7 @@ impl Maker<'_> {
         };
         let step_right = |step: From| match step {
             From::Step(step) => self.right(step),
-            From::End(_) | From::Outside => from_place.life + 5.0,
+            From::End(_) | From::Outside | From::Unseen => from_place.life + 5.0,
         };
         if from_task == Some(to_task) {
             let To::Step(to_step) = edge.to else { return None };
@@ -789,7 +827,7 @@ impl Maker<'_> {
         } else {
             let end = match edge.to {
                 To::Step(step) => self.right(step) + 1.0,
-                To::Start(_) | To::Lost => to_place.life + 5.0,
+                To::Start(_) | To::End(_) | To::Lost | To::Unseen => to_place.life + 5.0,
             };
             ((from_place.life - 5.0, from_y), (end, to_y))
         };

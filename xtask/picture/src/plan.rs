@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::arrows::{Kind, Matched};
+use crate::arrows::{self, Arrow, Kind, Matched, Point, Transfer};
 use crate::choose::{self, Rank, Step};
 use crate::fold;
 use crate::tables::Tables;
@@ -29,15 +29,19 @@ pub(crate) enum From {
     End(usize),
     /// The scenario, beyond the left margin.
     Outside,
+    /// A call that is not recorded, beyond the right margin.
+    Unseen,
 }
 
 /// Where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum To {
     Step(usize),
-    /// The beginning of a task.
+    /// The beginning of a task, and its end.
     Start(usize),
+    End(usize),
     Lost,
+    Unseen,
 }
 
 /// An arrow between steps.
@@ -122,6 +126,10 @@ pub(crate) fn plan(tables: &Tables, matched: &Matched, mut steps: Vec<Step>) -> 
         }
     }
     if placed.rows.len() > MOST_ROWS {
+        let steps = placed.steps.into_iter().filter(|step| step.rank == Rank::Always).collect();
+        placed = place(tables, matched, &columns, steps);
+    }
+    if placed.rows.len() > MOST_ROWS {
         placed = cut(tables, matched, placed);
     }
     placed
@@ -140,7 +148,10 @@ fn cut(tables: &Tables, matched: &Matched, placed: Plan) -> Plan {
         .map(|(step, _)| step)
         .collect();
     let left_out = all - kept.len();
-    let mut plan = place(tables, matched, &placed.columns, kept);
+    // A column without a call says nothing.
+    let has_step = |column: &&Column| kept.iter().any(|step| step.task == column.task);
+    let columns: Vec<Column> = placed.columns.iter().filter(has_step).cloned().collect();
+    let mut plan = place(tables, matched, &columns, kept);
     plan.left_out = Some((left_out, first.min(plan.rows.len()).saturating_sub(1)));
     plan
 }
@@ -213,43 +224,71 @@ fn order(tables: &Tables, matched: &Matched, steps: &[Step]) -> Vec<usize> {
     order
 }
 
+/// What edges can end in: the steps by their calls, the tasks that are drawn, and the time of all steps.
+struct Ends {
+    step_of: BTreeMap<usize, usize>,
+    drawn: BTreeSet<usize>,
+    from: u64,
+    to: u64,
+}
+
+impl Ends {
+    fn new(columns: &[Column], steps: &[Step]) -> Self {
+        let mut step_of = BTreeMap::new();
+        for (place, step) in steps.iter().enumerate() {
+            step_of.extend(step.calls.iter().map(|&call| (call, place)));
+        }
+        let at = |step: Option<&Step>| step.map_or(0, |step| step.at);
+        let drawn = columns.iter().map(|column| column.task).collect();
+        Self { step_of, drawn, from: at(steps.first()), to: at(steps.last()) }
+    }
+
+    fn step(&self, point: Point) -> Option<usize> {
+        self.step_of.get(&point.call?).copied()
+    }
+
+    /// Both ends of an arrow; `None` where one of them is not drawn.
+    fn of(&self, tables: &Tables, arrow: &Arrow) -> Option<(From, To)> {
+        if arrow.kind == Kind::Unseen {
+            let step = self.step(arrow.from)?;
+            let call = &tables.calls[arrow.from.call?];
+            let receives = arrows::transfer(call) == Some(Transfer::Receives);
+            return Some(if receives {
+                (From::Unseen, To::Step(step))
+            } else {
+                (From::Step(step), To::Unseen)
+            });
+        }
+        let is_drawn = |point: Point| point.call.is_none() && self.drawn.contains(&point.task);
+        let from = match self.step(arrow.from) {
+            Some(step) => From::Step(step),
+            None if choose::is_from_outside(tables, arrow.kind, arrow.from.task) => From::Outside,
+            None if is_drawn(arrow.from) => From::End(arrow.from.task),
+            None => return None,
+        };
+        let Some(point) = arrow.to else { return Some((from, To::Lost)) };
+        let to = match self.step(point) {
+            Some(step) => To::Step(step),
+            None if !is_drawn(point) => return None,
+            None if arrow.kind == Kind::Signal => To::End(point.task),
+            None if (self.from..=self.to).contains(&point.at) => To::Start(point.task),
+            None => return None,
+        };
+        Some((from, to))
+    }
+}
+
 /// The edges between these steps.
 fn edges(tables: &Tables, matched: &Matched, columns: &[Column], steps: &[Step]) -> Vec<Edge> {
-    let mut step_of = BTreeMap::new();
-    for (place, step) in steps.iter().enumerate() {
-        step_of.extend(step.calls.iter().map(|&call| (call, place)));
-    }
-    let drawn: BTreeSet<usize> = columns.iter().map(|column| column.task).collect();
-    let (start, end) =
-        (steps.first().map_or(0, |step| step.at), steps.last().map_or(0, |it| it.at));
+    let ends = Ends::new(columns, steps);
     let mut edges: Vec<Edge> = Vec::new();
     let mut known = BTreeMap::new();
     for arrow in &matched.arrows {
-        let from = match arrow.from.call.and_then(|call| step_of.get(&call)) {
-            Some(&step) => From::Step(step),
-            None if choose::is_from_outside(tables, arrow.kind, arrow.from.task) => From::Outside,
-            None if arrow.from.call.is_none() && drawn.contains(&arrow.from.task) => {
-                From::End(arrow.from.task)
-            }
-            None => continue,
-        };
-        let to = match arrow.to {
-            None => To::Lost,
-            Some(to) => match to.call.and_then(|call| step_of.get(&call)) {
-                Some(&step) => To::Step(step),
-                None if to.call.is_none()
-                    && drawn.contains(&to.task)
-                    && (start..=end).contains(&to.at) =>
-                {
-                    To::Start(to.task)
-                }
-                None => continue,
-            },
-        };
+        let Some((from, to)) = ends.of(tables, arrow) else { continue };
         if matches!((from, to), (From::Step(one), To::Step(other)) if one == other) {
             continue;
         }
-        let known = known.entry((from, to, arrow.kind.name())).or_insert(edges.len());
+        let known = known.entry((from, to, arrow.kind.name(), &arrow.name)).or_insert(edges.len());
         if let Some(edge) = edges.get_mut(*known) {
             edge.bytes += arrow.bytes;
             edge.count += 1;
@@ -285,12 +324,13 @@ fn place(tables: &Tables, matched: &Matched, columns: &[Column], steps: Vec<Step
         let from = match edge.from {
             From::Step(step) => Some(step),
             From::End(task) => last_of.get(&task).copied(),
-            From::Outside => None,
+            From::Outside | From::Unseen => None,
         };
         let to = match edge.to {
             To::Step(step) => Some(step),
             To::Start(task) => first_of.get(&task).copied(),
-            To::Lost => None,
+            // A process ends after its last call, wherever that stands.
+            To::End(_) | To::Lost | To::Unseen => None,
         };
         if let (Some(from), Some(to)) = (from, to) {
             above[to].push(from);

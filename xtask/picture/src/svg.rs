@@ -111,6 +111,8 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn all(&self, words: &Words) -> String {
         let Layout { width, height, .. } = *self.layout;
+        let mut key = String::new();
+        let height = height + self.key(&mut key);
         let mut svg = format!(
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" role="img" aria-labelledby="t d"><title id="t">{}</title><desc id="d">{}</desc><style>{}</style>"#,
             escape(&words.title),
@@ -124,12 +126,12 @@ impl Writer<'_> {
         self.lives(&mut svg);
         self.waits(&mut svg);
         self.queues(&mut svg);
+        self.unseen(&mut svg);
         self.lines(&mut svg);
         self.bar_numbers(&mut svg);
         self.boxes(&mut svg);
         self.labels(&mut svg);
-        self.key(&mut svg);
-        svg + "</svg>\n"
+        svg + &key + "</svg>\n"
     }
 
     fn tip(&self, text: &str) -> String {
@@ -170,9 +172,11 @@ impl Writer<'_> {
             let _ = write!(svg, r#"<text class="m e" x="64" y="{:.1}">{time}</text>"#, y + 4.5);
         }
         for (y, height, text) in &self.layout.bands {
+            // `1,814 calls` takes the whole margin.
+            let x = if text.chars().count() > 9 { 81 } else { 64 };
             let _ = write!(
                 svg,
-                r#"<rect class="gap" x="0" y="{y:.1}" width="{width:.0}" height="{height:.1}"/><text class="m s i e" x="64" y="{:.1}">{text}</text>"#,
+                r#"<rect class="gap" x="0" y="{y:.1}" width="{width:.0}" height="{height:.1}"/><text class="m s i e" x="{x}" y="{:.1}">{text}</text>"#,
                 y + height / 2.0 + 4.5
             );
         }
@@ -266,6 +270,18 @@ impl Writer<'_> {
         }
     }
 
+    /// The margin of what is not recorded.
+    fn unseen(&self, svg: &mut String) {
+        let Some(Vertical { x, from, to, tip }) = &self.layout.unseen else { return };
+        let _ = write!(
+            svg,
+            r#"<path class="a" stroke-dasharray="1.5 5" d="M{x:.1} {from:.1}V{to:.1}"/><text class="m s i" transform="translate({:.1} {:.1})rotate(-90)" text-anchor="end">{}</text>"#,
+            x + 15.0,
+            from,
+            escape(tip)
+        );
+    }
+
     fn lines(&self, svg: &mut String) {
         for line in &self.layout.lines {
             let Line { path, is_dashed, is_strong, colour, has_head, .. } = line;
@@ -347,10 +363,10 @@ impl Writer<'_> {
         }
     }
 
-    /// Only the signs that occur.
-    fn key(&self, svg: &mut String) {
+    /// Only the signs that occur; how much room they take below the picture's own.
+    fn key(&self, svg: &mut String) -> f64 {
         let layout = self.layout;
-        let y = layout.height - 18.0;
+        let mut y = layout.height - 18.0;
         let line = |dashed: &str| {
             format!(r#"<path class="a{dashed}" d="M0 0h22" marker-end="url(#m5)"/>"#)
         };
@@ -379,15 +395,18 @@ impl Writer<'_> {
                 "repeats",
             ),
         ];
-        let mut x = 84.0;
+        let (mut x, right) = (84.0, layout.width - 14.0);
         for (_, sign, text) in signs.iter().filter(|(occurs, ..)| *occurs) {
+            let wide = 50.0 + text.chars().count() as f64 * 7.4;
+            if x + wide > right + 20.0 {
+                (x, y) = (84.0, y + 22.0);
+            }
             let _ = write!(
                 svg,
                 r#"<g transform="translate({x:.1} {y:.1})">{sign}<text class="m s" x="30" y="4.5">{text}</text></g>"#
             );
-            x += 50.0 + text.chars().count() as f64 * 7.4;
+            x += wide;
         }
-        let right = layout.width - 14.0;
         // Where there is room for it.
         if x + 150.0 < right {
             let text = "times as under strace";
@@ -397,6 +416,7 @@ impl Writer<'_> {
                 y + 4.5
             );
         }
+        y - layout.height + 18.0
     }
 }
 

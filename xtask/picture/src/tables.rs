@@ -197,7 +197,10 @@ impl Tables {
 
     fn begin(&mut self, task: usize, at: u64, end: Option<u64>, call: &netcheck::Call) -> usize {
         let pid = self.tasks[task].pid;
-        let first = arguments::split(&call.args).first().copied().unwrap_or_default().to_owned();
+        // Of `epoll_ctl` the descriptor that goes on the list, or off it.
+        let place = if call.name == "epoll_ctl" { 2 } else { 0 };
+        let args = arguments::split(&call.args);
+        let first = args.get(place).copied().unwrap_or_default().to_owned();
         // Only what has an annotation is a descriptor.
         let descriptor = Descriptor::parse(&first).filter(|_| first.contains('<'));
         let socket = descriptor.as_ref().and_then(|it| self.named(pid, it, at));
@@ -336,6 +339,7 @@ impl Tables {
                     self.name_made(id, made, &args);
                 }
             }
+            "socketpair" if !failed => self.pair(id, pid, at, &args),
             "connect" | "bind" | "getsockname" if !failed => self.name_used(id),
             "listen" if !failed => {
                 if let Some(socket) = self.calls[id].socket {
@@ -406,8 +410,22 @@ impl Tables {
             known.local = listener.local;
             known.peer = arguments::split(args).get(1).and_then(|peer| arguments::address(peer));
         } else if args.starts_with("AF_INET") {
-            let is_stream = args.contains("SOCK_STREAM");
-            known.protocol = if is_stream { "TCP" } else { "UDP" }.to_owned();
+            let kinds = [("SOCK_STREAM", "TCP"), ("SOCK_DGRAM", "UDP"), ("SOCK_RAW", "RAW")];
+            let kind = kinds.into_iter().find(|(kind, _)| args.contains(kind));
+            known.protocol = kind.map(|(_, name)| name).unwrap_or_default().to_owned();
+        }
+    }
+
+    /// Both sockets of a pair: `[3<UNIX-STREAM:[1->2]>, 4<UNIX-STREAM:[2->1]>]`.
+    fn pair(&mut self, id: usize, pid: i32, at: u64, args: &str) {
+        let both =
+            arguments::split(args).get(3).and_then(|it| it.strip_prefix('[')?.strip_suffix(']'));
+        for text in arguments::split(both.unwrap_or_default()) {
+            let Some(it) = Descriptor::parse(text) else { continue };
+            self.forget(pid, it.number, at);
+            let Some(made) = self.named(pid, &it, at) else { continue };
+            self.calls[id].made = self.calls[id].made.or(Some(made));
+            self.of_socket.entry(made).or_default().push(id);
         }
     }
 

@@ -288,3 +288,118 @@ fn a_page_has_its_pictures_and_loads_nothing() {
         assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
     }
 }
+
+/// A picture of calls that are written here; what runs before them opens the socket 3.
+fn of_lines(lines: &[&str]) -> Picture {
+    let begin = r#"10 1.000000000 execve("/bin/server", ["server"], 0x1 /* 1 var */) = 0 <0.000001000>
+10 1.001000000 socket(AF_INET, SOCK_STREAM, 0) = 3<TCP:[100]> <0.000001000>
+10 1.001100000 bind(3<TCP:[100]>, {sa_family=AF_INET, sin_port=htons(7), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.000001000>
+10 1.001200000 listen(3<TCP:[127.0.0.1:7]>, 128) = 0 <0.000001000>
+"#;
+    let text = begin.to_owned() + &lines.join("\n");
+    let harness = Trace { is_harness: true, entries: Vec::new() };
+    let picture =
+        Picture::from_traces(&[Trace { is_harness: false, entries: entries(&text) }, harness], "a");
+    let picture = picture.map_err(|why| why.to_string()).unwrap();
+    check(&picture);
+    picture
+}
+
+fn labels(picture: &Picture) -> Vec<&str> {
+    picture.acts[0].lines.iter().map(|line| &*line.label).filter(|it| !it.is_empty()).collect()
+}
+
+fn boxes(picture: &Picture) -> Vec<&str> {
+    picture.acts[0].boxes.iter().map(|it| &*it.text).collect()
+}
+
+#[test]
+fn sigkill_is_an_arrow_to_the_end_of_the_process() {
+    let picture = of_lines(&[
+        "10 1.002000000 clone(child_stack=NULL, flags=SIGCHLD) = 11 <0.000100000>",
+        r#"11 1.003000000 recvfrom(3<TCP:[127.0.0.1:7]>, "x", 9, 0, NULL, NULL) = 1 <0.000100000>"#,
+        "10 1.004000000 kill(11, SIGKILL) = 0 <0.000010000>",
+        "11 1.005000000 +++ killed by SIGKILL +++",
+        "10 1.006000000 wait4(-1, NULL, 0, NULL) = 11 <0.000010000>",
+        "10 1.007000000 exit_group(0) = ?",
+        "10 1.008000000 +++ exited with 0 +++",
+    ]);
+    assert_eq!(labels(&picture), ["SIGKILL"]);
+    let line = picture.acts[0].lines.iter().find(|line| line.label == "SIGKILL").unwrap();
+    let [(_, from), (_, to)] = line.ends;
+    let zombie = picture.acts[0].lives.iter().find_map(|life| life.zombie.as_ref()).unwrap();
+    assert!(from <= to && (to - zombie.from).abs() < 0.1, "{from} {to} {}", zombie.from);
+}
+
+#[test]
+fn several_datagrams_of_one_call_are_matched_one_by_one() {
+    let peer =
+        r#"msg_name={sa_family=AF_INET, sin_port=htons(8), sin_addr=inet_addr("127.0.0.1")}"#;
+    let message = |text: &str| {
+        format!(r#"{{msg_hdr={{{peer}, msg_iov=[{{iov_base="{text}", iov_len=9}}]}}, msg_len=3}}"#)
+    };
+    let both = format!("[{}, {}]", message("one"), message("two"));
+    let picture = of_lines(&[
+        r#"10 1.002000000 socket(AF_INET, SOCK_DGRAM, 0) = 4<UDP:[101]> <0.000001000>"#,
+        r#"10 1.002100000 bind(4<UDP:[101]>, {sa_family=AF_INET, sin_port=htons(9), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.000001000>"#,
+        "10 1.003000000 clone(child_stack=NULL, flags=SIGCHLD) = 11 <0.000100000>",
+        r#"11 1.004000000 socket(AF_INET, SOCK_DGRAM, 0) = 5<UDP:[102]> <0.000001000>"#,
+        r#"11 1.004200000 sendto(5<UDP:[127.0.0.1:8->127.0.0.1:9]>, "one", 3, 0, NULL, 0) = 3 <0.000001000>"#,
+        r#"11 1.004300000 sendto(5<UDP:[127.0.0.1:8->127.0.0.1:9]>, "two", 3, 0, NULL, 0) = 3 <0.000001000>"#,
+        &format!(
+            r#"10 1.005000000 recvmmsg(4<UDP:[127.0.0.1:9]>, {both}, 32, 0, NULL) = 2 <0.000001000>"#
+        ),
+        &format!(
+            r#"10 1.006000000 sendmmsg(4<UDP:[127.0.0.1:9]>, {both}, 2, 0) = 2 <0.000001000>"#
+        ),
+        r#"11 1.007000000 recvfrom(5<UDP:[127.0.0.1:8->127.0.0.1:9]>, "one", 9, 0, NULL, NULL) = 3 <0.000001000>"#,
+        "11 1.008000000 exit_group(0) = ?",
+        "11 1.008100000 +++ exited with 0 +++",
+        "10 1.009000000 exit_group(0) = ?",
+        "10 1.009100000 +++ exited with 0 +++",
+    ]);
+    let datagrams: Vec<_> =
+        picture.matched.arrows.iter().filter(|arrow| arrow.kind == Kind::Datagram).collect();
+    let lost = datagrams.iter().filter(|arrow| arrow.to.is_none()).count();
+    assert_eq!((datagrams.len(), lost), (4, 1));
+    assert!(boxes(&picture).contains(&"recvmmsg(4) = 2 datagrams"), "{:?}", boxes(&picture));
+}
+
+#[test]
+fn epoll_ctl_names_the_list_and_what_goes_on_it() {
+    let picture = of_lines(&[
+        "10 1.002000000 epoll_create1(EPOLL_CLOEXEC) = 5<anon_inode:[eventpoll]> <0.000001000>",
+        "10 1.003000000 epoll_ctl(5<anon_inode:[eventpoll]>, EPOLL_CTL_ADD, 3<TCP:[127.0.0.1:7]>, {events=EPOLLIN, data={u32=3, u64=3}}) = 0 <0.000001000>",
+        "10 1.004000000 epoll_ctl(5<anon_inode:[eventpoll]>, EPOLL_CTL_ADD, 6<anon_inode:[signalfd]>, {events=EPOLLIN, data={u32=3, u64=3}}) = 0 <0.000001000>",
+        "10 1.009000000 exit_group(0) = ?",
+        "10 1.009100000 +++ exited with 0 +++",
+    ]);
+    let of_list = |text: &&str| text.starts_with("epoll_ctl");
+    let texts: Vec<&str> = boxes(&picture).into_iter().filter(of_list).collect();
+    assert_eq!(texts, ["epoll_ctl(5, ADD, 3, EPOLLIN)"]);
+}
+
+#[test]
+fn bytes_of_a_server_with_io_uring_go_to_the_margin_of_what_is_not_recorded() {
+    let client = r#"20 1.002000000 execve("/bin/client", ["client"], 0x1 /* 1 var */) = 0 <0.000001000>
+20 1.003000000 socket(AF_INET, SOCK_STREAM, 0) = 3<TCP:[200]> <0.000001000>
+20 1.003100000 connect(3<TCP:[200]>, {sa_family=AF_INET, sin_port=htons(7), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.000001000>
+20 1.004000000 sendto(3<TCP:[127.0.0.1:8->127.0.0.1:7]>, "hello", 5, 0, NULL, 0) = 5 <0.000001000>
+20 1.005000000 recvfrom(3<TCP:[127.0.0.1:8->127.0.0.1:7]>, "hello", 9, 0, NULL, NULL) = 5 <0.000001000>
+20 1.009000000 exit_group(0) = ?
+20 1.009100000 +++ exited with 0 +++
+"#;
+    let with = |server: &str| {
+        let mut lines: Vec<&str> = client.lines().collect();
+        lines.extend([server, "10 1.010000000 +++ exited with 0 +++"]);
+        of_lines(&lines)
+    };
+    let ring = "10 1.002500000 io_uring_enter(4<anon_inode:[io_uring]>, 1, 1, IORING_ENTER_GETEVENTS, NULL, 8) = 1 <0.001000000>";
+    let picture = with(ring);
+    assert_eq!(labels(&picture), ["SYN", "5 B", "5 B"]);
+    assert!(picture.acts[0].unseen.is_some());
+    assert!(boxes(&picture).iter().any(|text| text.starts_with("io_uring_enter(4, 1")));
+    // Nobody accepts: what is sent arrives nowhere.
+    let picture = with("10 1.002500000 getpid() = 10 <0.000001000>");
+    assert!(labels(&picture).is_empty() && picture.acts[0].unseen.is_none());
+}
