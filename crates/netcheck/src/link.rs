@@ -65,8 +65,8 @@ impl Link {
     /// Until then what is sent is lost: the kernel begins to use an interface a moment after its other end
     /// is up.
     fn wait_until_up(&self) -> io::Result<()> {
-        let near = || self.near(ip("-oneline link show v0")).finish().stdout_text();
-        let far = || self.far(ip("-oneline link show v1")).finish().stdout_text();
+        let near = || self.near(ip("-oneline link show v0")).unrecorded().finish().stdout_text();
+        let far = || self.far(ip("-oneline link show v1")).unrecorded().finish().stdout_text();
         let both = || [near(), far()].iter().all(|said| said.contains(" state UP "));
         let up = wait_until(PATIENCE, || both().then_some(()));
         up.ok_or_else(|| io::Error::other(format!("not up: {}{}", near(), far())))
@@ -174,7 +174,7 @@ impl Link {
 
 /// Starts what becomes `sleep` once it is in its namespaces, and waits for that.
 fn hold(run: Run) -> io::Result<Process> {
-    let holder = run.start();
+    let holder = run.unrecorded().start();
     let comm = format!("/proc/{}/comm", holder.pid());
     let is_there = || match fs::read_to_string(&comm) {
         Ok(comm) if comm == "sleep\n" => Some(true),
@@ -205,7 +205,7 @@ fn ip(command: &str) -> Run {
 
 fn succeed(run: Run) -> io::Result<()> {
     let line = run.command_line();
-    let finished = run.deadline(Duration::from_secs(10)).finish();
+    let finished = run.unrecorded().deadline(Duration::from_secs(10)).finish();
     match finished.status.success() {
         true => Ok(()),
         false => Err(io::Error::other(format!("{line}: {}", finished.stderr_text().trim_end()))),

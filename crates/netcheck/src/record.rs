@@ -50,16 +50,17 @@ pub(crate) fn is_on() -> bool {
     FOLDER.get().is_some()
 }
 
-/// The options of strace for the next program, `--` included; `None` where nothing is recorded.
-pub(crate) fn next() -> Option<Vec<OsString>> {
+/// The file of the next program; `None` where nothing is recorded.
+pub(crate) fn next() -> Option<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let folder = FOLDER.get()?;
     let file = folder.join(format!("{:03}.strace", COUNT.fetch_add(1, Ordering::Relaxed)));
     create(&file).unwrap_or_else(|why| panic!("create {}: {why}", file.display()));
-    Some(options(&file))
+    Some(file)
 }
 
-fn options(file: &Path) -> Vec<OsString> {
+/// The options of strace, `--` included.
+pub(crate) fn options(file: &Path) -> Vec<OsString> {
     // -DD: the process id stays the program's own, and strace, which has another process group, is not
     // killed together with it.
     let words = ["-DD"].iter().chain(OPTIONS).chain(&["-e", CALLS, "-o"]);
@@ -100,13 +101,45 @@ pub fn probe(folder: &Path) -> Result<(), String> {
     })
 }
 
-/// Why a scenario that traces a program itself stops ([`crate::Stopped::Missing`]).
-pub const SECOND_TRACER: &str =
-    "its programs run under strace already, and a process has one tracer";
+/// The calls of `trace=%network` that a story may ask for.
+const NETWORK: [&str; 18] = [
+    "socket",
+    "socketpair",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "accept4",
+    "sendto",
+    "recvfrom",
+    "sendmsg",
+    "recvmsg",
+    "sendmmsg",
+    "recvmmsg",
+    "shutdown",
+    "getsockopt",
+    "setsockopt",
+    "getsockname",
+    "getpeername",
+];
+
+/// The names in `trace=sendto,?io_uring_enter`, where a recording has all of these calls.
+pub(crate) fn names(expressions: &[&str]) -> Option<Vec<String>> {
+    let [expression] = expressions else { return None };
+    let wanted = expression.strip_prefix("trace=")?.split(',');
+    let wanted: Vec<&str> = wanted.map(|name| name.trim_start_matches('?')).collect();
+    let recorded = || CALLS.trim_start_matches("trace=").split(',');
+    let has = |name: &&str| {
+        NETWORK.contains(name) || recorded().any(|known| known.trim_start_matches('?') == *name)
+    };
+    wanted.iter().all(has).then(|| wanted.iter().map(|&name| name.to_owned()).collect())
+}
+
+/// How the reason begins for which a scenario stops that is not drawn ([`crate::Stopped::Missing`]).
+pub const NO_PICTURE: &str = "no picture: ";
 
 /// Ends such a scenario.
-pub(crate) fn refuse_second_tracer() {
-    if is_on() {
-        std::panic::resume_unwind(Box::new(Skip { reason: SECOND_TRACER.to_owned() }));
-    }
+pub(crate) fn refuse_second_tracer() -> ! {
+    let why = "its programs run under strace already, and a process has one tracer";
+    std::panic::resume_unwind(Box::new(Skip { reason: format!("{NO_PICTURE}{why}") }))
 }

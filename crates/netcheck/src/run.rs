@@ -39,6 +39,8 @@ pub struct Run {
     before_exec: BeforeExec,
     /// It belongs to no story: not even a recorded one has it in its picture.
     unrecorded: bool,
+    /// Where it is recorded, if the story reads that too.
+    pub(crate) recorded_to: Option<PathBuf>,
 }
 
 /// A program that ran to its end.
@@ -105,6 +107,7 @@ impl Run {
             most_output: usize::MAX,
             before_exec: BeforeExec::default(),
             unrecorded: false,
+            recorded_to: None,
         }
     }
 
@@ -276,11 +279,11 @@ impl Run {
             })
         });
         let program = copy.as_ref().map_or(&self.program, |copy| &copy.program);
-        let recording = if self.unrecorded { None } else { record::next() };
+        let recording = self.recorded_to.or_else(|| (!self.unrecorded).then(record::next)?);
         let mut command = match recording {
-            Some(options) => {
+            Some(file) => {
                 let mut strace = Command::new("strace");
-                strace.args(options).arg(program);
+                strace.args(record::options(&file)).arg(program);
                 strace
             }
             None => Command::new(program),

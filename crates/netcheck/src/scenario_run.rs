@@ -8,6 +8,7 @@ use std::panic::resume_unwind;
 use std::time::Instant;
 
 use crate::pause::{Pause, Quit};
+use crate::record;
 use crate::render::{self, Object};
 use crate::run::{Finished, Run};
 use crate::server::Server;
@@ -42,6 +43,7 @@ pub struct ScenarioRun {
     commands: Vec<String>,
     statements: Vec<(String, bool)>,
     skipped: Vec<String>,
+    fewer: Vec<String>,
     stopped: bool,
     events: Vec<Event>,
 }
@@ -71,6 +73,7 @@ impl ScenarioRun {
             commands: Vec::new(),
             statements: Vec::new(),
             skipped: Vec::new(),
+            fewer: Vec::new(),
             stopped: false,
             events: Vec::new(),
         };
@@ -216,6 +219,39 @@ impl ScenarioRun {
         if self.no_skip { Err(Stopped::Missing(skip.clone())) } else { Ok(()) }
     }
 
+    /// How many of `what` there are: all, or a few while a picture is recorded, which says so.
+    pub fn many(&mut self, what: &str, all: usize, few: usize) -> usize {
+        if !record::is_on() {
+            return all;
+        }
+        let line = format!("{few} {what} in place of {all}");
+        self.say(&render::columns("  --  for the picture", std::slice::from_ref(&line)));
+        self.put(self.object("fewer").text("reason", &line));
+        self.fewer.push(line);
+        few
+    }
+
+    /// Whether a statement is left out, because a recording would change what it is about: `strace takes time,
+    /// too`.
+    pub fn leaves_out(&mut self, statement: &str, why: &str) -> bool {
+        if record::is_on() {
+            let why = format!("not checked: {why}");
+            self.say(&render::columns(&format!("  --  {statement}"), &[why]));
+        }
+        record::is_on()
+    }
+
+    /// Ends a scenario that has no picture, and says why, where one is asked for.
+    ///
+    /// # Errors
+    /// [`Stopped::Missing`].
+    pub fn no_picture(&mut self, why: &str) -> Result<(), Stopped> {
+        if record::is_on() {
+            return Err(Stopped::Missing(Skip { reason: format!("{}{why}", record::NO_PICTURE) }));
+        }
+        Ok(())
+    }
+
     /// Says what comes next, and where to look before it; ends the story where that is asked for.
     fn wait_for_enter(&mut self, next: &str) {
         let Some(mut pause) = self.pause.take() else { return };
@@ -272,8 +308,8 @@ impl ScenarioRun {
                 .number("skipped", skipped as u128)
                 .number("elapsed_ns", elapsed.as_nanos()),
         );
-        let Self { skipped, events, commands, statements, .. } = self;
-        Summary { checks, skipped, elapsed, events, commands, statements }
+        let Self { skipped, fewer, events, commands, statements, .. } = self;
+        Summary { checks, skipped, fewer, elapsed, events, commands, statements }
     }
 
     /// The beginning of a JSON object, made in every format and printed in one.

@@ -27,10 +27,12 @@ pub struct Call {
     pub result: String,
 }
 
-/// Where strace writes; removed when dropped.
+/// Where strace writes; removed when dropped, if it is no part of a recording.
 #[derive(Debug)]
 pub struct TraceFile {
     path: PathBuf,
+    /// The calls that are asked for; of a recording, which has more.
+    only: Option<Vec<String>>,
 }
 
 impl TraceFile {
@@ -42,20 +44,48 @@ impl TraceFile {
         // A file of that name is a dead process's, or someone's trap: it is never written through.
         let _ = fs::remove_file(&path);
         File::create_new(&path).expect("create the trace file");
-        Self { path }
+        Self { path, only: None }
     }
 
     /// The calls so far, in the order in which they began. They are complete after [`Run::finish`];
     /// of a running server they come a moment late: wait for the one you want.
     pub fn calls(&self) -> Vec<Call> {
-        parse(&String::from_utf8_lossy(&fs::read(&self.path).unwrap_or_default()))
+        let calls = parse(&String::from_utf8_lossy(&fs::read(&self.path).unwrap_or_default()));
+        let Some(only) = &self.only else { return calls };
+        let wanted = calls.into_iter().filter(|call| only.contains(&call.name));
+        let plain =
+            |call: Call| Call { args: plain(&call.args), result: plain(&call.result), ..call };
+        wanted.map(plain).collect()
     }
 }
 
 impl Drop for TraceFile {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        if self.only.is_none() {
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// A call without what `-yy` writes beside each descriptor: `3<TCP:[127.0.0.1:7->127.0.0.1:8]>` is `3`.
+fn plain(text: &str) -> String {
+    let (mut plain, mut before) = (String::with_capacity(text.len()), ' ');
+    let (mut quoted, mut escaped, mut inside) = (false, false, false);
+    for c in text.chars() {
+        match c {
+            // `->` ends nothing.
+            '>' if inside && before != '-' => inside = false,
+            _ if inside => {}
+            '<' if !quoted && before.is_ascii_digit() => inside = true,
+            _ => {
+                quoted ^= c == '"' && !escaped;
+                escaped = c == '\\' && quoted && !escaped;
+                plain.push(c);
+            }
+        }
+        before = c;
+    }
+    plain
 }
 
 impl Run {
@@ -65,10 +95,19 @@ impl Run {
     ///
     /// The process id stays the program's own: with `-D` strace is not its parent.
     ///
+    /// While a picture is recorded ([`crate::record`]), the calls are read from the recording: a process has
+    /// one tracer.
+    ///
     /// # Panics
-    /// While a picture is recorded ([`crate::record`]): a process has one tracer.
-    pub fn traced(self, expressions: &[&str]) -> (Self, TraceFile) {
-        record::refuse_second_tracer();
+    /// Then, when a recording does not have what is asked for.
+    pub fn traced(mut self, expressions: &[&str]) -> (Self, TraceFile) {
+        if record::is_on() {
+            let (Some(path), Some(only)) = (record::next(), record::names(expressions)) else {
+                record::refuse_second_tracer()
+            };
+            self.recorded_to = Some(path.clone());
+            return (self, TraceFile { path, only: Some(only) });
+        }
         let file = TraceFile::create();
         // `-a 1` keeps one blank before the `=`; `-s` is long enough for what tests send.
         let mut args: Vec<_> = ["-D", "-f", "-a", "1", "-s", "256", "-o"].map(Into::into).into();
@@ -291,6 +330,29 @@ mod tests {
                 "7 accept4(3, ) = ",
             ]
         );
+    }
+
+    #[test]
+    fn a_call_of_a_recording_reads_as_one_that_was_traced_for_itself() {
+        for (recorded, traced) in [
+            (r#"7<TCP:[127.0.0.1:7->127.0.0.1:8]>, "a 1<b>", 6, 0"#, r#"7, "a 1<b>", 6, 0"#),
+            (
+                "AF_UNIX, SOCK_STREAM, 0, [3<UNIX-STREAM:[1->2]>, 4<UNIX-STREAM:[2->1]>]",
+                "AF_UNIX, SOCK_STREAM, 0, [3, 4]",
+            ),
+            (r#"3</a b>, "\"1<", 2"#, r#"3, "\"1<", 2"#),
+            (
+                "-1 EAGAIN (Resource temporarily unavailable)",
+                "-1 EAGAIN (Resource temporarily unavailable)",
+            ),
+        ] {
+            assert_eq!(plain(recorded), traced);
+        }
+        let names = record::names(&["trace=sendto,?io_uring_enter"]);
+        assert_eq!(names, Some(vec!["sendto".to_owned(), "io_uring_enter".to_owned()]));
+        for other in [&["trace=all"] as &[&str], &["inject=close:error=EIO"], &["trace=openat"]] {
+            assert_eq!(record::names(other), None);
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Summary {
     pub checks: usize,
     /// The reason for each that was skipped.
     pub skipped: Vec<String>,
+    /// What there was less of, for a picture ([`crate::ScenarioRun::many`]).
+    pub fewer: Vec<String>,
     /// From its beginning to its end.
     pub elapsed: Duration,
     /// What happened when.

@@ -29,8 +29,11 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let cookies = tcp_counter(&shown, "TCPReqQFullDoCookies").unwrap_or_default();
     let (say, has) = connected(&shown);
     let statement = "with SYN cookies more clients say that they are connected than the server has";
-    let evidence = format!("{say} and {has}; TCPReqQFullDoCookies {cookies}");
-    scenario.check("cookies", statement, say > has && cookies >= say - has, evidence)?;
+    let slow = "strace slows the clients down, and no SYN has to wait";
+    if !scenario.leaves_out(statement, slow) {
+        let evidence = format!("{say} and {has}; TCPReqQFullDoCookies {cookies}");
+        scenario.check("cookies", statement, say > has && cookies >= say - has, evidence)?;
+    }
     let holds = line(&shown, "send").starts_with("18 of 18 accepted");
     let evidence = line(&shown, "send");
     scenario.check("send", "when they send the server gets to know them", holds, evidence)?;
@@ -41,11 +44,14 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let statement = "without cookies the server has every client that says that it is connected";
     scenario.check("honest", statement, holds, format_args!("{say} and {has}"))?;
 
+    let statement = "clients that wait for the server to speak first are never accepted";
+    if scenario.leaves_out(statement, slow) {
+        return Ok(());
+    }
     let shown = alone(scenario, "1", &["--silent", "--timeout", "2s"])?;
     let (say, has) = connected(&shown);
     let accepted: u64 =
         line(&shown, "silent").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default();
-    let statement = "clients that wait for the server to speak first are never accepted";
     let evidence = format!("{say} connected, {accepted} accepted");
     scenario.check("silent", statement, accepted + (say - has) <= 18 && say > has, evidence)
 }

@@ -54,13 +54,14 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
 
     let front = scenario.serve("fd-pass", [&name, "--port", "0", "-q"]);
     let before = sockets(&front).len();
+    let count = scenario.many("clients", CLIENTS, 4);
     let mut equal = 0;
-    for _ in 0..CLIENTS {
+    for _ in 0..count {
         equal += usize::from(peer::exchange(front.address(), b"hello")? == b"hello");
     }
     let same = || sockets(&front).len() == before && sockets(&worker).len() == of_worker.len();
-    let holds = equal == CLIENTS && evidence::wait_until(SOON, || same().then_some(())).is_some();
-    let evidence = format!("{equal} of {CLIENTS} equal, {before} sockets in the front");
+    let holds = equal == count && evidence::wait_until(SOON, || same().then_some(())).is_some();
+    let evidence = format!("{equal} of {count} equal, {before} sockets in the front");
     scenario.check("many", "no connection stays behind in either process", holds, evidence)?;
     ends(scenario, &front)?;
     ends(scenario, &worker)

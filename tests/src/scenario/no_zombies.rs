@@ -25,23 +25,26 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let (pid, address) = (server.pid(), server.address());
     let before = evidence::descriptors(pid);
 
-    let served = many(address);
+    let clients = scenario.many("clients", CLIENTS, 24);
+    let at_once = scenario.many("at once", AT_ONCE, 4);
+    let served = many(address, clients, at_once);
     scenario.check_eq(
         "served",
-        "all of 1,000 clients are served, 64 at once",
-        CLIENTS,
+        &format!("all of {clients} clients are served, {at_once} at once"),
+        clients,
         served,
         format_args!("{served} equal replies"),
     )?;
     check_clean(scenario, pid)?;
 
-    // Fifty children end together: the kernel merges their SIGCHLDs into few, or one.
-    let held = together(address)?;
+    // These children end together: the kernel merges their SIGCHLDs into few, or one.
+    let count = scenario.many("that end together", TOGETHER, 6);
+    let held = together(address, count)?;
     let children = evidence::children(pid).len();
     scenario.check_eq(
         "fifty",
-        "50 more clients have one child each",
-        TOGETHER,
+        &format!("{count} more clients have one child each"),
+        count,
         children,
         "/proc/PID/task/PID/children",
     )?;
@@ -57,7 +60,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         format_args!("{} in /proc/{pid}/fd", after.len()),
     )?;
     server.signal(Signal::SIGUSR1);
-    let total = CLIENTS + TOGETHER;
+    let total = clients + count;
     let counts = format!("forked {total}, reaped {total}, refused 0, crashed 0");
     let printed = server.wait_stderr(|log| log.contains(&counts), Duration::from_secs(5));
     let line = server
@@ -78,15 +81,15 @@ fn check_clean(scenario: &mut ScenarioRun, pid: i32) -> Result<(), Stopped> {
     scenario.check("no-zombies", "after 200 ms no zombie is left", clean && zombies == 0, evidence)
 }
 
-/// A thousand exchanges by 64 threads; how many got their own bytes.
-fn many(address: SocketAddr) -> usize {
+/// That many exchanges by some threads; how many got their own bytes.
+fn many(address: SocketAddr, clients: usize, at_once: usize) -> usize {
     let (next, right) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= CLIENTS {
+                    if number >= clients {
                         return;
                     }
                     let bytes = format!("client {number}");
@@ -102,8 +105,8 @@ fn many(address: SocketAddr) -> usize {
     right.into_inner()
 }
 
-/// Fifty clients that have had a reply; dropped, they all close within the same instant.
-fn together(address: SocketAddr) -> Result<Vec<TcpStream>, Stopped> {
-    let clients = (0..TOGETHER).map(|_| served(address)).collect::<Result<_, _>>()?;
+/// Clients that have had a reply; dropped, they all close within the same instant.
+fn together(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>, Stopped> {
+    let clients = (0..count).map(|_| served(address)).collect::<Result<_, _>>()?;
     Ok(clients)
 }

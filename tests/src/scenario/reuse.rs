@@ -15,22 +15,24 @@ const CONNECTIONS: usize = 100;
 fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let server = scenario.serve("reuse-addr", ["--port", "0", "--quiet"]);
     let port = server.address().port();
+    let count = scenario.many("connections", CONNECTIONS, 5);
     // The server closes first: it keeps the address.
     let connection = || peer::connect(server.address())?.read_to_end(&mut Vec::new());
-    for _ in 0..CONNECTIONS {
+    for _ in 0..count {
         connection()?;
     }
     // One that came from the port of an earlier one has its place: it takes another one then.
     let all = || {
-        let waits = evidence::in_time_wait(port) >= CONNECTIONS;
+        let waits = evidence::in_time_wait(port) >= count;
         (waits || connection().is_err()).then_some(())
     };
     evidence::wait_until(Duration::from_secs(5), all);
-    let waits = evidence::in_time_wait(port) >= CONNECTIONS;
+    let waits = evidence::in_time_wait(port) >= count;
     server.signal(Signal::SIGTERM);
     server.wait(Duration::from_secs(10));
     let evidence = format!("{} (/proc/net/tcp, state 06)", evidence::in_time_wait(port));
-    scenario.check("time-wait", "100 connections are in TIME_WAIT", waits, evidence)?;
+    let statement = format!("{count} connections are in TIME_WAIT");
+    scenario.check("time-wait", &statement, waits, evidence)?;
 
     let port = port.to_string();
     let refused = scenario.run(Run::new("reuse-addr").args(["--no-reuse", "--port", &port]));

@@ -45,6 +45,14 @@ fn one_at_a_time(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     ends(scenario, &server)
 }
 
+/// How many clients of each kind a server has.
+#[derive(Clone, Copy)]
+struct Crowd {
+    idle: usize,
+    dripping: usize,
+    deaf: usize,
+}
+
 /// What the clients of one server have seen.
 struct Seen {
     peers: Peers,
@@ -56,22 +64,27 @@ fn all_at_once(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let args = ["--port", "0", "--idle-timeout", "1s", "--max-clients", "700", "--backlog", "1024"];
     let servers = ["forking-echo", "threaded-echo", "epoll-echo"];
     let servers = servers.map(|name| (name, scenario.serve(name, args)));
+    let crowd = Crowd {
+        idle: scenario.many("idle clients", IDLE, 3),
+        dripping: scenario.many("dripping ones", DRIPPING, 1),
+        deaf: scenario.many("deaf ones", DEAF, 1),
+    };
     let seen: Vec<io::Result<Seen>> = thread::scope(|scope| {
         let addresses = servers.iter().map(|(_, server)| server.address());
-        let threads: Vec<_> = addresses.map(|it| scope.spawn(move || look(it))).collect();
+        let threads: Vec<_> = addresses.map(|it| scope.spawn(move || look(it, crowd))).collect();
         let lost = |_| Err(io::Error::other("a panic"));
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost)).collect()
     });
     for ((name, server), seen) in servers.iter().zip(seen) {
-        judge(scenario, name, &seen?)?;
+        judge(scenario, name, crowd, &seen?)?;
         ends(scenario, server)?;
     }
     Ok(())
 }
 
 /// A good client beside all others, until the idle and the deaf ones are closed.
-fn look(server: SocketAddr) -> io::Result<Seen> {
-    let mut peers = Peers::connect(server)?;
+fn look(server: SocketAddr, crowd: Crowd) -> io::Result<Seen> {
+    let mut peers = Peers::connect(server, crowd)?;
     let mut good = served(server)?;
     let (mut trips, mut slowest) = (0, Duration::ZERO);
     let begun = Instant::now();
@@ -86,13 +99,14 @@ fn look(server: SocketAddr) -> io::Result<Seen> {
     Ok(Seen { peers, trips, slowest })
 }
 
-fn judge(scenario: &mut ScenarioRun, name: &str, seen: &Seen) -> Result<(), Stopped> {
+fn judge(scenario: &mut ScenarioRun, name: &str, crowd: Crowd, seen: &Seen) -> Result<(), Stopped> {
+    let Crowd { idle, dripping, deaf } = crowd;
     let Seen { peers, trips, slowest } = seen;
     let evidence = format!("{trips} round trips, the slowest of {} ms", slowest.as_millis());
-    let all = IDLE + DRIPPING + DEAF;
+    let all = idle + dripping + deaf;
     let statement = format!("{name}: a good client is served beside {all} slow ones");
     scenario.check("beside", &statement, *slowest < 3 * TIMEOUT, evidence)?;
-    for (id, what, is_deaf) in [("idle", "500 idle", false), ("deaf", "50 deaf", true)] {
+    for (id, expected, is_deaf) in [("idle", idle, false), ("deaf", deaf, true)] {
         let of_kind = || peers.slow.iter().filter(|peer| peer.is_deaf == is_deaf);
         let closed = of_kind().filter(|peer| peer.closed.is_some()).count();
         let after = |peer: &Slow, since: Instant| peer.closed.map(|closed| closed - since);
@@ -105,14 +119,14 @@ fn judge(scenario: &mut ScenarioRun, name: &str, seen: &Seen) -> Result<(), Stop
             first.as_millis(),
             last.as_millis()
         );
-        let expected = if is_deaf { DEAF } else { IDLE };
-        let statement = format!("{name}: each of {what} clients is closed when its time is over");
+        let statement =
+            format!("{name}: each of {expected} {id} clients is closed when its time is over");
         scenario.check(id, &statement, closed == expected && in_time, evidence)?;
     }
-    let dripping = peers.dripping.len();
-    let evidence = format!("{dripping} open, {} bytes came back", peers.drops);
+    let open = peers.dripping.len();
+    let evidence = format!("{open} open, {} bytes came back", peers.drops);
     let statement = format!("{name}: a client that drips is not idle, and stays");
-    scenario.check("drips", &statement, dripping == DRIPPING && peers.drops > 0, evidence)
+    scenario.check("drips", &statement, open == dripping && peers.drops > 0, evidence)
 }
 
 struct Peers {
@@ -135,7 +149,7 @@ struct Slow {
 }
 
 impl Peers {
-    fn connect(server: SocketAddr) -> io::Result<Peers> {
+    fn connect(server: SocketAddr, crowd: Crowd) -> io::Result<Peers> {
         let slow = |is_deaf: bool| {
             let connected = Instant::now();
             let pace = if is_deaf { Pace::SmallBuffers(4096) } else { Pace::Fast };
@@ -143,9 +157,10 @@ impl Peers {
             stream.set_nonblocking(true)?;
             Ok::<_, io::Error>(Slow { stream, is_deaf, connected, last: connected, closed: None })
         };
-        let slow = (0..IDLE + DEAF).map(|n| slow(n < DEAF)).collect::<Result<_, _>>()?;
+        let slow =
+            (0..crowd.idle + crowd.deaf).map(|n| slow(n < crowd.deaf)).collect::<Result<_, _>>()?;
         // Last, so that no time is over before they begin.
-        let dripping = peer::hold(server, DRIPPING)?;
+        let dripping = peer::hold(server, crowd.dripping)?;
         dripping.iter().try_for_each(|client| client.set_nonblocking(true))?;
         Ok(Peers { slow, dripping, dripped: Instant::now(), drops: 0 })
     }
@@ -167,6 +182,9 @@ impl Peers {
 
 impl Slow {
     fn go_on(&mut self) {
+        if self.closed.is_some() {
+            return;
+        }
         let stream = &mut self.stream;
         let block = [b'x'; 64 * 1024];
         let done = if self.is_deaf { stream.write(&block) } else { stream.read(&mut [0]) };

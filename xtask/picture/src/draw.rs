@@ -164,11 +164,15 @@ impl Picture {
 
 pub(crate) fn words(scenario: &Scenario, told: &Told, holds: bool) -> Words {
     let no = if holds { "" } else { "NO: " };
+    let fewer = match told.fewer.as_slice() {
+        [] => String::new(),
+        all => format!("Drawn with {}: ", all.join(", ")),
+    };
     let description: Vec<&str> =
         told.commands.iter().chain(&told.statements).map(String::as_str).collect();
     Words {
         title: format!("{no}{}: {}", scenario.name, scenario.summary),
-        commands: told.commands.join(" · "),
+        commands: format!("{fewer}{}", told.commands.join(" · ")),
         description: description.join("; "),
     }
 }

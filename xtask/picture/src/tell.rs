@@ -55,8 +55,8 @@ pub(crate) fn run(args: &Args) -> Result<bool, Failure> {
     let format = if args.json { Format::Json } else { Format::Text };
     let (result, summary) = scenario(&args.name)?.play(format, false);
     match result {
-        Err(Stopped::Missing(skip)) if skip.reason == record::SECOND_TRACER => {
-            return Err(Failure::Usage(format!("{}: {skip}: no picture", args.name)));
+        Err(Stopped::Missing(skip)) if skip.reason.starts_with(record::NO_PICTURE) => {
+            return Err(Failure::Usage(format!("{}: {skip}", args.name)));
         }
         Err(Stopped::Missing(skip)) => return Err(Failure::Missing(skip.reason)),
         Ok(()) | Err(_) => {}
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, Failure> {
     Ok(result.is_ok())
 }
 
-/// A line for each command and each statement.
+/// A line for each command and each statement, and for what there was less of.
 fn write(folder: &Path, summary: &Summary) -> Result<(), Failure> {
     let one_line = |text: &str| text.replace('\n', " ");
     let commands = summary.commands.iter().map(|text| format!("command {}\n", one_line(text)));
@@ -73,13 +73,16 @@ fn write(folder: &Path, summary: &Summary) -> Result<(), Failure> {
         .statements
         .iter()
         .map(|(text, holds)| format!("{} {}\n", if *holds { "ok" } else { "NO" }, one_line(text)));
-    let told: String = commands.chain(statements).collect();
+    let fewer = summary.fewer.iter().map(|text| format!("fewer {}\n", one_line(text)));
+    let told: String = fewer.chain(commands).chain(statements).collect();
     let path = folder.join(TOLD);
     fs::write(&path, told).map_err(Failure::file(path.display()))
 }
 
 /// What was told: the commands, and the statements with `ok` or `NO` before them.
 pub(crate) struct Told {
+    /// `24 clients in place of 1000`, for the picture.
+    pub(crate) fewer: Vec<String>,
     pub(crate) commands: Vec<String>,
     pub(crate) statements: Vec<String>,
 }
@@ -87,12 +90,14 @@ pub(crate) struct Told {
 /// Reads it back; `None` where the story did not come to its end.
 pub(crate) fn read(folder: &Path) -> Option<Told> {
     let text = fs::read_to_string(folder.join(TOLD)).ok()?;
-    let (mut commands, mut statements) = (Vec::new(), Vec::new());
+    let (mut fewer, mut commands, mut statements) = (Vec::new(), Vec::new(), Vec::new());
     for line in text.lines() {
-        match line.strip_prefix("command ") {
-            Some(command) => commands.push(command.to_owned()),
-            None => statements.push(line.to_owned()),
+        let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match kind {
+            "fewer" => fewer.push(rest.to_owned()),
+            "command" => commands.push(rest.to_owned()),
+            _ => statements.push(line.to_owned()),
         }
     }
-    Some(Told { commands, statements })
+    Some(Told { fewer, commands, statements })
 }
