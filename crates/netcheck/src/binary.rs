@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
@@ -31,13 +31,14 @@ pub fn recipes() -> Vec<String> {
 /// The path of the workspace's binary `name`, built first: once in the life of this process.
 ///
 /// The profile is the harness's own; `NETCHECK_PROFILE=release` in the environment asks for the other.
+/// Where a process above has built all, [`BUILT`] says where, and cargo is not asked.
 ///
 /// # Panics
 /// When cargo cannot build it; the message is cargo's.
 pub fn bin(name: &str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    static PATHS: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     // A build that failed panics with the lock held. The map is whole all the same.
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut built = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(path) = built.get(name) {
         return path.clone();
     }
@@ -47,9 +48,28 @@ pub fn bin(name: &str) -> PathBuf {
     } else {
         name
     };
-    let path = build(package, name);
+    let there = env::var_os(BUILT).and_then(|folder| absolute(Path::new(&folder).join(name)).ok());
+    let path = there.filter(|path| path.is_file()).unwrap_or_else(|| build(package, name));
     built.insert(name.to_owned(), path.clone());
     path
+}
+
+/// The variable of the environment with the folder in which [`build_all`] has put the binaries.
+pub const BUILT: &str = "NETCHECK_BUILT";
+
+/// Builds the binaries of all these packages at once, and returns the folder that they are in: the value of
+/// [`BUILT`] for programs that use them.
+///
+/// # Panics
+/// As [`bin`].
+pub fn build_all(packages: &[&str]) -> PathBuf {
+    let mut words = vec!["--bins"];
+    for package in packages {
+        words.extend(["--package", package]);
+    }
+    let messages = cargo_build(&words);
+    let folder = executables(&messages).find_map(|path| path.parent().map(Path::to_owned));
+    folder.unwrap_or_else(|| panic!("no binary in {}", packages.join(", ")))
 }
 
 /// The program that runs another in a namespace.
@@ -59,23 +79,28 @@ pub(crate) const IN_NAMESPACE: &str = "in-namespace";
 pub(crate) const GIVE_SOCKET: &str = "give-socket";
 
 fn build(package: &str, name: &str) -> PathBuf {
+    let messages = cargo_build(&["--package", package, "--bin", name]);
+    executables(&messages)
+        .find(|path| path.file_name().is_some_and(|file| file == name))
+        .unwrap_or_else(|| panic!("package {package} has no binary {name}"))
+}
+
+/// What `cargo build` says of these, one JSON object a line.
+fn cargo_build(words: &[&str]) -> String {
     // `cargo test` does not build the binaries of other packages, and a path below target/ would be a
     // guess: CARGO_TARGET_DIR, the profile and the target triple all change it.
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace());
     cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
-    cargo.args(["--package", package, "--bin", name]);
+    cargo.args(words);
     let asked = env::var("NETCHECK_PROFILE").is_ok_and(|profile| profile == "release");
     if asked || !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
     let output = cargo.output().expect("start cargo");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo build --package {package}:\n{errors}");
-    let messages = String::from_utf8_lossy(&output.stdout);
-    executables(&messages)
-        .find(|path| path.file_name().is_some_and(|file| file == name))
-        .unwrap_or_else(|| panic!("package {package} has no binary {name}"))
+    assert!(output.status.success(), "cargo build {}:\n{errors}", words.join(" "));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The value of every `"executable":"…"` in cargo's messages.

@@ -48,7 +48,7 @@ cfg_if::cfg_if! {
         pub mod tree;
 
         pub use arrival::{Arrival, Arrivals};
-        pub use binary::{bin, recipes, workspace};
+        pub use binary::{BUILT, bin, build_all, recipes, workspace};
         pub use forged::Forger;
         pub use header::{Block, Elsewhere, Header, Section, Typed};
         pub use link::Link;

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use netcheck::Header;
+use netcheck::{Header, Section};
 use xtask::Failure;
 use xtask::readme::Row;
 
+use crate::pages;
 use crate::story::Story;
 
 /// The chapter of a recipe in Markdown.
@@ -16,19 +17,16 @@ pub(crate) fn chapter(
     root: &Path,
     row: &Row,
     before: Option<&Row>,
-    stories: &[Story],
+    stories: &[&Story],
 ) -> Result<String, Failure> {
     let folder = root.join("crates").join(&row.name);
     let path = folder.join("src/main.rs");
     let source = fs::read_to_string(&path).map_err(Failure::file(path.display()))?;
     let header = Header::parse(&source);
     let mut text = format!("# {}\n\n{}\n\n", row.name, header.title);
-    for section in &header.sections {
-        // `(accept → fork)*` is no emphasis.
-        let is_calls = section.heading == "System calls";
-        let body = section.text.trim_end();
-        let body = if is_calls { body.replace('*', "\\*") } else { body.to_owned() };
-        let _ = write!(text, "## {}\n\n{body}\n\n", section.heading);
+    let is_last = |section: &&Section| ["Next", "Source"].contains(&&*section.heading);
+    for section in header.sections.iter().filter(|section| !is_last(section)) {
+        add_section(&mut text, section);
     }
     for story in stories {
         add_story(&mut text, story);
@@ -39,7 +37,24 @@ pub(crate) fn chapter(
         add_difference(&mut text, &before.name, &row.name)?;
     }
     add_exercises(&mut text, &folder.join("exercises"))?;
+    add_charts(&mut text, root, &row.name)?;
+    for section in header.sections.iter().filter(is_last) {
+        add_section(&mut text, section);
+    }
     Ok(text)
+}
+
+fn add_section(text: &mut String, section: &Section) {
+    let body = section.text.trim_end();
+    let body = match &*section.heading {
+        // `(accept → fork)*` is no emphasis.
+        "System calls" => body.replace('*', "\\*"),
+        "Next" => netcheck::recipes().iter().fold(body.to_owned(), |body, name| {
+            body.replace(&format!("`{name}`"), &format!("[`{name}`]({name}.md)"))
+        }),
+        _ => body.to_owned(),
+    };
+    let _ = write!(text, "## {}\n\n{body}\n\n", section.heading);
 }
 
 fn add_story(text: &mut String, story: &Story) {
@@ -47,11 +62,13 @@ fn add_story(text: &mut String, story: &Story) {
     let _ = write!(text, "## The scenario {name}\n\n`cargo xtask scenario {name}` printed:\n\n");
     let _ = write!(text, "```text\n{}\n```\n\n", story.text.trim());
     if let Some(page) = &story.page {
-        let _ = write!(
-            text,
-            "What really happened in that run, as strace recorded it. [Step by step](pictures/{page}), \
-             with the arrow keys.\n\n"
-        );
+        let run = if story.fewer.is_empty() {
+            "What really happened in that run, as strace recorded it.".to_owned()
+        } else {
+            let fewer = story.fewer.join(", ");
+            format!("What really happened in another run, with {fewer}, as strace recorded it.")
+        };
+        let _ = write!(text, "{run} [Step by step](pictures/{page}), with the arrow keys.\n\n");
     }
     for picture in &story.pictures {
         let page = story.page.as_deref().unwrap_or(picture);
@@ -61,6 +78,29 @@ fn add_story(text: &mut String, story: &Story) {
     if let Some(why) = &story.why_not {
         let _ = write!(text, "There is no picture: {why}.\n\n");
     }
+}
+
+/// The charts in which the recipe has a bar, in the order of the page about benchmarks.
+fn add_charts(text: &mut String, root: &Path, name: &str) -> Result<(), Failure> {
+    let folder = root.join("docs/bench");
+    let page = folder.join("README.md");
+    let page = fs::read_to_string(&page).map_err(Failure::file(page.display()))?;
+    let names = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let mut charts = String::new();
+    for file in names.filter(|target| target.ends_with(".svg")) {
+        // One that is not yet made is none.
+        let Ok(chart) = fs::read_to_string(folder.join(file)) else { continue };
+        // `epoll-echo` or `epoll-echo --edge`.
+        if [format!(">{name}<"), format!(">{name} ")].iter().any(|bar| chart.contains(bar)) {
+            let label = chart.split("aria-label=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let _ = write!(charts, "![{}](bench/{file})\n\n", label.unwrap_or(file));
+        }
+    }
+    if !charts.is_empty() {
+        let how = "[Benchmarks](bench/index.md) says on which machine, how, and what follows.";
+        let _ = write!(text, "## Beside others\n\n{how}\n\n{charts}");
+    }
+    Ok(())
 }
 
 /// The source below the header, each function with an anchor.
@@ -144,7 +184,9 @@ fn add_exercises(text: &mut String, folder: &Path) -> Result<(), Failure> {
         let body = body.join("\n").replace("\n## ", "\n### ");
         let _ = write!(
             text,
-            "## Exercise: {title}\n\n`cargo xtask exercise start {name}` begins it.\n{body}\n\n"
+            "<a id=\"exercise-{name}\"></a>\n\n## Exercise: {title}\n\n\
+             `cargo xtask exercise start {name}` begins it.\n{}\n\n",
+            pages::linked(&body)
         );
     }
     Ok(())

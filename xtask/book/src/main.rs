@@ -14,8 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use argh::FromArgs;
+use netcheck::Scenario;
+use tempfile::TempDir;
 use xtask::readme::{self, Row};
 use xtask::{Failure, Output};
+
+use story::Story;
 
 /// The book.
 #[derive(FromArgs)]
@@ -46,6 +50,10 @@ struct Args {
     /// run no scenario: a draft, without stories and pictures
     #[argh(switch)]
     draft: bool,
+
+    /// run the scenarios of this recipe only
+    #[argh(option, arg_name = "recipe")]
+    only: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -60,32 +68,56 @@ fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
     let root = netcheck::workspace();
     let site = args.out.clone().unwrap_or_else(|| root.join("target/book"));
     let site = std::path::absolute(&site).map_err(Failure::file(site.display()))?;
-    // The chapters in Markdown, beside the site.
-    let source = site.with_extension("src");
-    if source.exists() {
-        fs::remove_dir_all(&source).map_err(Failure::file(source.display()))?;
-    }
+    check_empty(&site)?;
     let rows = readme::read(&root)?;
-    write(&source.join("book.toml"), &pages::configuration(&site))?;
-    for (file, text) in pages::around(&root, &rows)? {
-        write(&source.join("src").join(file), &text)?;
+    let wanted = wanted(args, &rows)?;
+    // The chapters in Markdown.
+    let source = TempDir::new().map_err(Failure::file("make a folder for the chapters"))?;
+    let text = source.path().join("src");
+    write(&source.path().join("book.toml"), &pages::configuration(&site))?;
+    for (file, page) in pages::around(&root, &rows)? {
+        write(&text.join(file), &page)?;
     }
     // Charts, and the picture that README has.
-    copy_svgs(&root.join("docs/bench"), &source.join("src/bench"))?;
-    copy_svgs(&root.join("docs/pictures"), &source.join("src/docs/pictures"))?;
+    copy_svgs(&root.join("docs/bench"), &text.join("bench"))?;
+    copy_svgs(&root.join("docs/pictures"), &text.join("docs/pictures"))?;
+    let stories = story::tell_all(&wanted, &text.join("pictures"), out)?;
     for row in &rows {
-        out.line(format_args!("chapter: {}", row.name))?;
-        let stories = if args.draft {
-            Vec::new()
-        } else {
-            story::stories(&row.name, &source.join("src/pictures"))?
-        };
-        let chapter = chapter::chapter(&root, row, neighbour(&rows, row), &stories)?;
-        write(&source.join("src").join(format!("{}.md", row.name)), &chapter)?;
+        let own: Vec<&Story> = stories.iter().filter(|it| it.recipe == row.name).collect();
+        let chapter = chapter::chapter(&root, row, neighbour(&rows, row), &own)?;
+        write(&text.join(format!("{}.md", row.name)), &chapter)?;
     }
-    build(&source, args.serve)?;
+    build(source, args.serve)?;
     out.line(format_args!("book: {}", site.join("index.html").display()))?;
-    Ok(true)
+    Ok(stories.iter().all(|story| story.holds))
+}
+
+/// mdBook empties the folder that it writes to.
+fn check_empty(site: &Path) -> Result<(), Failure> {
+    let Ok(mut files) = fs::read_dir(site) else { return Ok(()) };
+    if files.next().is_none() || site.join("toc.html").exists() {
+        return Ok(());
+    }
+    let why = "there are files in it, and they are no book: it would be emptied";
+    Err(Failure::Usage(format!("--out {}: {why}", site.display())))
+}
+
+/// Each recipe, and its scenarios that are to be told.
+fn wanted(args: &Args, rows: &[Row]) -> Result<Vec<(String, &'static Scenario)>, Failure> {
+    let names = rows.iter().map(|row| &row.name);
+    let names: Vec<&String> = match &args.only {
+        Some(only) => names.filter(|name| *name == only).collect(),
+        None if args.draft => Vec::new(),
+        None => names.collect(),
+    };
+    if let (Some(only), true) = (&args.only, names.is_empty()) {
+        return Err(Failure::Usage(format!("--only {only}: no recipe and no tool has that name")));
+    }
+    let mut wanted = Vec::new();
+    for name in names {
+        wanted.extend(story::of(name)?.into_iter().map(|scenario| (name.clone(), scenario)));
+    }
+    Ok(wanted)
 }
 
 /// The recipe before this one, where both are of one kind.
@@ -94,13 +126,14 @@ fn neighbour<'a>(rows: &'a [Row], row: &Row) -> Option<&'a Row> {
     rows.get(place.checked_sub(1)?).filter(|before| before.is_tool == row.is_tool)
 }
 
-fn build(source: &Path, serve: bool) -> Result<(), Failure> {
+fn build(source: TempDir, serve: bool) -> Result<(), Failure> {
     let mut mdbook = Command::new("mdbook");
     if serve {
-        let why = mdbook.args(["serve", "--port", "3000"]).arg(source).exec();
+        // It reads them as long as it runs.
+        let why = mdbook.args(["serve", "--port", "3000"]).arg(source.keep()).exec();
         return Err(Failure::program("exec mdbook")(why));
     }
-    let output = mdbook.arg("build").arg(source).output();
+    let output = mdbook.arg("build").arg(source.path()).output();
     let output = output.map_err(Failure::program("run mdbook"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() || said.contains("ERROR") || said.contains("WARN") {

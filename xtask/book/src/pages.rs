@@ -9,8 +9,6 @@ use netcheck::Header;
 use xtask::Failure;
 use xtask::readme::Row;
 
-use crate::chapter;
-
 /// mdBook's book.toml.
 pub(crate) fn configuration(site: &Path) -> String {
     let path = site.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
@@ -37,7 +35,7 @@ pub(crate) fn around(root: &Path, rows: &[Row]) -> Result<Vec<(&'static str, Str
         ("how-to-read.md", page("How to read the code", &section(&readme, "How to read the code"))),
         ("exit-codes.md", page("Exit codes", &section(&readme, "Exit codes"))),
         ("words.md", page("Words", &glossary)),
-        ("exercises.md", course(root, rows)?),
+        ("exercises.md", course(&readme, &read("docs/exercises.md")?)),
         ("bench/index.md", linked(&read("docs/bench/README.md")?)),
         ("../book.css", include_str!("book.css").to_owned()),
     ])
@@ -77,19 +75,14 @@ fn page(title: &str, body: &str) -> String {
     format!("# {title}\n\n{}\n", linked(body))
 }
 
-/// Every exercise in the order of the recipes.
-fn course(root: &Path, rows: &[Row]) -> Result<String, Failure> {
-    let mut text = String::from("# The course\n\n");
-    for row in rows {
-        for (name, exercise) in
-            chapter::exercises(&root.join("crates").join(&row.name).join("exercises"))?
-        {
-            let title = exercise.lines().next().unwrap_or_default().trim_start_matches("# ");
-            let _ =
-                writeln!(text, "- [{title}]({}.md): `cargo xtask exercise start {name}`", row.name);
-        }
-    }
-    Ok(text)
+/// Every exercise, in the order of the course: the table of docs/exercises.md.
+fn course(readme: &str, exercises: &str) -> String {
+    let table: Vec<&str> = exercises
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    page("The course", &format!("{}\n\n{}", table.join("\n"), section(readme, "In class")))
 }
 
 /// What stands below `## heading`, up to the next.
@@ -98,26 +91,30 @@ fn section(text: &str, heading: &str) -> String {
     from.take_while(|line| !line.starts_with("## ")).collect::<Vec<_>>().join("\n")
 }
 
-/// Links to files of the repository, which the book does not have: those to recipes go to their chapters,
-/// of others the text stays.
+/// Links to files of the repository, which the book does not have: those to recipes and exercises go to their
+/// chapters, of others the text stays.
 pub(crate) fn linked(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("](") {
         let (before, after) = rest.split_at(start + 2);
         let Some((target, behind)) = after.split_once(')') else { break };
-        let recipe =
-            target.split("crates/").nth(1).and_then(|path| path.strip_suffix("/src/main.rs"));
+        let path = target.split_once("crates/").map(|(_, path)| path);
+        let recipe = path.and_then(|path| path.strip_suffix("/src/main.rs"));
+        let exercise = path.and_then(|path| path.strip_suffix(".md")?.split_once("/exercises/"));
         let is_here =
             target.starts_with("http") || target.ends_with(".svg") || target.starts_with('#');
-        match recipe {
-            Some(name) => {
+        match (recipe, exercise) {
+            (Some(name), _) => {
                 let _ = write!(result, "{before}{name}.md)");
             }
-            None if is_here => {
+            (None, Some((name, exercise))) => {
+                let _ = write!(result, "{before}{name}.md#exercise-{exercise})");
+            }
+            _ if is_here => {
                 let _ = write!(result, "{before}{target})");
             }
-            None => {
+            _ => {
                 // `[text](file)` is `text`.
                 let label = before.rfind('[').unwrap_or(0);
                 let (head, label) = before.split_at(label);

@@ -2,9 +2,11 @@ use super::*;
 
 #[test]
 fn links_to_recipes_go_to_their_chapters_and_others_become_text() {
-    let text = "[`a`](crates/a/src/main.rs), [b](docs/b.md), [c](https://c.example), ![d](d.svg).";
+    let text = "[`a`](crates/a/src/main.rs), [b](docs/b.md), [c](https://c.example), ![d](d.svg), \
+                [e](../crates/a/exercises/e.md).";
     let linked = pages::linked(text);
-    assert_eq!(linked, "[`a`](a.md), b, [c](https://c.example), ![d](d.svg).");
+    let there = "[`a`](a.md), b, [c](https://c.example), ![d](d.svg), [e](a.md#exercise-e).";
+    assert_eq!(linked, there);
 }
 
 #[test]
