@@ -47,11 +47,9 @@ pub(crate) fn chapter(
 fn add_section(text: &mut String, section: &Section) {
     let body = section.text.trim_end();
     let body = match &*section.heading {
-        // `(accept → fork)*` is no emphasis.
-        "System calls" => body.replace('*', "\\*"),
-        "Next" => netcheck::recipes().iter().fold(body.to_owned(), |body, name| {
-            body.replace(&format!("`{name}`"), &format!("[`{name}`]({name}.md)"))
-        }),
+        // `(accept → fork)*` is no emphasis, and each line stays one.
+        "System calls" => body.replace('*', "\\*").replace('\n', "  \n"),
+        "Next" => pages::linked(&pages::with_chapters(body)),
         _ => body.to_owned(),
     };
     let _ = write!(text, "## {}\n\n{body}\n\n", section.heading);

@@ -82,7 +82,15 @@ fn course(readme: &str, exercises: &str) -> String {
         .skip_while(|line| !line.starts_with('|'))
         .take_while(|line| line.starts_with('|'))
         .collect();
-    page("The course", &format!("{}\n\n{}", table.join("\n"), section(readme, "In class")))
+    let table = with_chapters(&table.join("\n"));
+    page("The course", &format!("{table}\n\n{}", section(readme, "In class")))
+}
+
+/// Each name of a recipe with a link to its chapter.
+pub(crate) fn with_chapters(text: &str) -> String {
+    netcheck::recipes().iter().fold(text.to_owned(), |text, name| {
+        text.replace(&format!("`{name}`"), &format!("[`{name}`](crates/{name}/src/main.rs)"))
+    })
 }
 
 /// What stands below `## heading`, up to the next.

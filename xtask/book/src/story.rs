@@ -46,7 +46,8 @@ impl Story {
     }
 }
 
-/// The scenarios whose first program is this recipe.
+/// The scenarios of a recipe: it has their name, as `uring-echo` has that of `uring`, or is their first
+/// program.
 pub(crate) fn of(recipe: &str) -> Result<Vec<&'static Scenario>, Failure> {
     let known = netcheck::recipes();
     let mut found = Vec::new();
@@ -54,9 +55,11 @@ pub(crate) fn of(recipe: &str) -> Result<Vec<&'static Scenario>, Failure> {
         let file = format!("tests/src/scenario/{}.rs", scenario.name.replace('-', "_"));
         let path = netcheck::workspace().join(file);
         let source = fs::read_to_string(&path).map_err(Failure::file(path.display()))?;
-        let mut words = source.split('"').skip(1).step_by(2);
-        let first = words.find(|word| known.iter().any(|name| name == word));
-        if first == Some(recipe) {
+        let words = source.split('"').skip(1).step_by(2);
+        let words: Vec<&str> = words.filter(|word| known.iter().any(|name| name == word)).collect();
+        let prefix = format!("{}-", scenario.name);
+        let named = words.iter().find(|word| word.starts_with(&prefix));
+        if named.or(words.first()) == Some(&recipe) {
             found.push(scenario);
         }
     }
