@@ -96,12 +96,13 @@ fn who_found_the_queue_full_comes_with_a_later_syn() -> Result<(), Skip> {
 
 fn a_silent_client_that_the_server_does_not_know_is_never_accepted() -> Result<(), Skip> {
     let args = ["--clients", "18", "--silent", "--timeout", "2500ms"];
-    // That no SYN is sent in the same tick as another is possible, and unlikely.
+    // Of those that it does not know some may be half open still: their SYN-ACK is sent again, and
+    // answered. That all are is possible, and unlikely.
     for _ in 0..3 {
         let [_, _, retried, last] = with_sysctl("tcp_syncookies=1", &args)?;
-        let unknown = number(&retried, "connected") - known(&retried);
-        assert!(number(&last, "accepted") + unknown <= 18, "{retried}, {last}");
-        if unknown > 0 {
+        let accepted = number(&last, "accepted");
+        assert!(accepted >= known(&retried), "{retried}, {last}");
+        if number(&retried, "connected") == 18 && accepted < 18 {
             return Ok(());
         }
     }

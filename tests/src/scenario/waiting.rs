@@ -61,7 +61,7 @@ fn closing(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let target = proxy.local_addr()?.to_string();
     thread::spawn(move || proxy.incoming().for_each(drop));
     let open = scenario.run(Run::new("wait-port").arg(&target));
-    let args = [&target, "--stay", "200ms", "--timeout", "1s"];
+    let args = [&target, "--stay", "500ms", "--timeout", "2s"];
     let closed = scenario.run(Run::new("wait-port").args(args));
     let codes = (open.code(), closed.code());
     let statement = "a proxy accepts and closes: open at once, and not for --stay";
