@@ -1,7 +1,7 @@
 //! A program to run: what it is given, and how long it may take.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -272,6 +272,12 @@ impl Run {
     /// When it cannot be started.
     pub fn start(self) -> Process {
         let line = self.command_line();
+        self.try_start().unwrap_or_else(|why| panic!("start {line}: {why}"))
+    }
+
+    /// The same, where it need not be there.
+    fn try_start(self) -> io::Result<Process> {
+        let line = self.command_line();
         // Once it runs, the copy is no longer needed.
         let copy = self.uid.filter(|_| self.program.is_absolute()).map(|_| {
             other_user::copy(&self.program).unwrap_or_else(|why| {
@@ -303,14 +309,14 @@ impl Run {
             command.uid(uid).gid(uid);
         }
         self.before_exec.install(&mut command);
-        let mut child = spawner::spawn(command).unwrap_or_else(|why| panic!("start {line}: {why}"));
+        let mut child = spawner::spawn(command)?;
         if let Some(bytes) = self.stdin
             && let Some(mut pipe) = child.stdin.take()
         {
             // It may end, or write much, before it has read all: a thread neither fails nor waits.
             thread::spawn(move || pipe.write_all(&bytes));
         }
-        Process::new(child, line, self.before_exec.outlive_harness, self.most_output)
+        Ok(Process::new(child, line, self.before_exec.outlive_harness, self.most_output))
     }
 
     /// Runs it to its end, or to the deadline.
@@ -318,9 +324,18 @@ impl Run {
     /// # Panics
     /// When it cannot be started.
     pub fn finish(self) -> Finished {
+        let line = self.command_line();
+        self.try_finish().unwrap_or_else(|why| panic!("start {line}: {why}"))
+    }
+
+    /// The same, where it need not be there.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub fn try_finish(self) -> io::Result<Finished> {
         let started = Instant::now();
         let timeout = self.deadline;
-        let process = self.start();
+        let process = self.try_start()?;
         let ended = process.wait(timeout).is_some();
         let elapsed = started.elapsed();
         // The last output may still be in the pipes; a grandchild can hold them open without end.
@@ -328,12 +343,12 @@ impl Run {
         if !complete {
             process.kill_tree();
         }
-        Finished {
+        Ok(Finished {
             status: process.status(),
             stdout: process.stdout_bytes(),
             stderr: process.stderr_bytes(),
             elapsed,
             timed_out: !complete,
-        }
+        })
     }
 }

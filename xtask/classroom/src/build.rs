@@ -42,7 +42,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// Builds the package in that folder, without a network.
 ///
 /// # Errors
-/// The folder is not there, or the program cannot be copied.
+/// The folder is not there, cargo cannot be started, or the program cannot be copied.
 pub fn build(folder: &Path) -> Result<Built, Failure> {
     build_within(folder, TIMEOUT)
 }
@@ -61,7 +61,8 @@ pub fn build_within(folder: &Path, timeout: Duration) -> Result<Built, Failure> 
     let lock = File::create(target.join(".exercise-lock"));
     let lock = lock.map_err(Failure::file(format_args!("lock {}", target.display())))?;
     lock.lock().map_err(Failure::file(format_args!("lock {}", target.display())))?;
-    let cargo = Run::program(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let cargo = Run::program(&program)
         .args(["rustc", "--quiet", "--offline", "--message-format=json-render-diagnostics"])
         .arg("--target-dir")
         .arg(&target)
@@ -71,7 +72,9 @@ pub fn build_within(folder: &Path, timeout: Duration) -> Result<Built, Failure> 
     let mut hasher = DefaultHasher::new();
     folder.hash(&mut hasher);
     let cargo = cargo.args(["--", "-C"]).arg(format!("metadata={:x}", hasher.finish()));
-    let finished = cargo.deadline(timeout).finish();
+    let finished = cargo.deadline(timeout).try_finish();
+    let finished =
+        finished.map_err(Failure::program(format_args!("start {}", program.display())))?;
     let said = finished.stderr_text();
     if finished.timed_out {
         let seconds = timeout.as_secs();
