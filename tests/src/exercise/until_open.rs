@@ -90,16 +90,16 @@ impl Waiting {
         Err(self.wrong(&expected, &got, "a connection to the port is made, and stays"))
     }
 
-    /// Accepts the next connection.
-    fn accept(&self) -> Result<Socket, Fault> {
+    /// Accepts the next connection: `it connects`, or that it does so again.
+    fn accept(&self, expected: &str) -> Result<Socket, Fault> {
         let accepted = evidence::wait_until(NOTICED, || match self.socket.accept() {
             Ok((stream, _)) => Some(Ok(stream)),
             Err(why) if why.kind() == ErrorKind::WouldBlock => None,
             Err(why) => Some(Err(why)),
         });
         let Some(stream) = accepted else {
-            let expected = format!("it connects within {} ms", NOTICED.as_millis());
-            return Err(self.wrong(&expected, "it does not", "accept"));
+            let expected = format!("{expected} within {} ms", NOTICED.as_millis());
+            return Err(self.wrong(&expected, "no connection", "accept"));
         };
         stream.map_err(broken("accept"))
     }
@@ -145,7 +145,7 @@ fn open(subject: &Subject) -> Result<String, Fault> {
     socket.listen(8).map_err(broken("listen"))?;
     let process = subject.start(address(&socket)?)?;
     let waiting = Waiting { socket, process };
-    let _stream = waiting.accept()?;
+    let _stream = waiting.accept("it connects")?;
     waiting.ends()
 }
 
@@ -153,21 +153,23 @@ fn later(subject: &Subject) -> Result<String, Fault> {
     let waiting = Waiting::start(subject)?;
     waiting.still_waits("the port is bound, and refuses connections")?;
     waiting.listen()?;
-    let _stream = waiting.accept()?;
+    let _stream = waiting.accept("it connects")?;
     waiting.ends()
 }
 
 fn closes(subject: &Subject) -> Result<String, Fault> {
     let waiting = Waiting::start(subject)?;
     waiting.listen()?;
+    let mut expected = "it connects".to_owned();
     for ends_with in ["FIN", "RST", "FIN"] {
-        let stream = waiting.accept()?;
+        let stream = waiting.accept(&expected)?;
+        expected = format!("it connects again after {ends_with}");
         if ends_with == "RST" {
             stream.set_linger(Some(Duration::ZERO)).map_err(broken("setsockopt SO_LINGER"))?;
         }
         drop(stream);
     }
-    let _stays = waiting.accept()?;
+    let _stays = waiting.accept(&expected)?;
     waiting.ends()
 }
 
@@ -188,7 +190,7 @@ fn pauses(subject: &Subject) -> Result<String, Fault> {
     }
     waiting.still_waits("the port is bound, and refuses connections")?;
     waiting.listen()?;
-    let _stream = waiting.accept()?;
+    let _stream = waiting.accept("it connects")?;
     waiting.ends()?;
     Ok(format!("{running} of {LOOKS} looks found it running ({evidence})"))
 }
@@ -204,7 +206,7 @@ fn descriptors(subject: &Subject) -> Result<String, Fault> {
         return Err(waiting.wrong(&expected, &after.to_string(), "/proc/*/fd"));
     }
     waiting.listen()?;
-    let _stream = waiting.accept()?;
+    let _stream = waiting.accept("it connects")?;
     waiting.ends()?;
     Ok(format!("{before} descriptors, then {after} (/proc/*/fd)"))
 }
