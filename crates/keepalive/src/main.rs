@@ -23,11 +23,11 @@
 //! nothing sent  a silent peer is noticed after 4 s
 //! bytes sent    a silent peer is noticed after 4 s
 //! 127.0.0.1:7777 connected
-//! 300.4 ms  closed by the peer, the last word of the peer 0.00 ms ago
+//! 300.4 ms  closed by the peer, the last ACK from the peer 0.00 ms ago
 //! ```
 //! This server closes, which a FIN says at once. `cargo xtask scenario dead-peer` pulls a cable:
 //! ```text
-//! 4093 ms  ETIMEDOUT, the last word of the peer 4093 ms ago
+//! 4093 ms  ETIMEDOUT, the last ACK from the peer 4093 ms ago
 //! ```
 //!
 //! # What can go wrong

@@ -26,7 +26,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// How long after its last word a silent peer is noticed while nothing is sent to it.
+    /// How long after its last ACK a silent peer is noticed while nothing is sent to it.
     pub(crate) fn on_idle(&self) -> Option<Duration> {
         let Options { idle, every, probes, user_timeout, .. } = *self;
         let [idle, every] = [idle, every].map(u64::from);
@@ -110,7 +110,7 @@ pub(crate) fn ended(why: Option<Errno>, at: Duration, silence: Duration, json: b
         let json = Json::new("ended").nanos("duration_ns", at).text("why", &why);
         return json.nanos("silence_ns", silence).to_string();
     }
-    format!("{}  {why}, the last word of the peer {} ago", millis(at), millis(silence))
+    format!("{}  {why}, the last ACK from the peer {} ago", millis(at), millis(silence))
 }
 
 #[cfg(test)]

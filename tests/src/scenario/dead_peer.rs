@@ -89,7 +89,7 @@ fn start(scenario: &mut ScenarioRun, run: Run) -> Result<Process, Stopped> {
     }
 }
 
-/// How long before its end the peer was heard for the last time: `…, the last word of the peer 4093 ms ago`.
+/// How long before its end the peer was heard for the last time: `…, the last ACK from the peer 4093 ms ago`.
 fn silence(process: &Process) -> Duration {
     let said = process.stdout();
     let millis = said.trim_end().rsplit(' ').nth(2).and_then(|number| number.parse::<f64>().ok());
