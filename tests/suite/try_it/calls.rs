@@ -87,8 +87,12 @@ impl Sequence {
     /// Finds the main part. A resolver opens sockets too, so each call that could be the first is
     /// tried; the error is that of the attempt that went farthest.
     fn begins<'a>(&self, calls: &[&'a Call]) -> Result<Followed<'a>, Missing> {
-        let attempts =
-            (0..calls.len()).map(|start| follow(&self.main, &calls[start..], Known::default()));
+        let first = |call: &&Call| {
+            self.main.first().is_none_or(|step| matches(step, call, Known::default()))
+        };
+        let attempts = (0..calls.len())
+            .filter(|&start| first(&calls[start]))
+            .map(|start| follow(&self.main, &calls[start..], Known::default()));
         let farther = |one: Result<_, Missing>, other: Result<_, Missing>| match (one, other) {
             (Err(one), Err(other)) if one.found >= other.found => Err(one),
             (Ok(found), _) => Ok(found),
