@@ -21,6 +21,10 @@ pub(super) fn look(pid: i32) -> Result<String, (String, String)> {
     let woken = after.zip(before).map_or(u64::MAX, |(after, before)| after - before);
     let got = format!("{running} of {LOOKS}, and it has woken up {woken} times");
     let evidence = format!("/proc/{pid}/task/*/stat and status");
+    // A zombie takes no time either.
+    if matches!(evidence::state(pid), None | Some('Z')) {
+        return Err(("it has ended".to_owned(), evidence));
+    }
     match running <= FEW && woken <= FEW {
         true => Ok(format!("{got} ({evidence})")),
         false => Err((got, evidence)),
