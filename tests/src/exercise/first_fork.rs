@@ -55,7 +55,8 @@ fn at_once(subject: &Subject) -> Result<String, Fault> {
 fn parent_closes(subject: &Subject) -> Result<String, Fault> {
     let service = subject.serve()?;
     let (client, _) = served(&service, subject, 0)?;
-    let by_hand = ["ncat 127.0.0.1 7777 &", "ss -tnp 'sport = :7777'   # one process a connection"];
+    let by_hand =
+        ["cat < /dev/tcp/127.0.0.1/7777 &", "ss -tnp 'sport = :7777'   # one process a connection"];
     client.finish().map_err(|fault| fault.again(&by_hand))?;
     Ok("recv returns 0".to_owned())
 }
@@ -64,7 +65,8 @@ fn child_closes(subject: &Subject) -> Result<String, Fault> {
     let service = subject.serve()?;
     let (_client, _) = served(&service, subject, 0)?;
     let expected = format!("pid {} alone has the listener open", service.pid());
-    let by_hand = ["ncat 127.0.0.1 7777 &", "ss -ltnp 'sport = :7777'   # the parent only"];
+    let by_hand =
+        ["cat < /dev/tcp/127.0.0.1/7777 &", "ss -ltnp 'sport = :7777'   # the parent only"];
     let look = || {
         let owners = evidence::listener_owners(service.address());
         let mut owners: Vec<_> = owners.into_iter().map(|(pid, _)| pid).collect();

@@ -32,8 +32,8 @@ pub(super) const EXERCISE: Exercise = Exercise {
 
 /// What shows by hand what the port is still taken for, beside the server.
 const BY_HAND: &[&str] = &[
-    "ncat 127.0.0.1 7777 &",
-    "kill %1; sleep 1; ss -tan 'sport = :7777'   # TIME-WAIT: then start the server again",
+    "cat < /dev/tcp/127.0.0.1/7777 &",
+    "kill -KILL %1; sleep 1; ss -tan 'sport = :7777'   # TIME-WAIT: then start the server again",
 ];
 
 /// How long a connection may take until it is in TIME_WAIT: FIN goes both ways.
