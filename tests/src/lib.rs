@@ -68,6 +68,7 @@ scenarios! {
     pair,
     unix,
     handover,
+    activation,
     backlog,
     closing,
     dead_peer,

@@ -71,6 +71,7 @@ suite! {
     socket_pair,
     unix_echo,
     fd_pass,
+    activated_echo,
     backlog,
     linger,
     keepalive,

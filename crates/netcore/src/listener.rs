@@ -75,6 +75,8 @@ pub struct Listener {
     failed: u32,
     /// When the log last named an error.
     logged: Option<Instant>,
+    /// Whether another process has it too, which is to go on listening.
+    shared: bool,
 }
 
 impl Listener {
@@ -95,7 +97,23 @@ impl Listener {
     /// That of eventfd(2) for the reserve.
     pub fn blocking(socket: Socket) -> Result<Listener, Error> {
         let reserve = open_reserve().attempt("eventfd")?;
-        Ok(Listener { socket, reserve: Some(reserve), shed: 0, failed: 0, logged: None })
+        Ok(Listener {
+            socket,
+            reserve: Some(reserve),
+            shed: 0,
+            failed: 0,
+            logged: None,
+            shared: false,
+        })
+    }
+
+    /// The same for one that was passed by another process, which is to go on listening: to
+    /// [`Listener::close`] it is no more than close(2).
+    ///
+    /// # Errors
+    /// As [`Listener::new`].
+    pub fn shared(socket: Socket) -> Result<Listener, Error> {
+        Ok(Listener { shared: true, ..Listener::new(socket)? })
     }
 
     /// Where it listens (getsockname(2)): `--port 0` has become a real port.
@@ -169,6 +187,9 @@ impl Listener {
     /// # Errors
     /// That of shutdown(2).
     pub fn close(self) -> Result<(), Error> {
+        if self.shared {
+            return Ok(());
+        }
         self.socket.shutdown(Shutdown::Both).attempt("shutdown the listener")
     }
 

@@ -20,10 +20,10 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// A server that was not asked to stop yet.
+    /// A server that was not asked to stop yet. It has no listener if it was given a connection.
     #[must_use]
-    pub fn new(signals: Signals, listener: Listener, grace: Duration) -> Self {
-        Self { signals, listener: Some(listener), grace, end: None }
+    pub fn new(signals: Signals, listener: impl Into<Option<Listener>>, grace: Duration) -> Self {
+        Self { signals, listener: listener.into(), grace, end: None }
     }
 
     /// When the server has to look around although nothing is ready: at the end of the grace
@@ -41,14 +41,12 @@ impl Stop {
     pub fn next_signal(&mut self, now: Instant) -> Result<Option<Signal>, Error> {
         let signal = self.signals.next()?;
         if matches!(signal, Some(Signal::SIGTERM | Signal::SIGINT)) {
-            match self.listener.take() {
-                Some(listener) => {
-                    listener.close()?;
-                    let end = now.checked_add(self.grace);
-                    self.end = end.map(|end| (end, "grace period expired"));
-                }
-                None => self.end = Some((now, "second SIGTERM or SIGINT")),
+            if let Some(listener) = self.listener.take() {
+                listener.close()?;
             }
+            let grace = now.checked_add(self.grace).map(|end| (end, "grace period expired"));
+            let over = Some((now, "second SIGTERM or SIGINT"));
+            self.end = if self.end.is_none() { grace } else { over };
         }
         Ok(signal)
     }

@@ -13,8 +13,8 @@ pub(super) const CHECKS: Checks = checks![
         what_a_peer_sends_is_logged_escaped,
         a_quiet_one_logs_nothing,
         json_events_of_clients_at_once_are_whole_lines,
-        sigusr1_prints_the_counts,
         it_sets_reuse_address_before_bind;
+    serves_itself: sigusr1_prints_the_counts;
     echoes: its_log_is_one_line_for_each_event;
 ];
 

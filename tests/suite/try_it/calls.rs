@@ -124,6 +124,7 @@ fn kernel_names(name: &str) -> Vec<&str> {
         "send" => vec!["sendto"],
         "fork" => vec!["?fork", "?clone", "?clone3"],
         "pthread_create" => vec!["?clone", "?clone3"],
+        "dup2" => vec!["?dup2", "dup3"],
         "waitpid" => vec!["wait4", "waitid"],
         "_exit" => vec!["exit_group"],
         "epoll_create" => vec!["?epoll_create", "epoll_create1"],
@@ -178,6 +179,9 @@ fn follow<'a>(
         let call = calls[taken + skipped];
         if step.name == "listen" || (step.name == "accept" && known.listener.is_none()) {
             known.listener = known.socket;
+        }
+        if step.name == "dup2" {
+            known.listener = call.result.parse().ok(); // it is passed on
         }
         if opens(&step.name) {
             known.socket = call.result.parse().ok();
