@@ -19,6 +19,9 @@ pub(crate) fn trials() -> Vec<Trial> {
             connections_wait_in_flight_for_a_worker_that_is_busy,
             what_is_no_connection_is_refused_and_closed,
             a_worker_without_descriptors_goes_on,
+            a_silent_client_is_closed_and_the_next_one_served,
+            a_client_that_never_reads_is_closed_and_the_next_one_served,
+            resets_leave_nothing_in_either_process,
             a_path_is_refused,
         ],
     );
@@ -149,6 +152,42 @@ fn a_worker_without_descriptors_goes_on() -> Result<(), Skip> {
     assert!(worker.wait_stderr(refused, SOON), "{}", worker.stderr());
     limit(64);
     assert_eq!(peer::exchange(front.address(), b"next").unwrap(), b"next");
+    Ok(())
+}
+
+fn a_silent_client_is_closed_and_the_next_one_served() -> Result<(), Skip> {
+    let name = name("silent");
+    let (worker, front) = (worker(&name, &["--idle-timeout", "200ms"]), front(&name));
+    let mut silent = peer::connect(front.address()).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "it closed");
+    assert!(worker.wait_stderr(|log| log.contains("timed out after 200ms"), SOON));
+    assert_eq!(peer::exchange(front.address(), b"next").unwrap(), b"next");
+    Ok(())
+}
+
+fn a_client_that_never_reads_is_closed_and_the_next_one_served() -> Result<(), Skip> {
+    let name = name("deaf");
+    let (worker, front) = (worker(&name, &["--idle-timeout", "500ms"]), front(&name));
+    let _deaf = peer::never_reads(front.address());
+    let closed = |log: &str| log.contains("send timed out after 500ms");
+    assert!(worker.wait_stderr(closed, SOON), "{}", worker.stderr());
+    assert_eq!(peer::exchange(front.address(), b"next").unwrap(), b"next");
+    Ok(())
+}
+
+fn resets_leave_nothing_in_either_process() -> Result<(), Skip> {
+    let name = name("reset");
+    let (worker, front) = (worker(&name, &["-q"]), front(&name));
+    let exchange = || peer::exchange(front.address(), b"next").unwrap();
+    assert_eq!(exchange(), b"next");
+    let open = || [&worker, &front].map(|server| evidence::descriptors(server.pid()).len());
+    let before = open();
+    for start in [&b""[..], b"x", &[b'x'; 4_095]].iter().cycle().take(60) {
+        peer::reset(front.address(), start).unwrap();
+    }
+    assert_eq!(exchange(), b"next");
+    let settled = || (open() == before).then_some(());
+    assert!(evidence::wait_until(SOON, settled).is_some(), "{:?}, before {before:?}", open());
     Ok(())
 }
 
