@@ -6,7 +6,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use netcheck::{Link, Need, Scenario, ScenarioRun, Server, Signal, Stopped, evidence, need, peer};
+use netcheck::{Link, Need, Process, Run, Scenario, ScenarioRun, Server, Signal, Stopped};
+use netcheck::{bin, evidence, need, peer};
 
 mod chatter;
 pub mod chronyd;
@@ -110,6 +111,43 @@ fn served_by(said: &str) -> BTreeSet<i32> {
 fn sockets(server: &Server) -> usize {
     let open = evidence::descriptors(server.pid());
     open.values().filter(|link| link.starts_with("socket:")).collect::<BTreeSet<_>>().len()
+}
+
+/// A program on a machine of its own, whose counters nobody else moves. Takes [`Need::OwnNames`].
+struct Alone {
+    /// What one types in a shell there.
+    typed: Vec<String>,
+    process: Process,
+}
+
+impl Alone {
+    /// Starts it, with this value of the sysctl tcp_syncookies, or with what there is.
+    fn start(program: &str, args: &[&str], syncookies: Option<&str>) -> Self {
+        let script = r#"[ -z "$1" ] || echo "$1" > /proc/sys/net/ipv4/tcp_syncookies; shift; "$@"
+            grep TcpExt /proc/net/netstat"#;
+        let run = Run::script(script).arg(syncookies.unwrap_or("")).arg(bin(program)).args(args);
+        let mut typed = vec!["cargo run -qp netcheck -- tests/etc sh".to_owned()];
+        let set = |value| format!("echo {value} > /proc/sys/net/ipv4/tcp_syncookies");
+        typed.extend(syncookies.map(set));
+        typed.push(Run::new(program).args(args).command_line());
+        Self { typed, process: run.inside("tests/etc").start() }
+    }
+
+    /// Its steps, once it has ended, and what it printed; the counters come last.
+    fn show(self, scenario: &mut ScenarioRun) -> Result<String, Stopped> {
+        let code = self.process.wait(Duration::from_secs(30)).and_then(|status| status.code());
+        let shown = self.process.stdout();
+        if let Some((program, before)) = self.typed.split_last() {
+            before.iter().for_each(|typed| scenario.step(typed, []));
+            let lines = shown.lines().filter(|line| !line.contains("TcpExt: "));
+            scenario.step(program, lines.map(str::to_owned));
+            scenario.step("grep TcpExt /proc/net/netstat", []);
+        }
+        match code {
+            Some(0) => Ok(shown),
+            _ => Err(Stopped::Broken(self.process.stderr())),
+        }
+    }
 }
 
 /// A counter of TcpExt in the text of `/proc/net/netstat`, as `nstat` shows it.

@@ -1,8 +1,8 @@
 //! A queue of six places, and eighteen clients.
 
-use netcheck::{Need, Run, Scenario, ScenarioRun, Stopped, bin, need};
+use netcheck::{Need, Run, Scenario, ScenarioRun, Stopped, need};
 
-use crate::tcp_counter;
+use crate::{Alone, tcp_counter};
 
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "backlog", summary: "what a full accept queue does to the clients", run };
@@ -18,7 +18,14 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
         scenario.check("queue", "six are connected at once", holds, "TCP_INFO")?;
         return scenario.skip("the kernel counts the SYNs that it drops", &skip);
     }
-    let shown = alone(scenario, "1", &[])?;
+    // Each has a machine of its own, and they wait at the same time.
+    let clients = ["--clients", CLIENTS];
+    let with = Alone::start("backlog", &clients, Some("1"));
+    let without = Alone::start("backlog", &clients, Some("0"));
+    let silent = [&clients[..], &["--silent", "--timeout", "2s"]].concat();
+    let silent = Alone::start("backlog", &silent, Some("1"));
+
+    let shown = with.show(scenario)?;
     let dropped = tcp_counter(&shown, "ListenOverflows").unwrap_or_default();
     let holds =
         line(&shown, "connect") == "6 of 18 connected, 6 of 5 + 1 places in the queue taken";
@@ -38,7 +45,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     let evidence = line(&shown, "send");
     scenario.check("send", "when they send the server gets to know them", holds, evidence)?;
 
-    let shown = alone(scenario, "0", &[])?;
+    let shown = without.show(scenario)?;
     let (say, has) = connected(&shown);
     let holds = say == has && tcp_counter(&shown, "TCPReqQFullDoCookies") == Some(0);
     let statement = "without cookies the server has every client that says that it is connected";
@@ -48,28 +55,12 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
     if scenario.leaves_out(statement, slow) {
         return Ok(());
     }
-    let shown = alone(scenario, "1", &["--silent", "--timeout", "2s"])?;
+    let shown = silent.show(scenario)?;
     let (say, has) = connected(&shown);
     let accepted: u64 =
         line(&shown, "silent").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default();
     let evidence = format!("{say} connected, {accepted} accepted");
     scenario.check("silent", statement, accepted + (say - has) <= 18 && say > has, evidence)
-}
-
-/// In a network that nobody else uses, with or without SYN cookies; the counters come last.
-fn alone(scenario: &mut ScenarioRun, cookies: &str, args: &[&str]) -> Result<String, Stopped> {
-    let script = r#"echo "$1" > /proc/sys/net/ipv4/tcp_syncookies; shift; "$@"
-        grep TcpExt /proc/net/netstat"#;
-    let run = Run::script(script).arg(cookies).arg(bin("backlog")).args(["--clients", CLIENTS]);
-    let run = run.args(args).inside("tests/etc");
-    let typed = run.command_line();
-    let finished = run.finish();
-    let shown = finished.stdout_text();
-    scenario.step(&typed, shown.lines().take(4).map(str::to_owned));
-    match finished.code() {
-        Some(0) => Ok(shown),
-        _ => Err(Stopped::Broken(finished.stderr_text())),
-    }
 }
 
 /// What follows the name of a step.

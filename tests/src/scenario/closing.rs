@@ -1,8 +1,8 @@
 //! Five ways to close, and the resets that the kernel counts.
 
-use netcheck::{Need, Run, Scenario, ScenarioRun, Stopped, bin, need};
+use netcheck::{Need, Run, Scenario, ScenarioRun, Stopped, need};
 
-use crate::tcp_counter;
+use crate::{Alone, tcp_counter};
 
 pub(crate) const SCENARIO: Scenario =
     Scenario { name: "closing", summary: "FIN or RST, and what the peer still receives", run };
@@ -24,12 +24,7 @@ fn run(scenario: &mut ScenarioRun) -> Result<(), Stopped> {
             scenario.skip(statement, &skip)?;
             continue;
         }
-        // In a network that nobody else uses: its counters begin with 0.
-        let script = r#""$1" --case "$2" && grep TcpExt /proc/net/netstat"#;
-        let run = Run::script(script).arg(bin("linger")).arg(id).inside("tests/etc");
-        let typed = run.command_line();
-        let counted = run.finish().stdout_text();
-        scenario.step(&typed, counted.lines().take(4).map(str::to_owned));
+        let counted = Alone::start("linger", &["--case", id], None).show(scenario)?;
         let count = |name: &str| tcp_counter(&counted, name);
         let resets = ["TCPAbortOnClose", "TCPAbortOnData"].map(|name| (name, count(name)));
         let holds = resets.iter().all(|(name, count)| *count == Some(u64::from(*name == counter)));
