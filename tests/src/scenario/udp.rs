@@ -1,5 +1,6 @@
 //! One socket for all peers: message boundaries, the source address of a reply, and silent loss.
 
+use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -35,15 +36,26 @@ fn client(server: &Server, host: &str) -> std::io::Result<UdpSocket> {
     Ok(socket)
 }
 
+/// Under strace SIGCHLD of a server that is stopped interrupts a call with a timeout (signal(7)).
+fn receive(client: &UdpSocket, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match client.recv(buffer) {
+            Err(why) if why.kind() == ErrorKind::Interrupted => {}
+            received => return received,
+        }
+    }
+}
+
 fn one_socket(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
+    let count = scenario.many("clients", 20, 3);
     let clients: Vec<UdpSocket> =
-        (0..20).map(|_| client(server, "127.0.0.1")).collect::<Result<_, _>>()?;
+        (0..count).map(|_| client(server, "127.0.0.1")).collect::<Result<_, _>>()?;
     let mut answered = 0;
     for client in &clients {
         client.send(b"hello")?;
         answered += usize::from(client.recv(&mut [0; 16])? == 5);
     }
-    scenario.event("answered", "20 clients, which keep their sockets open");
+    scenario.event("answered", &format!("{count} clients, which keep their sockets open"));
     let descriptors = evidence::descriptors(server.pid());
     let sockets = descriptors.values().filter(|link| link.starts_with("socket:")).count();
     let bound = evidence::datagram_sockets(server.address()).len();
@@ -51,8 +63,8 @@ fn one_socket(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped
         "{answered} clients, {sockets} socket in /proc/{}/fd, {bound} line in /proc/net/udp",
         server.pid()
     );
-    let statement = "one socket serves 20 clients";
-    scenario.check_eq("one", statement, (20, 1, 1), (answered, sockets, bound), evidence)
+    let statement = format!("one socket serves {count} clients");
+    scenario.check_eq("one", &statement, (count, 1, 1), (answered, sockets, bound), evidence)
 }
 
 fn bounds(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
@@ -67,7 +79,7 @@ fn bounds(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let mut buffer = vec![0; 65_536];
     let mut came = Vec::new();
     for _ in sizes {
-        came.push(client.recv(&mut buffer)?);
+        came.push(receive(&client, &mut buffer)?);
     }
     let evidence = format!("sent {sizes:?} bytes, received {came:?}");
     scenario.check_eq(
@@ -118,7 +130,7 @@ fn full(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     server.cont();
     let mut came = 0;
     while came < sent - dropped {
-        client.recv(&mut [0; 1500])?;
+        receive(&client, &mut [0; 1500])?;
         came += 1;
     }
     let evidence =
@@ -129,12 +141,18 @@ fn full(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
 
 fn lossy(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
     let to = std::net::SocketAddr::from(([127, 0, 0, 1], server.address().port()));
-    let percent = [Fate::Lost, Fate::Doubled].map(|fate| (fate, 5));
-    let fates = Fates { seed: 1, percent: percent.into(), until: 180 };
+    let count = scenario.many("datagrams on a path with losses", 200, 20);
+    // About nine are lost, however many there are.
+    let percent = 1000 / count as u64;
+    let percents = [Fate::Lost, Fate::Doubled].map(|fate| (fate, percent));
+    let fates = Fates { seed: 1, percent: percents.into(), until: count as u64 * 9 / 10 };
+    let (count, window) = (count.to_string(), (count / 4).to_string());
     let path = LossyPath::to(to, fates.clone());
-    scenario.event("started", "a path that loses 5 % of the replies and duplicates 5 %");
+    let path_is =
+        format!("a path that loses {percent} % of the replies and duplicates {percent} %");
+    scenario.event("started", &path_is);
     let port = path.address().port().to_string();
-    let args = ["--host", "127.0.0.1", "--port", &port, "--count", "200", "--window", "50"];
+    let args = ["--host", "127.0.0.1", "--port", &port, "--count", &count, "--window", &window];
     let once = ["--retries", "0", "--timeout", "1s"];
     let finished = scenario.run(Run::new("udp-client").args(args).args(once));
     let (lost, doubled) = (fates.count(Fate::Lost), fates.count(Fate::Doubled));
@@ -151,7 +169,7 @@ fn lossy(scenario: &mut ScenarioRun, server: &Server) -> Result<(), Stopped> {
 
     let path = LossyPath::to(to, fates);
     let port = path.address().port().to_string();
-    let args = ["--host", "127.0.0.1", "--port", &port, "--count", "200", "--window", "50"];
+    let args = ["--host", "127.0.0.1", "--port", &port, "--count", &count, "--window", &window];
     let retries = ["--retries", "5", "--backoff", "50ms"];
     let finished = scenario.run(Run::new("udp-client").args(args).args(retries));
     let status = finished.status;

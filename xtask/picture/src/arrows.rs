@@ -220,6 +220,7 @@ fn connections(tables: &Tables, matched: &mut Matched) {
                 })
         });
         let flow = matched.flows.len();
+        let connect = connect.or_else(|| unnamed(tables, &connects, &taken, accept));
         let client = connect.and_then(|id| tables.calls[id].socket);
         matched.flows.push(Flow { client, server: Some(accepted) });
         matched.flow_of_socket.insert(accepted, flow);
@@ -245,6 +246,33 @@ fn connections(tables: &Tables, matched: &mut Matched) {
             matched.flows.push(Flow { client: Some(socket), server: None });
         }
     }
+}
+
+/// The connect that was accepted, where strace has no name for its socket, as for one of another network
+/// namespace: it is known where only one was under way.
+fn unnamed(
+    tables: &Tables,
+    connects: &[usize],
+    taken: &BTreeSet<usize>,
+    accept: usize,
+) -> Option<usize> {
+    let accept = &tables.calls[accept];
+    let listener = &tables.sockets[accept.made?];
+    let mut under_way = connects.iter().copied().filter(|id| {
+        let connect = &tables.calls[*id];
+        let client = connect.socket.map(|socket| &tables.sockets[socket]);
+        let failed = arguments::errno(&connect.result).is_some_and(|errno| errno != "EINPROGRESS");
+        !taken.contains(id)
+            && !failed
+            && connect.start <= accept.until()
+            && client.is_some_and(|client| {
+                client.local.is_none()
+                    && client.peer.is_some()
+                    && client.peer.as_deref() == listener.local.as_deref()
+            })
+    });
+    let only = under_way.next()?;
+    under_way.next().is_none().then_some(only)
 }
 
 /// Both ends of a `socketpair`.

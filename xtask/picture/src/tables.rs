@@ -340,7 +340,11 @@ impl Tables {
                 }
             }
             "socketpair" if !failed => self.pair(id, pid, at, &args),
-            "connect" | "bind" | "getsockname" if !failed => self.name_used(id),
+            "connect" | "bind" | "getsockname"
+                if !failed || arguments::errno(&result) == Some("EINPROGRESS") =>
+            {
+                self.name_used(id);
+            }
             "listen" if !failed => {
                 if let Some(socket) = self.calls[id].socket {
                     self.sockets[socket].is_listening = true;
@@ -400,7 +404,7 @@ impl Tables {
 
     /// The names of a socket of another network namespace, as far as the call that returned it has them.
     fn name_made(&mut self, id: usize, made: usize, args: &str) {
-        if !self.sockets[made].protocol.is_empty() {
+        if self.sockets[made].local.is_some() {
             return;
         }
         let listener = self.calls[id].socket.map(|listener| self.sockets[listener].clone());
@@ -408,8 +412,9 @@ impl Tables {
         if let Some(listener) = listener {
             known.protocol = listener.protocol;
             known.local = listener.local;
-            known.peer = arguments::split(args).get(1).and_then(|peer| arguments::address(peer));
-        } else if args.starts_with("AF_INET") {
+            let peer = arguments::split(args).get(1).and_then(|peer| arguments::address(peer));
+            known.peer = known.peer.take().or(peer);
+        } else if known.protocol.is_empty() && args.starts_with("AF_INET") {
             let kinds = [("SOCK_STREAM", "TCP"), ("SOCK_DGRAM", "UDP"), ("SOCK_RAW", "RAW")];
             let kind = kinds.into_iter().find(|(kind, _)| args.contains(kind));
             known.protocol = kind.map(|(_, name)| name).unwrap_or_default().to_owned();

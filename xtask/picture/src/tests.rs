@@ -403,3 +403,34 @@ fn bytes_of_a_server_with_io_uring_go_to_the_margin_of_what_is_not_recorded() {
     let picture = with("10 1.002500000 getpid() = 10 <0.000001000>");
     assert!(labels(&picture).is_empty() && picture.acts[0].unseen.is_none());
 }
+
+#[test]
+fn a_connection_without_names_is_matched_where_only_one_is_under_way() {
+    // As strace has the sockets of another network namespace.
+    let client = |pid: u32, at: &str| {
+        format!(
+            r#"{pid} {at}00000000 execve("/bin/client", ["client"], 0x1 /* 1 var */) = 0 <0.000001000>
+{pid} {at}10000000 socket(AF_INET, SOCK_STREAM, 0) = 3<socket:[{pid}]> <0.000001000>
+{pid} {at}20000000 connect(3<socket:[{pid}]>, {{sa_family=AF_INET, sin_port=htons(7), sin_addr=inet_addr("127.0.0.1")}}, 16) = 0 <0.000001000>
+{pid} {at}40000000 sendto(3<socket:[{pid}]>, "hello", 5, 0, NULL, 0) = 5 <0.000001000>
+{pid} {at}80000000 exit_group(0) = ?
+{pid} {at}90000000 +++ exited with 0 +++"#
+        )
+    };
+    let server = |fd: u32, at: &str| {
+        format!(
+            r#"10 {at}30000000 accept4(3<TCP:[127.0.0.1:7]>, {{sa_family=AF_INET, sin_port=htons({fd}), sin_addr=inet_addr("127.0.0.1")}}, [16], 0) = {fd}<socket:[9{fd}]> <0.000001000>
+10 {at}50000000 recvfrom({fd}<socket:[9{fd}]>, "hello", 9, 0, NULL, NULL) = 5 <0.000001000>"#
+        )
+    };
+    let syns = |texts: &[String]| {
+        let lines: Vec<&str> = texts.iter().flat_map(|text| text.lines()).collect();
+        let picture = of_lines(&lines);
+        labels(&picture).iter().filter(|label| **label == "SYN").count()
+    };
+    let one_by_one = [client(20, "1.1"), server(8, "1.1"), client(30, "1.2"), server(9, "1.2")];
+    assert_eq!(syns(&one_by_one), 2);
+    // Of two at once it is not known which is which.
+    let at_once = [client(20, "1.1"), client(30, "1.1"), server(8, "1.1"), server(9, "1.1")];
+    assert_eq!(syns(&at_once), 0);
+}
