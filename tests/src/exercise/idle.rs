@@ -5,7 +5,7 @@ use std::time::Duration;
 use netcheck::evidence;
 
 /// How often it is looked at.
-pub(super) const LOOKS: u64 = 50;
+const LOOKS: u64 = 50;
 
 /// What an interpreter may do by itself meanwhile.
 const FEW: u64 = LOOKS / 10;
@@ -16,7 +16,7 @@ pub(super) const EXPECTED: &str = "of 50 looks, 2 ms apart, at most 5 find a thr
 /// Looks at it, for a tenth of a second: the evidence, or what it got with its evidence.
 pub(super) fn look(pid: i32) -> Result<String, (String, String)> {
     let before = evidence::context_switches(pid);
-    let running = looks_that_find_it_running(&[pid]);
+    let running = looks_that_find_it_running(pid);
     let after = evidence::context_switches(pid);
     let woken = after.zip(before).map_or(u64::MAX, |(after, before)| after - before);
     let got = format!("{running} of {LOOKS}, and it has woken up {woken} times");
@@ -31,13 +31,11 @@ pub(super) fn look(pid: i32) -> Result<String, (String, String)> {
     }
 }
 
-/// How many looks find a thread of one of these processes running.
-pub(super) fn looks_that_find_it_running(pids: &[i32]) -> u64 {
+fn looks_that_find_it_running(pid: i32) -> u64 {
     let (mut looks, mut running) = (0, 0);
     evidence::wait_until(Duration::from_secs(10), || {
-        let runs = |thread| evidence::state(thread) == Some('R');
-        let mut threads = pids.iter().flat_map(|&pid| evidence::threads(pid));
-        running += u64::from(threads.any(runs));
+        let runs = |&thread: &i32| evidence::state(thread) == Some('R');
+        running += u64::from(evidence::threads(pid).iter().any(runs));
         looks += 1;
         (looks == LOOKS).then_some(())
     });
