@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use netcheck::peer::{SilentListener, refused_port};
-use netcheck::{Finished, Need, Run, Skip, bin, evidence, need};
+use netcheck::{Finished, Need, Run, Signal, Skip, bin, evidence, need};
 use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -30,6 +30,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_resolver_that_hangs_holds_up_neither_the_end_nor_the_others,
             a_socket_that_is_connected_to_itself_is_no_service,
             two_hundred_targets_take_one_thread_and_little_time,
+            a_command_runs_when_all_targets_are_open,
+            a_command_gets_no_descriptor_and_the_signals_as_they_were,
+            a_listener_that_ends_is_gone,
+            a_name_is_gone_when_nobody_listens_on_any_of_its_addresses,
             a_target_that_means_nothing_is_refused,
             a_closed_or_full_output_ends_it,
         ],
@@ -234,6 +238,84 @@ fn two_hundred_targets_take_one_thread_and_little_time() -> Result<(), Skip> {
     Ok(())
 }
 
+fn a_command_runs_when_all_targets_are_open() -> Result<(), Skip> {
+    let target = server(drop).to_string();
+    let echo = ["--", "sh", "-c", "echo \"$0 $1\"; exit 7", "--timeout", "no time"];
+    let finished = wait_port(&[&target]).args(echo).finish();
+    ended(&finished, 7, &format!("wait-port: {target}  open after "));
+    // Standard output is the command's, and so are all words behind it.
+    assert_eq!(finished.stdout_text(), "--timeout no time\n", "{finished:?}");
+
+    let nobody = refused_port();
+    let absent = nobody.address().to_string();
+    let args = [&target, &absent, "--timeout", "200ms", "--", "echo", "ran"];
+    let finished = wait_port(&args).finish();
+    assert_eq!((finished.code(), finished.stdout_text().as_str()), (Some(69), ""), "{finished:?}");
+    let finished = wait_port(&[&target, "--", "/no/such/program"]).finish();
+    assert_eq!(finished.code(), Some(71), "{finished:?}");
+    let said = "wait-port: execve /no/such/program: No such file or directory (ENOENT)\n";
+    assert!(finished.stderr_text().ends_with(said), "{finished:?}");
+    Ok(())
+}
+
+fn a_command_gets_no_descriptor_and_the_signals_as_they_were() -> Result<(), Skip> {
+    let target = server(drop).to_string();
+    let process = wait_port(&[&target, "--", "sleep", "60"]).start();
+    let comm = format!("/proc/{}/comm", process.pid());
+    let is_it = || std::fs::read_to_string(&comm).is_ok_and(|comm| comm == "sleep\n");
+    evidence::wait_until(SOON, || is_it().then_some(())).expect("it becomes sleep");
+    // The loader of the command opens its libraries, and closes them again.
+    let open = || evidence::descriptors(process.pid());
+    let three = || open().into_keys().eq(0..3).then_some(());
+    assert!(evidence::wait_until(SOON, three).is_some(), "{:?}", open());
+    let masks = evidence::signal_masks(process.pid()).expect("its signals");
+    for signal in [Signal::SIGXFSZ, Signal::SIGPIPE] {
+        assert!(!masks.ignored.contains(signal) && !masks.blocked.contains(signal), "{signal}");
+    }
+    Ok(())
+}
+
+fn a_listener_that_ends_is_gone() -> Result<(), Skip> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    let args = [&target, "--gone", "--interval", "20ms"];
+    let late = wait_port(&args).args(["--timeout", "200ms"]).finish();
+    let said = format!("wait-port: wait until {target} is gone: timed out after 200ms\n");
+    ended(&late, 75, &said);
+    let mut process = wait_port(&args).arg("--json").start();
+    let tried = || (evidence::context_switches(process.pid())? > 5).then_some(());
+    evidence::wait_until(SOON, tried).expect("it tries");
+    assert!(process.still_running());
+    drop(listener);
+    let line = process.next_line(SOON).expect("it is gone");
+    let gone: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&gone["type"], &gone["before"]), (&"gone".into(), &"open".into()));
+    assert_eq!(process.wait(SOON).and_then(|status| status.code()), Some(0));
+
+    let folder = tempfile::tempdir().unwrap();
+    let absent = format!("unix:{}", folder.path().join("x.sock").display());
+    ended(&wait_port(&["--gone", &absent]).finish(), 0, "");
+    // No answer does not say that nobody listens.
+    let silent = SilentListener::start();
+    let silent = silent.address().to_string();
+    let finished = wait_port(&["--gone", &silent, "--timeout", "300ms"]).finish();
+    ended(&finished, 75, &format!("wait-port: wait for {silent}: timed out after 300ms\n"));
+    Ok(())
+}
+
+fn a_name_is_gone_when_nobody_listens_on_any_of_its_addresses() -> Result<(), Skip> {
+    need(Need::OwnNames)?;
+    // The name server listens on 127.0.0.1 and not on ::1; nobody listens on port 9.
+    let wait = |target: &str| {
+        let args = ["--gone", target, "--timeout", "500ms", "--interval", "10ms"];
+        wait_port(&args).inside("tests/etc").finish()
+    };
+    ended(&wait("localhost:9"), 0, "");
+    let finished = wait("localhost:53");
+    ended(&finished, 75, "wait-port: wait until localhost:53 is gone: timed out after 500ms\n");
+    Ok(())
+}
+
 fn a_target_that_means_nothing_is_refused() -> Result<(), Skip> {
     for (args, said) in [
         (&[][..], "wait-port: TARGET: required\n"),
@@ -241,6 +323,11 @@ fn a_target_that_means_nothing_is_refused() -> Result<(), Skip> {
         (&["localhost:65536"], "wait-port: target localhost:65536: a port is at most 65535\n"),
         (&["::1:80"], "wait-port: target ::1:80: write host:port, [::1]:port or unix:path\n"),
         (&["0177.0.0.1:80"], "wait-port: target 0177.0.0.1:80: not four decimal numbers"),
+        (
+            &["localhost:80", "--gone", "--stay", "1s"],
+            "wait-port: --gone and --stay: one of them\n",
+        ),
+        (&["--", "true"], "wait-port: TARGET: required\n"),
         (&["localhost:80", "--interval", "0"], "wait-port: --interval 0: 0 would take a whole"),
     ] {
         ended(&wait_port(args).finish(), 2, said);

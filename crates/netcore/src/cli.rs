@@ -43,7 +43,26 @@ pub fn run<A: FromArgs + ArgsInfo>(
     recipe: &Recipe,
     body: impl FnOnce(&A, &mut Output) -> Result<(), Error>,
 ) -> ExitCode {
-    let argv: Vec<OsString> = std::env::args_os().skip(1).collect();
+    run_with(recipe, std::env::args_os().skip(1).collect(), body)
+}
+
+/// The same for a program that becomes another one when it is done: what follows `--` is a command, and
+/// none of it an argument of this program.
+pub fn run_before_command<A: FromArgs + ArgsInfo>(
+    recipe: &Recipe,
+    body: impl FnOnce(&A, &[OsString], &mut Output) -> Result<(), Error>,
+) -> ExitCode {
+    let mut argv: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let end = argv.iter().position(|word| word == "--").unwrap_or(argv.len());
+    let command: Vec<OsString> = argv.split_off(end).into_iter().skip(1).collect();
+    run_with(recipe, argv, |args, out| body(args, &command, out))
+}
+
+fn run_with<A: FromArgs + ArgsInfo>(
+    recipe: &Recipe,
+    argv: Vec<OsString>,
+    body: impl FnOnce(&A, &mut Output) -> Result<(), Error>,
+) -> ExitCode {
     let mut out = Output::new(recipe.name, asks_for_json::<A>(&argv));
     // A file at its limit (RLIMIT_FSIZE): EFBIG in place of SIGXFSZ, which would end the program.
     let _ = set_action(Signal::SIGXFSZ, Action::Ignore);
@@ -64,6 +83,12 @@ pub fn run<A: FromArgs + ArgsInfo>(
         _ => {}
     }
     ExitCode::from(out.worst())
+}
+
+/// The signals as the program found them, for a command that it becomes: execve(2) keeps those that are
+/// ignored.
+pub fn restore_signals() {
+    let _ = set_action(Signal::SIGXFSZ, Action::Default);
 }
 
 /// Whether `--json` is among the options, for a program that has it: known before the command line is

@@ -59,7 +59,8 @@ impl Output {
     }
 
     /// The worst exit code of what was reported so far.
-    pub(crate) fn worst(&self) -> u8 {
+    #[must_use]
+    pub fn worst(&self) -> u8 {
         self.worst
     }
 

@@ -7,13 +7,17 @@ use std::time::Duration;
 use argh::{ArgsInfo, FromArgs};
 
 use netcore::addr::Host;
+use netcore::error::Error;
 use netcore::port::Port;
 use netcore::time::{Span, Timeout};
 
-/// Wait until services accept connections, many at once, and say why one does not.
+/// Wait until services accept connections, many at once, and say why one does not. What follows -- is a
+/// command, which it becomes then.
 #[derive(FromArgs, ArgsInfo)]
 #[argh(example = "{command_name} localhost:7777")]
 #[argh(example = "{command_name} localhost:7777 --stay 200ms")]
+#[argh(example = "{command_name} localhost:7777 -- echo ready")]
+#[argh(example = "{command_name} --gone localhost:9")]
 pub(crate) struct Args {
     /// what to wait for: host:port (an IPv6 address in brackets) or unix:path
     #[argh(positional)]
@@ -27,9 +31,24 @@ pub(crate) struct Args {
     /// time that a connection has to last (0): a proxy without a server behind it closes it
     #[argh(option, arg_name = "time", default = "Span::seconds(0)")]
     pub(crate) stay: Span,
+    /// wait until nobody listens
+    #[argh(switch)]
+    pub(crate) gone: bool,
     /// JSON Lines on standard output
     #[argh(switch)]
     pub(crate) json: bool,
+}
+
+impl Args {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.target.is_empty() {
+            return Err(Error::Usage("TARGET: required".to_owned()));
+        }
+        if self.gone && self.stay.0 > Duration::ZERO {
+            return Err(Error::Usage("--gone and --stay: one of them".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 const INTERVAL: Span = Span(Duration::from_millis(100));

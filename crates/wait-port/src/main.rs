@@ -19,7 +19,8 @@
 //! wait-port: wait for 127.0.0.1:9: Connection refused (ECONNREFUSED)
 //! hint: nothing listens there; start the server first
 //! ```
-//! In a script: `wait-port db:5432 cache:6379 --timeout 30s && exec server`.
+//! In a container: `wait-port db:5432 cache:6379 --timeout 30s -- server --port 80` becomes the server
+//! (execve(2)). Before a restart: `wait-port --gone localhost:80`.
 //!
 //! # What can go wrong
 //! - `ECONNREFUSED`: no socket listens there. One that is bound and does not listen yet is none.
@@ -44,10 +45,11 @@
 mod args;
 mod report;
 
-use std::mem::replace;
+use std::mem::{replace, take};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -61,6 +63,7 @@ use netcore::error::{Attempt, Error, to_errno};
 use netcore::output::Output;
 use netcore::poll::poll;
 use netcore::resolve::{AddressFamily, addresses};
+use netcore::text::escape;
 use netcore::{cli, recipe};
 
 use args::{Args, Place};
@@ -74,14 +77,22 @@ const ANSWER: Duration = Duration::from_secs(1);
 const POLLRDHUP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
 fn main() -> ExitCode {
-    cli::run(&recipe!(0 2 68 69 71 74 75 77), wait)
+    cli::run_before_command(&recipe!(0 2 68 69 71 74 75 77), |args, command, out| {
+        wait(args, !command.is_empty(), out)?;
+        match command.split_first() {
+            Some((program, words)) if out.worst() == 0 => {
+                cli::restore_signals();
+                let why = Command::new(program).args(words).exec(); // execve: it returns no success
+                Err(why).attempt(format_args!("execve {}", escape(program.as_encoded_bytes())))
+            }
+            _ => Ok(()),
+        }
+    })
 }
 
-/// Waits until all targets are open, or the time is over.
-fn wait(args: &Args, out: &mut Output) -> Result<(), Error> {
-    if args.target.is_empty() {
-        return Err(Error::Usage("TARGET: required".to_owned()));
-    }
+/// Waits until all targets are open, or gone, or the time is over.
+fn wait(args: &Args, has_command: bool, out: &mut Output) -> Result<(), Error> {
+    args.check()?;
     let begun = Instant::now();
     let deadline = args.timeout.deadline_of(begun);
     let (answer, answers) = channel();
@@ -113,11 +124,20 @@ fn wait(args: &Args, out: &mut Output) -> Result<(), Error> {
         let mut ready = ready.into_iter();
         for Target { progress, tries } in &mut targets {
             for one in tries.iter_mut() {
-                one.step(ready.next() == Some(true), progress, args);
+                let is_ready = ready.next() == Some(true);
+                match args.gone {
+                    true => one.step_to_gone(is_ready, progress, args),
+                    false => one.step(is_ready, progress, args),
+                }
+            }
+            if args.gone && !tries.is_empty() {
+                progress.is_open = tries.iter().all(|one| one.is_refused);
             }
             if progress.is_open && !tries.is_empty() {
                 tries.clear(); // close
-                out.line(progress.open(begun.elapsed(), args.json))?;
+                let line = progress.done(args.gone, begun.elapsed(), args.json);
+                // Standard output is the command's.
+                if has_command && !args.json { out.note(line) } else { out.line(line)? }
             }
         }
         if targets.iter().all(|target| target.progress.is_open) {
@@ -145,6 +165,8 @@ struct Try {
     state: State,
     /// When that state is over.
     until: Instant,
+    /// Whether nobody listened at the last try.
+    is_refused: bool,
 }
 
 enum State {
@@ -157,7 +179,7 @@ enum State {
 
 impl Try {
     fn new(peer: SockAddr) -> Try {
-        Try { peer, state: State::Pause, until: Instant::now() }
+        Try { peer, state: State::Pause, until: Instant::now(), is_refused: false }
     }
 
     /// What the kernel has to say next, if there is anything to wait for.
@@ -198,6 +220,20 @@ impl Try {
                 self.until = now + args.interval.0;
             }
         }
+    }
+
+    /// The same with --gone: a refusal is what is waited for, and after a connection there is another try.
+    fn step_to_gone(&mut self, is_ready: bool, progress: &mut Progress<'_>, args: &Args) {
+        let before = progress.why.take();
+        self.step(is_ready, progress, args);
+        let now = if take(&mut progress.is_open) { Some(Why::Open) } else { progress.why.take() };
+        if let Some(Why::Open) = now {
+            self.until = Instant::now() + args.interval.0;
+        }
+        if let Some(why) = &now {
+            self.is_refused = why.is_refusal();
+        }
+        progress.why = now.filter(|why| !why.is_refusal()).or(before);
     }
 }
 

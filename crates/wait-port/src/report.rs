@@ -8,7 +8,7 @@ use netcore::error::{Error, errno};
 use netcore::text::{Json, escape};
 use netcore::time::{Span, Timeout, millis};
 
-/// Why a target is not open yet.
+/// Why a target is not open yet, or not gone yet.
 pub(crate) enum Why {
     /// The error of `socket` or `connect`.
     Errno(Errno),
@@ -20,6 +20,8 @@ pub(crate) enum Why {
     Closed(Option<Errno>),
     /// The resolver's error.
     Name(Error),
+    /// It is open, and is to be gone.
+    Open,
 }
 
 impl Why {
@@ -30,7 +32,13 @@ impl Why {
             Why::Itself => "a connection to itself".to_owned(),
             Why::Closed(None) => "closed by the peer".to_owned(),
             Why::Name(_) => "no address".to_owned(),
+            Why::Open => "open".to_owned(),
         }
+    }
+
+    /// Whether nobody listens: no socket has the port, or there is no such path.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Why::Errno(Errno::ECONNREFUSED | Errno::ENOENT))
     }
 }
 
@@ -39,6 +47,7 @@ pub(crate) struct Progress<'a> {
     pub(crate) typed: &'a str,
     pub(crate) tries: u64,
     pub(crate) why: Option<Why>,
+    /// Nothing more is to be waited for: with --gone, that nobody listens.
     pub(crate) is_open: bool,
 }
 
@@ -47,15 +56,16 @@ impl Progress<'_> {
         Progress { typed, tries: 0, why: None, is_open: false }
     }
 
-    pub(crate) fn open(&self, after: Duration, json: bool) -> String {
+    pub(crate) fn done(&self, gone: bool, after: Duration, json: bool) -> String {
+        let state = if gone { "gone" } else { "open" };
         let (target, before) = (escape(self.typed.as_bytes()), self.why.as_ref().map(Why::name));
         if json {
-            let json = Json::new("open").text("target", &target).nanos("duration_ns", after);
+            let json = Json::new(state).text("target", &target).nanos("duration_ns", after);
             let json = json.number("tries", self.tries);
             return before.map_or(json.to_string(), |why| json.text("before", &why).to_string());
         }
         let before = before.map_or(String::new(), |why| format!(", before that {why}"));
-        format!("{target}  open after {}{before}", millis(after))
+        format!("{target}  {state} after {}{before}", millis(after))
     }
 
     /// The error of a target that is not open in time.
@@ -80,6 +90,10 @@ impl Progress<'_> {
                 Error::Gone { peer: attempt, why }
             }
             Some(Why::Name(error)) => error,
+            Some(Why::Open) => Error::Timeout {
+                attempt: format!("wait until {typed} is gone"),
+                after: timeout.duration().unwrap_or_default(),
+            },
             Some(Why::Silent) | None => late,
         }
     }
