@@ -9,7 +9,7 @@ use netcheck::{Process, evidence};
 use socket2::{Domain, Socket, Type};
 
 use super::service::with_end;
-use super::{Caller, Check, Exercise, Fault, Subject, caller, idle};
+use super::{Caller, Check, Exercise, Fault, Subject, caller};
 
 pub(super) const EXERCISE: Exercise = Exercise {
     id: "connect-later",
@@ -98,6 +98,7 @@ fn asleep(subject: &Subject) -> Result<String, Fault> {
     /// On a busy machine its second may be over before it was looked at so often.
     const TRIES: usize = 5;
     const ENOUGH: u64 = 5;
+    const MOST: u64 = 50;
     open(subject)?;
     for _ in 0..TRIES {
         let (_silent, process) = unanswered(subject)?;
@@ -108,7 +109,7 @@ fn asleep(subject: &Subject) -> Result<String, Fault> {
             let runs = |&thread: &i32| evidence::state(thread) == Some('R');
             running += u64::from(evidence::threads(pid).iter().any(runs));
             looks += 1;
-            (looks == idle::LOOKS || !process.still_running()).then_some(())
+            (looks == MOST || !process.still_running()).then_some(())
         };
         evidence::wait_until(LATEST, is_over);
         if looks < ENOUGH {
