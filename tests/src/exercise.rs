@@ -23,7 +23,7 @@ pub use client::Client;
 pub use datagrams::{DatagramCaller, DatagramClient};
 pub use fault::{Fault, Wrong, shown};
 pub use service::Service;
-pub use subject::{Launch, Subject};
+pub use subject::{Launch, Subject, Trace};
 
 /// Declares the files of `exercise/` that are exercises, and lists them in the order of the course. rustfmt
 /// does not see them here: `cargo xtask ci` names them to it.

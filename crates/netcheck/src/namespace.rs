@@ -45,6 +45,20 @@ pub fn enter(etc: &Path, host: Option<&OsStr>) -> io::Result<()> {
     dns::serve()
 }
 
+/// Moves this process, which must have one thread, into a network of its own that has nothing but loopback. It
+/// stays who it is, and is root of that network, which takes users of its own.
+///
+/// # Errors
+/// EPERM or ENOSPC where user namespaces are not allowed.
+pub fn own_network() -> io::Result<()> {
+    let (uid, gid) = (getuid(), getgid());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;
+    sys::bring_loopback_up()
+}
+
 impl Run {
     /// Runs it in namespaces of its own ([`enter`]), with the files of the folder
     /// `etc`, a path from the root of the workspace, and the harness's name server. Its arguments are

@@ -66,9 +66,20 @@ impl Run {
 pub(crate) fn works() -> bool {
     // Not only the user may be missing, but a place for the copy too.
     let shell = Path::new("/bin/sh");
+    // The root of a user namespace may have no other (user_namespaces(7)).
+    let maps = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if !maps.lines().any(|line| has_user(line, NOBODY)) {
+        return false;
+    }
     let copied = copy(shell).is_ok();
     let probe = Run::program(shell).args(["-c", "true"]).uid(NOBODY).unrecorded();
     copied && probe.finish().status.success()
+}
+
+/// Whether a line of `/proc/PID/uid_map` has that user: the first number inside, outside, how many.
+fn has_user(line: &str, id: u32) -> bool {
+    let numbers: Vec<u32> = line.split_whitespace().flat_map(str::parse).collect();
+    matches!(numbers[..], [first, _, count] if id.checked_sub(first).is_some_and(|nth| nth < count))
 }
 
 /// Whether anyone may enter the folder, and those that it lies in.
@@ -80,6 +91,13 @@ fn is_open_to_all(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_has_the_users_of_its_range() {
+        assert!(has_user("         0          0 4294967295", NOBODY));
+        assert!(has_user("65534 1000 1", NOBODY));
+        assert!(!has_user("0 0 1", NOBODY) && !has_user("65535 0 9", NOBODY) && !has_user("", 0));
+    }
 
     #[test]
     fn a_copy_can_be_run_by_all_from_where_all_may_go() {

@@ -1,9 +1,11 @@
 //! A process in the background, and the end of its whole tree.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -33,9 +35,22 @@ pub struct Process {
     handed_out: usize,
 }
 
+/// The children that a [`Process`] waits for.
+static KNOWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn known() -> MutexGuard<'static, BTreeSet<i32>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a [`Process`] waits for that child.
+pub(crate) fn is_known(pid: i32) -> bool {
+    known().contains(&pid)
+}
+
 impl Process {
     pub(crate) fn new(mut child: Child, command_line: String, keep: bool, most: usize) -> Self {
         let pid = i32::try_from(child.id()).expect("a pid fits pid_t");
+        known().insert(pid);
         let pidfd = sys::pidfd_open(pid).expect("pidfd_open of a child that was not waited for");
         let stdout = Stream::collect(child.stdout.take().expect("stdout is a pipe"), most);
         let stderr = Stream::collect(child.stderr.take().expect("stderr is a pipe"), most);
@@ -209,5 +224,6 @@ impl Drop for Process {
             self.kill_tree();
             self.child.wait().expect("wait for a child of ours");
         }
+        known().remove(&self.pid);
     }
 }

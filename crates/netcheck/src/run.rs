@@ -227,6 +227,15 @@ impl Run {
         self
     }
 
+    /// Has other words start it, a sandbox: they are given the program and its arguments. No word, no change.
+    #[must_use]
+    pub fn under(self, wrapper: &[String]) -> Self {
+        match wrapper.split_first() {
+            Some((program, args)) => self.wrapped(program, args.iter().map(Into::into).collect()),
+            None => self,
+        }
+    }
+
     /// A command that can be typed to get the same: `forking-echo --port 0`.
     pub fn command_line(&self) -> String {
         let mut words = Vec::new();

@@ -32,6 +32,14 @@ impl Run {
         let exec = r#"sleep 1000 < /dev/null > /dev/null 2>&1 & exec "$@""#;
         self.wrapped("sh", ["-euc", exec, "sh"].map(Into::into).to_vec())
     }
+
+    /// It, stopped (SIGSTOP) before it begins: what is to attach to it can do so. The process id is its own. Its
+    /// arguments are given before.
+    #[must_use]
+    pub fn stopped_first(self) -> Self {
+        let exec = r#"kill -STOP $$; exec "$@""#;
+        self.wrapped("sh", ["-euc", exec, "sh"].map(Into::into).to_vec())
+    }
 }
 
 /// `word` as a shell needs it.

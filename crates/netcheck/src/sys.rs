@@ -2,13 +2,13 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, raise, signal};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 use nix::unistd::{Pid, getppid};
 
@@ -186,6 +186,26 @@ impl BeforeExec {
         }
         if self.ignore_sigchld { set(Signal::SIGCHLD, SigHandler::SigIgn) } else { Ok(()) }
     }
+}
+
+/// Has what `command` starts begin with no signal held back, whatever this process holds back.
+#[expect(unsafe_code, reason = "code between fork and exec")]
+pub fn unblock_signals(command: &mut Command) {
+    let in_child = || Ok(SigSet::empty().thread_set_mask()?);
+    // SAFETY: it makes one system call, and neither allocates nor locks.
+    unsafe { command.pre_exec(in_child) };
+}
+
+/// Ends this process as another one has ended: with its code, or by its signal.
+pub fn end_as(status: ExitStatus) -> ! {
+    if let Some(signal) = status.signal().and_then(|number| Signal::try_from(number).ok()) {
+        // EINVAL for SIGKILL, which needs neither.
+        let _ = set(signal, SigHandler::SigDfl);
+        let _ = SigSet::from(signal).thread_unblock();
+        let _ = raise(signal);
+    }
+    let code = status.code().or_else(|| Some(128 + status.signal()?));
+    std::process::exit(code.unwrap_or(1))
 }
 
 /// Leaves the program its three streams only: the program that started the harness may have left it others, and

@@ -66,6 +66,8 @@ pub enum Need {
     Wrk,
     /// unshare(1) into a pid namespace, as its process 1.
     PidNamespace,
+    /// bubblewrap, and the namespaces that it makes.
+    Bwrap,
     /// io_uring, which a kernel may lack, and a sysctl or a container forbid.
     IoUring,
     /// prlimit(1), to change the limits of a running process.
@@ -108,6 +110,7 @@ impl fmt::Display for Need {
             Self::Busybox => "busybox with httpd",
             Self::Wrk => "wrk",
             Self::PidNamespace => "pid namespaces",
+            Self::Bwrap => "bwrap, and the namespaces that it makes",
             Self::IoUring => "io_uring",
             Self::Prlimit => "prlimit",
             Self::PidfdGetfd => "pidfd_getfd",
@@ -199,6 +202,9 @@ fn works(need: Need) -> bool {
         Need::PidNamespace => {
             succeeds("unshare --user --map-root-user --pid --fork --mount-proc true")
         }
+        Need::Bwrap => succeeds(
+            "unshare --user --map-root-user --net bwrap --unshare-user --unshare-pid --ro-bind / / --proc /proc true",
+        ),
         // The kernel takes a ring down some time after its close, and interrupts the thread that
         // made it: a call of the test that blocks just then would fail with EINTR.
         Need::IoUring => {

@@ -5,6 +5,7 @@
 //! its own it is in no list of ours. [`adopt_orphans`] asks; then [`below`] has them all.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{self, Signal};
@@ -12,6 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 
 use crate::evidence;
+use crate::process;
 
 /// From here on this process is the parent of every descendant whose own parent has ended.
 ///
@@ -35,8 +37,23 @@ pub fn below() -> Vec<i32> {
 
 /// Ends every process below this one (SIGKILL), and returns when none is left.
 pub fn kill_below() {
-    while !below().is_empty() {
+    loop {
+        reap_strangers();
+        if below().is_empty() {
+            return;
+        }
         kill(&mut below);
+        evidence::pause(Duration::from_millis(1));
+    }
+}
+
+/// Waits for every child that has ended and that is no [`crate::Process`]: it came here as an orphan. The
+/// process 1 of a pid namespace does not end before all that were in there have been waited for.
+fn reap_strangers() {
+    for pid in evidence::zombies(getpid().as_raw()) {
+        if !process::is_known(pid) {
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use netcheck::{Arrival, Arrivals, Process, Run, evidence};
+use netcheck::{Arrival, Arrivals, Process, evidence};
 
 use super::service::with_end;
 use super::{Fault, Service, shown};
@@ -99,11 +99,11 @@ impl DatagramCaller {
     /// Starts it, and waits for its first datagram.
     pub(super) fn start(
         timeout: Duration,
-        run: impl FnOnce(SocketAddr) -> Result<Run, Fault>,
+        start: impl FnOnce(SocketAddr) -> Result<Process, Fault>,
     ) -> Result<(DatagramCaller, Arrival), Fault> {
         let arrivals = Arrivals::bind(0).map_err(broken("bind"))?;
         let address = arrivals.socket().local_addr().map_err(broken("getsockname"))?;
-        let process = run(address)?.start();
+        let process = start(address)?;
         let caller = DatagramCaller { process, arrivals: Some(arrivals), port: address.port() };
         let expected = format!("it sends a datagram within {} s", timeout.as_secs());
         let first = caller.next_within(timeout, &expected).map_err(|mut fault| {

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use netcheck::sys::pidfd_getfd;
-use netcheck::{Need, Process, Run, Signal, evidence, need, peer, tree};
+use netcheck::{Need, Process, Signal, evidence, need, peer, tree};
 use socket2::{Domain, Socket, Type};
 
 use super::{Client, DatagramClient, Fault};
@@ -56,15 +56,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it and waits until a process of its own tree listens. `None`: another program has taken
-    /// the port in between.
-    pub(super) fn start(
+    /// Waits until a process of its own tree listens. `None`: another program has taken the port in
+    /// between.
+    pub(super) fn wait(
         takes: Takes,
-        run: Run,
+        process: Process,
         address: SocketAddr,
         ready_timeout: Duration,
     ) -> Result<Option<Service>, Fault> {
-        let process = run.start();
         let listens = || match listener_in_tree(takes, &process, address) {
             Some(pid) => Some(Some(pid)),
             None => (!process.still_running()).then_some(None),
@@ -211,7 +210,8 @@ fn not_ready(takes: Takes, process: &Process, address: SocketAddr, timeout: Dura
         None if process.still_running() => "it runs, and listens nowhere on that port".to_owned(),
         None => "it has ended".to_owned(),
     };
-    let cpu = evidence::cpu_time(process.pid()).unwrap_or_default();
+    let tree = evidence::descendants(process.pid()).into_iter().chain([process.pid()]);
+    let cpu: Duration = tree.filter_map(evidence::cpu_time).sum();
     let how = format!("{}, and {} ms of processor time", takes.table(), cpu.as_millis());
     let mut fault = Fault::wrong(&expected, got, how);
     if let Fault::Wrong(wrong) = &mut fault {

@@ -7,7 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use netcheck::{Arrival, Finished, Need, Process, Run, TraceFile, bin, need, peer};
+use netcheck::{
+    Arrival, Attached, Call, Finished, Need, Process, Run, Signal, TraceFile, bin, evidence, need,
+    peer, tree,
+};
 
 use super::service::Takes;
 use super::{Caller, DatagramCaller, Exercise, Fault, Service, caller};
@@ -87,7 +90,7 @@ impl Subject {
     /// # Errors
     /// As [`Subject::serve`].
     pub fn serve_as(&self, change: impl Fn(Run) -> Run) -> Result<Service, Fault> {
-        self.serving(Takes::Connections, change)
+        self.serving(Takes::Connections, |run| Ok(self.begin(change(run))))
     }
 
     /// Starts the program as a server of datagrams on a free port of all addresses, 0.0.0.0, and waits until it
@@ -96,18 +99,22 @@ impl Subject {
     /// # Errors
     /// As [`Subject::serve`].
     pub fn serve_datagrams(&self) -> Result<Service, Fault> {
-        self.serving(Takes::Datagrams, |run| run)
+        self.serving(Takes::Datagrams, |run| Ok(self.begin(run)))
     }
 
-    fn serving(&self, takes: Takes, change: impl Fn(Run) -> Run) -> Result<Service, Fault> {
+    fn serving(
+        &self,
+        takes: Takes,
+        begin: impl Fn(Run) -> Result<Process, Fault>,
+    ) -> Result<Service, Fault> {
         let ip = match takes {
             Takes::Connections => Ipv4Addr::LOCALHOST,
             Takes::Datagrams => Ipv4Addr::UNSPECIFIED,
         };
         for _ in 0..3 {
             let address = SocketAddr::from((ip, free_port(takes)));
-            let run = change(self.run(address)?);
-            if let Some(service) = Service::start(takes, run, address, self.ready_timeout)? {
+            let process = begin(self.run(address)?)?;
+            if let Some(service) = Service::wait(takes, process, address, self.ready_timeout)? {
                 return Ok(service);
             }
         }
@@ -119,8 +126,8 @@ impl Subject {
     /// # Errors
     /// The program does not listen in time, and nobody else does.
     pub fn serve_at(&self, address: SocketAddr) -> Result<Option<Service>, Fault> {
-        let run = self.run(address)?;
-        let service = Service::start(Takes::Connections, run, address, self.ready_timeout);
+        let process = self.start(address)?;
+        let service = Service::wait(Takes::Connections, process, address, self.ready_timeout);
         service.map_err(|mut fault| {
             if let Fault::Wrong(wrong) = &mut fault {
                 wrong.not_ready = false; // other checks start it on an address that is new
@@ -133,7 +140,7 @@ impl Subject {
     ///
     /// # Errors
     /// As [`Subject::serve`]; skipped without strace.
-    pub fn serve_traced(&self, expressions: &[&str]) -> Result<(Service, TraceFile), Fault> {
+    pub fn serve_traced(&self, expressions: &[&str]) -> Result<(Service, Trace), Fault> {
         self.traced(Takes::Connections, expressions)
     }
 
@@ -141,20 +148,17 @@ impl Subject {
     ///
     /// # Errors
     /// As [`Subject::serve_traced`].
-    pub fn serve_datagrams_traced(
-        &self,
-        expressions: &[&str],
-    ) -> Result<(Service, TraceFile), Fault> {
+    pub fn serve_datagrams_traced(&self, expressions: &[&str]) -> Result<(Service, Trace), Fault> {
         self.traced(Takes::Datagrams, expressions)
     }
 
-    fn traced(&self, takes: Takes, expressions: &[&str]) -> Result<(Service, TraceFile), Fault> {
+    fn traced(&self, takes: Takes, expressions: &[&str]) -> Result<(Service, Trace), Fault> {
         need(Need::Strace)?;
         let trace = RefCell::new(None);
         let service = self.serving(takes, |run| {
-            let (run, file) = run.traced(expressions);
-            trace.replace(Some(file));
-            run
+            let (process, its) = self.begin_traced(run, expressions)?;
+            trace.replace(Some(its));
+            Ok(process)
         })?;
         let trace = trace.take().ok_or_else(|| Fault::Broken("no trace".to_owned()))?;
         Ok((service, trace))
@@ -170,7 +174,7 @@ impl Subject {
             .map_err(|why| Fault::Broken(format!("listen for the program: {why}")))?;
         let address =
             listener.local_addr().map_err(|why| Fault::Broken(format!("getsockname: {why}")))?;
-        self.accept(&listener, change(self.run(address)?).start())
+        self.accept(&listener, self.begin(change(self.run(address)?)))
     }
 
     /// Waits until the program that was started has connected.
@@ -191,18 +195,17 @@ impl Subject {
     /// # Errors
     /// There is no command.
     pub fn start(&self, address: SocketAddr) -> Result<Process, Fault> {
-        Ok(self.run(address)?.start())
+        Ok(self.begin(self.run(address)?))
     }
 
     /// Starts the program under strace, with no address, and waits for nothing.
     ///
     /// # Errors
     /// There is no command; skipped without strace.
-    pub fn start_traced(&self, expressions: &[&str]) -> Result<(Process, TraceFile), Fault> {
+    pub fn start_traced(&self, expressions: &[&str]) -> Result<(Process, Trace), Fault> {
         need(Need::Strace)?;
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (run, trace) = self.run(nowhere)?.traced(expressions);
-        Ok((run.start(), trace))
+        self.begin_traced(self.run(nowhere)?, expressions)
     }
 
     /// Starts the program as a client of a name, with its standard input held open. The files of the folder
@@ -219,6 +222,12 @@ impl Subject {
             done
             exec "$@""#;
         need(Need::OwnNames)?;
+        if !self.launch.wrapper.is_empty() {
+            // It would take the files of /etc from what is wrapped around it.
+            return Err(Fault::Broken(
+                "a name of its own takes a program without a wrapper".into(),
+            ));
+        }
         let words = self.words(name, port)?;
         let shell = Run::program("sh").args(["-c", OWN_ETC]).arg(etc).args(words);
         Ok(self.bounded(shell.unshared(&["--mount"]).hold_stdin()).start())
@@ -232,7 +241,8 @@ impl Subject {
         /// It only computes; an interpreter has to start before.
         const TIMEOUT: Duration = Duration::from_secs(3);
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let finished = self.run(nowhere)?.deadline(TIMEOUT).finish();
+        let finished = self.run(nowhere)?.under(&self.launch.wrapper);
+        let finished = finished.deadline(TIMEOUT).finish();
         if finished.timed_out {
             let got = format!("it still runs after {} s", TIMEOUT.as_secs());
             return Err(Fault::wrong("it ends", got, ""));
@@ -245,10 +255,33 @@ impl Subject {
     /// # Errors
     /// The program does not send in time.
     pub fn call_datagrams(&self) -> Result<(DatagramCaller, Arrival), Fault> {
-        DatagramCaller::start(self.ready_timeout, |server| self.run(server))
+        DatagramCaller::start(self.ready_timeout, |server| self.start(server))
     }
 
-    /// The program with the port and host of that address, not yet started.
+    /// Starts it, with what is wrapped around it.
+    fn begin(&self, run: Run) -> Process {
+        run.under(&self.launch.wrapper).start()
+    }
+
+    fn begin_traced(&self, run: Run, expressions: &[&str]) -> Result<(Process, Trace), Fault> {
+        if self.launch.wrapper.is_empty() {
+            let (run, file) = run.traced(expressions);
+            return Ok((run.start(), Trace::Whole(file)));
+        }
+        // The calls of what is wrapped around it are not its own, and what sees its own is outside.
+        let process = self.begin(run.stopped_first());
+        let stopped = || {
+            let mut below = evidence::descendants(process.pid()).into_iter();
+            below.find(|&pid| evidence::state(pid) == Some('T'))
+        };
+        let pid = evidence::wait_until(self.ready_timeout, stopped)
+            .ok_or_else(|| Fault::Broken(format!("it does not stop: {}", process.stderr())))?;
+        let attached = Attached::to(&[pid], expressions);
+        tree::send(pid, Signal::SIGCONT);
+        Ok((process, Trace::Attached(attached)))
+    }
+
+    /// The program with the port and host of that address, not yet started, and without the wrapper.
     ///
     /// # Errors
     /// There is no command.
@@ -260,7 +293,7 @@ impl Subject {
 
     /// The command, with what its words stand for.
     fn words(&self, host: &str, port: u16) -> Result<Vec<String>, Fault> {
-        let Launch { wrapper, command, .. } = &self.launch;
+        let command = &self.launch.command;
         let port = port.to_string();
         let own = self.places.iter().map(|(word, value)| (*word, value.as_str()));
         let places: Vec<_> =
@@ -268,8 +301,7 @@ impl Subject {
         let replaced = |word: &String| {
             places.iter().fold(word.clone(), |word, (place, value)| word.replace(place, value))
         };
-        let words: Vec<String> =
-            wrapper.iter().cloned().chain(command.iter().map(replaced)).collect();
+        let words: Vec<String> = command.iter().map(replaced).collect();
         match words.is_empty() {
             true => Err(Fault::Broken("no command".to_owned())),
             false => Ok(words),
@@ -280,6 +312,25 @@ impl Subject {
         match &self.launch.folder {
             Some(folder) => run.bounded().folder(folder),
             None => run.bounded(),
+        }
+    }
+}
+
+/// The system calls of a program under test.
+#[derive(Debug)]
+pub enum Trace {
+    /// From its start.
+    Whole(TraceFile),
+    /// Of a program with a wrapper around it: from when that starts it.
+    Attached(Attached),
+}
+
+impl Trace {
+    /// The calls so far, a moment late.
+    pub fn calls(&self) -> Vec<Call> {
+        match self {
+            Trace::Whole(file) => file.calls(),
+            Trace::Attached(attached) => attached.calls(),
         }
     }
 }
