@@ -77,6 +77,7 @@ suite! {
     keepalive,
     tcp_info,
     exercises,
+    grade,
     contract,
     try_it,
 }

@@ -1,5 +1,5 @@
 //! The workspace's own commands: `cargo xtask scenario`, `list`, `ladder`, `new`, `tidy`, `each`, `size`,
-//! `faults`, `bench`, `bench-clock`, `exercise`, `ci`.
+//! `faults`, `bench`, `bench-clock`, `exercise`, `grade`, `ci`.
 //!
 //! One file a command; this one matches and runs.
 

@@ -32,6 +32,10 @@ const COMMANDS: &[(&str, &CommandInfo)] = &[
         "book",
         &command("book", "The book: a chapter for each recipe, with its scenario and its picture."),
     ),
+    (
+        "classroom",
+        &command("grade", "Grade the exercises of a class, each submission in a sandbox."),
+    ),
     ("install", &command("install", "Install recipes with their man pages and completions.")),
 ];
 

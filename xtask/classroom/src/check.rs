@@ -137,7 +137,7 @@ impl Run<'_> {
                 if !warnings.is_empty() && !self.args.json {
                     out.line(warnings.trim_end())?;
                 }
-                Ok(Some(launch(&path, &self.task)))
+                Ok(Some(launch(&path, self.task.code.args)))
             }
             Built::Failed(why) => {
                 if self.args.json {
@@ -201,7 +201,7 @@ impl Run<'_> {
 
     fn job(&self, check: &Check, command: &[String], seed: u64) -> Job {
         let (exercise, check) = (self.task.id().to_owned(), check.id.to_owned());
-        Job { exercise, check, seed, wrapper: Vec::new(), command: command.to_vec(), hang: None }
+        Job { exercise, check, seed, sandbox: None, command: command.to_vec(), hang: None }
     }
 
     /// Commands that show a failure again: by hand where the check knows how, and by this program.
@@ -294,8 +294,8 @@ impl Run<'_> {
     }
 }
 
-/// The command of a program that was made from the recipe.
-pub(crate) fn launch(program: &Path, task: &Task) -> Vec<String> {
-    let args = task.code.args.iter().map(|&arg| arg.to_owned());
+/// The command of a program that was made from the recipe, with its arguments.
+pub(crate) fn launch<Arg: AsRef<str>>(program: &Path, args: &[Arg]) -> Vec<String> {
+    let args = args.iter().map(|arg| arg.as_ref().to_owned());
     std::iter::once(program.to_string_lossy().into_owned()).chain(args).collect()
 }

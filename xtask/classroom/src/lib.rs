@@ -2,12 +2,15 @@
 //! checks tell right from wrong.
 //!
 //! [`runner`] runs one check on one program and answers with a [`Report`]; how the program is started
-//! is a [`scenarios::exercise::Launch`], so that a sandbox can be put around it.
+//! is a [`scenarios::exercise::Launch`], so that a [`sandbox`] can be put around it, as [`grade`] does.
 
 pub mod build;
 pub mod bundle;
 pub mod check;
+pub mod compile;
 mod course;
+pub mod enter;
+pub mod grade;
 pub mod hint;
 pub mod list;
 pub mod many;
@@ -15,6 +18,7 @@ mod place;
 pub mod report;
 pub mod reset;
 pub mod runner;
+pub mod sandbox;
 pub mod scratch;
 mod show;
 pub mod solution;

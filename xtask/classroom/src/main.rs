@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use argh::FromArgs;
 
-use classroom::{check, hint, list, many, reset, runner, scratch, solution, start, verify, worker};
+use classroom::grade::{self, machine, submission};
+use classroom::{
+    check, compile, enter, hint, list, many, reset, runner, scratch, solution, start, verify,
+    worker,
+};
 
 /// What a class needs.
 #[derive(FromArgs)]
@@ -17,6 +21,7 @@ struct Classroom {
 #[argh(subcommand)]
 enum Group {
     Exercise(Exercise),
+    Grade(grade::Args),
 }
 
 /// Recipes with a hole in them, and checks of what was put there.
@@ -45,16 +50,24 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let mut words = std::env::args().skip(1);
-    let (word, order) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    match word.as_str() {
-        worker::NAME => return worker::main(&order),
-        many::NAME => return many::main(&order),
+    if let Some(file) = std::env::var_os(compile::NOTE) {
+        let words: Vec<_> = std::env::args_os().skip(1).collect();
+        return compile::note(file.as_ref(), &words);
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let order = words.get(1).map_or("", String::as_str);
+    match words.first().map(String::as_str) {
+        Some(worker::NAME) => return worker::main(order),
+        Some(many::NAME) => return many::main(order),
+        Some(submission::NAME) => return submission::main(order),
+        Some(machine::NAME) => return machine::main(order),
+        Some(grade::REMOVER) => return grade::remove_when_alone(order),
+        Some(enter::NAME) => return enter::main(words.get(1..).unwrap_or_default()),
         _ => {}
     }
     runner::end_all_when_interrupted();
-    let code = xtask::main(|Classroom { command: Group::Exercise(Exercise { command }) }, out| {
-        match command {
+    let code = xtask::main(|Classroom { command }, out| match command {
+        Group::Exercise(Exercise { command }) => match command {
             Command::List(args) => list::run(&args, out),
             Command::Start(args) => start::run(&args, out),
             Command::Check(args) => check::run(&args, out),
@@ -62,7 +75,8 @@ fn main() -> ExitCode {
             Command::Solution(args) => solution::run(&args, out),
             Command::Reset(args) => reset::run(&args, out),
             Command::Verify(args) => verify::run(&args, out),
-        }
+        },
+        Group::Grade(args) => grade::run(&args, out),
     });
     scratch::remove();
     code

@@ -9,15 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use netcheck::Process;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Report, Verdict};
-use crate::runner::{self, start_self};
+use crate::runner;
 use crate::worker::{Job, prepare};
 use xtask::Failure;
 
 /// The word that makes this program the process of one program under test.
 pub const NAME: &str = "checks";
+
+/// What is said of the checks after one in which the program did not start.
+pub(crate) const NOT_STARTED: &str = "it did not start";
 
 /// What a check of a program came to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,7 +32,7 @@ pub(crate) struct Checked {
 }
 
 /// What the checks of one program came to, in their order.
-type Results = Result<Vec<Checked>, Failure>;
+pub(crate) type Results = Result<Vec<Checked>, Failure>;
 
 /// Runs the jobs, and prints what they came to.
 pub fn main(jobs: &str) -> ExitCode {
@@ -46,12 +51,13 @@ pub fn main(jobs: &str) -> ExitCode {
     }
 }
 
-fn run(jobs: &[Job]) -> Results {
+/// Runs the jobs of one program: the next ones fail without being run, once it does not start.
+pub(crate) fn run(jobs: &[Job]) -> Results {
     let mut not_ready = false;
     let check = |job: &Job| {
         let began = Instant::now();
         let report = match not_ready {
-            true => Report::new(&job.check, Verdict::Fail, "it did not start"),
+            true => Report::new(&job.check, Verdict::Fail, NOT_STARTED),
             false => runner::run(job)?,
         };
         not_ready |= report.not_ready;
@@ -60,54 +66,59 @@ fn run(jobs: &[Job]) -> Results {
     jobs.iter().map(check).collect()
 }
 
-/// Threads that have programs checked, as many as may run at once.
-pub(crate) struct Many {
-    orders: Sender<(usize, Vec<Job>)>,
-    results: Receiver<(usize, Results)>,
-    /// How many results are to come.
+/// Threads that give orders to processes, as many as may run at once.
+pub(crate) struct Many<Order, Answer> {
+    orders: Sender<(usize, Order)>,
+    answers: Receiver<(usize, Result<Answer, Failure>)>,
+    /// How many answers are to come.
     pub(crate) running: usize,
+    /// How many orders are carried out at once.
+    pub(crate) at_once: usize,
 }
 
-impl Many {
-    /// `at_once` programs, or one for each processor.
-    pub(crate) fn start(at_once: Option<usize>) -> Many {
+impl<Order: Send + 'static, Answer: DeserializeOwned + Send + 'static> Many<Order, Answer> {
+    /// `at_once` orders, or one for each processor. `start` starts the process that prints its answer.
+    pub(crate) fn start(
+        at_once: Option<usize>,
+        start: impl Fn(&Order) -> Result<Process, Failure> + Send + Sync + 'static,
+    ) -> Many<Order, Answer> {
         let at_once =
             at_once.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
-        let (orders, received) = mpsc::channel::<(usize, Vec<Job>)>();
-        let (done, results) = mpsc::channel();
-        let received = Arc::new(Mutex::new(received));
-        for _ in 0..at_once.max(1) {
-            let (received, done) = (Arc::clone(&received), done.clone());
+        let (orders, received) = mpsc::channel::<(usize, Order)>();
+        let (done, answers) = mpsc::channel();
+        let (received, start) = (Arc::new(Mutex::new(received)), Arc::new(start));
+        let at_once = at_once.max(1);
+        for _ in 0..at_once {
+            let (received, done, start) = (Arc::clone(&received), done.clone(), Arc::clone(&start));
             thread::spawn(move || {
                 let next = || received.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 // Neither end is closed but when the program is over.
-                while let Ok((number, jobs)) = next() {
-                    let _ = done.send((number, in_a_process(&jobs)));
+                while let Ok((number, order)) = next() {
+                    let _ = done.send((number, start(&order).and_then(answer)));
                 }
             });
         }
-        Many { orders, results, running: 0 }
+        Many { orders, answers, running: 0, at_once }
     }
 
-    /// Has the program checked that `number` stands for.
-    pub(crate) fn submit(&mut self, number: usize, jobs: Vec<Job>) {
+    /// Gives the order that `number` stands for.
+    pub(crate) fn submit(&mut self, number: usize, order: Order) {
         // A thread is there as long as this is.
-        self.running += usize::from(self.orders.send((number, jobs)).is_ok());
+        self.running += usize::from(self.orders.send((number, order)).is_ok());
     }
 
-    /// The next result, of whichever program: one that is there, or with `wait` one that comes.
-    pub(crate) fn next(&mut self, wait: bool) -> Option<(usize, Results)> {
+    /// The next answer, to whichever order: one that is there, or with `wait` one that comes.
+    pub(crate) fn next(&mut self, wait: bool) -> Option<(usize, Result<Answer, Failure>)> {
         if self.running == 0 {
             return None;
         }
-        let next = if wait { self.results.recv().ok() } else { self.results.try_recv().ok() };
+        let next = if wait { self.answers.recv().ok() } else { self.answers.try_recv().ok() };
         self.running -= usize::from(next.is_some());
         next
     }
 }
 
-fn in_a_process(jobs: &Vec<Job>) -> Results {
-    let process = start_self(NAME, jobs)?;
+fn answer<Answer: DeserializeOwned>(process: Process) -> Result<Answer, Failure> {
     // Each check is bounded, and so is their sum.
     while process.wait(Duration::from_secs(3600)).is_none() {}
     serde_json::from_str(&process.stdout()).map_err(|_| {

@@ -66,13 +66,18 @@ fn run_once(job: &Job) -> Result<Report, Failure> {
 /// Starts this program with that word and its order. It must live on for the moment in which it ends its own
 /// processes, if this one is killed.
 pub(crate) fn start_self(word: &str, order: &impl Serialize) -> Result<Process, Failure> {
+    let own = std::env::current_exe().map_err(Failure::program("find this program"))?;
+    start(Run::program(own), word, order)
+}
+
+/// Starts a copy of this program, in that way.
+pub(crate) fn start(own: Run, word: &str, order: &impl Serialize) -> Result<Process, Failure> {
     // Whoever ends this program waits until nothing is left, and so nothing new may begin.
     while IS_ENDING.load(Ordering::SeqCst) {
         thread::park();
     }
-    let own = std::env::current_exe().map_err(Failure::program("find this program"))?;
     let order = serde_json::to_string(order).map_err(|why| Failure::Broken(why.to_string()))?;
-    Ok(Run::program(own).args([word, &order]).keep().start())
+    Ok(own.args([word, &order]).keep().start())
 }
 
 /// Whether a check has to be stopped, and why.

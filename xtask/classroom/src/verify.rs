@@ -15,8 +15,9 @@ use scenarios::exercise::Check;
 use crate::build::{self, Built, build};
 use crate::check::launch;
 use crate::course;
-use crate::many::{Checked, Many};
+use crate::many::{self, Checked, Many};
 use crate::report::{Report, Verdict};
+use crate::runner::start_self;
 use crate::scratch;
 use crate::starter;
 use crate::task::{Sources, Task};
@@ -74,7 +75,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
         findings += 1;
         out.line(format_args!("  NO  {finding}"))?;
     }
-    let mut many = Many::start(args.jobs);
+    let mut many = Many::start(args.jobs, |jobs: &Vec<Job>| start_self(many::NAME, jobs));
     for task in &tasks {
         let (programs, found) = (Vec::new(), Vec::new());
         let mut verify =
@@ -99,7 +100,7 @@ pub fn run(args: &Args, out: &mut Output) -> Result<bool, Failure> {
 struct Verify<'a> {
     args: &'a Args,
     task: &'a Task,
-    many: &'a mut Many,
+    many: &'a mut Many<Vec<Job>, Vec<Checked>>,
     /// Those that are or were checked, by their numbers. The first one is the recipe.
     programs: Vec<Program>,
     /// What the recipe took for its slowest check.
@@ -168,7 +169,7 @@ impl Verify<'_> {
             self.submit((*what).to_owned(), &command, &with_points, &with_points)?;
         }
         for recipe in &self.task.spec.wrong_recipes {
-            let command = launch(&netcheck::bin(recipe), self.task);
+            let command = launch(&netcheck::bin(recipe), self.task.code.args);
             self.submit(recipe.clone(), &command, &with_points, &with_points)?;
         }
         for mutant in &self.task.spec.mutant {
@@ -237,7 +238,7 @@ impl Verify<'_> {
                     scratch::folder()?.join(format!("{}-{}", self.task.id(), self.programs.len()));
                 fs::rename(&path, &own)
                     .map_err(Failure::file(format_args!("move {}", path.display())))?;
-                self.submit(what, &launch(&own, self.task), checks, failing)
+                self.submit(what, &launch(&own, self.task.code.args), checks, failing)
             }
             Built::Failed(why) => {
                 self.findings.push(format!("{what} does not build\n{why}"));
@@ -265,7 +266,7 @@ impl Verify<'_> {
                 exercise: self.task.id().to_owned(),
                 check: check.id.to_owned(),
                 seed: u64::from(seed),
-                wrapper: Vec::new(),
+                sandbox: None,
                 command: command.to_vec(),
                 hang,
             };

@@ -6,15 +6,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{io, thread};
 
-use netcheck::tree;
+use netcheck::{namespace, tree};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::unistd::getppid;
-use scenarios::exercise::{Launch, Subject};
+use scenarios::exercise::{ALL, Launch, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Report, Verdict};
-use crate::task::Task;
+use crate::sandbox::{Holder, Sandbox};
 
 /// The word that makes this program a worker.
 pub const NAME: &str = "worker";
@@ -28,8 +28,9 @@ pub struct Job {
     pub check: String,
     /// What the bytes follow from that are sent.
     pub seed: u64,
-    /// See [`Launch`].
-    pub wrapper: Vec<String>,
+    /// What it is run in; none, and it may do what this user may.
+    #[serde(default)]
+    pub sandbox: Option<Sandbox>,
     /// See [`Launch`].
     pub command: Vec<String>,
     /// When a program that does not listen or connect is given up, and at twice of it the check; by default
@@ -39,7 +40,13 @@ pub struct Job {
 
 /// Runs the job, and prints its report.
 pub fn main(job: &str) -> ExitCode {
-    match prepare().and_then(|()| serde_json::from_str::<Job>(job).map_err(io::Error::from)) {
+    let job = serde_json::from_str::<Job>(job).map_err(io::Error::from);
+    // While there is one thread.
+    let job = job.and_then(|job| match &job.sandbox {
+        Some(_) => namespace::own_network().map(|()| job),
+        None => Ok(job),
+    });
+    match job.and_then(|job| prepare().map(|()| job)) {
         Ok(job) => {
             let report = run(&job);
             let written = serde_json::to_writer(io::stdout(), &report);
@@ -54,18 +61,29 @@ pub fn main(job: &str) -> ExitCode {
 }
 
 fn run(job: &Job) -> Report {
-    let task = match Task::find(&job.exercise).and_then(|task| task.check(&job.check)) {
-        Ok(check) => check,
-        Err(why) => return Report::new(&job.check, Verdict::InfraError, why.to_string()),
+    let broken = |why: String| Report::new(&job.check, Verdict::InfraError, why);
+    let exercise = ALL.iter().find(|exercise| exercise.id == job.exercise);
+    let check = exercise.and_then(|it| it.checks.iter().find(|check| check.id == job.check));
+    let Some(check) = check else { return broken("no such check".to_owned()) };
+    let holder = match job.sandbox.as_ref().map(Holder::start).transpose() {
+        Ok(holder) => holder,
+        Err(why) => return broken(why),
     };
-    let launch =
-        Launch { wrapper: job.wrapper.clone(), command: job.command.clone(), folder: None };
+    let wrapper = match holder.as_ref().map(Holder::wrapper).transpose() {
+        Ok(wrapper) => wrapper.unwrap_or_default(),
+        Err(why) => return broken(why.to_string()),
+    };
+    let launch = Launch { wrapper, command: job.command.clone(), folder: None };
     let subject = Subject::new(launch, job.seed);
     let subject = match job.hang {
         Some(timeout) => subject.ready_within(timeout),
         None => subject,
     };
-    Report::from_outcome(&job.check, task.judge(&subject))
+    let report = Report::from_outcome(&job.check, check.judge(&subject));
+    match holder {
+        Some(holder) if !holder.is_there() => broken("the sandbox has ended".to_owned()),
+        _ => report,
+    }
 }
 
 /// What is below this process ends with the one that has started it.
