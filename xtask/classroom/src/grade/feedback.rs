@@ -98,7 +98,10 @@ fn markdown(class: &Class, student: &str) -> String {
             text += &format!("\n- {mark} {id}, {points} of {of}: {statement}\n");
             if check.report.verdict != Verdict::Pass {
                 let said = said(check, class.detail);
-                let lines = said.iter().map(|(label, text)| format!("{label:8}  {text}"));
+                let lines = said.iter().map(|(label, text)| {
+                    // The next lines below the first.
+                    format!("{label:8}  {}", text.replace('\n', "\n          "))
+                });
                 let lines = lines.collect::<Vec<_>>().join("\n");
                 if !lines.is_empty() {
                     text += &fenced(&lines);
@@ -121,7 +124,7 @@ fn fenced(text: &str) -> String {
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in visible(text).chars() {
-        if c.is_ascii_punctuation() && !",.;:()/'".contains(c) {
+        if r"\`*_{}[]<>#|~&!".contains(c) {
             escaped.push('\\');
         }
         escaped.push(c);
