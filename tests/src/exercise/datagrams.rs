@@ -67,7 +67,8 @@ impl<'a> DatagramClient<'a> {
     /// Others arrive, or from another address, or none.
     pub fn receive_from(&self, from: Ipv4Addr, bytes: &[u8]) -> Result<(), Fault> {
         let source = SocketAddr::from((from, self.service.address().port()));
-        let expected = format!("{} from {source}", shown(bytes));
+        let what = if bytes.is_empty() { "an empty datagram".to_owned() } else { shown(bytes) };
+        let expected = format!("{what} from {source}");
         let got = self.receive(&expected)?;
         if got == (bytes.to_vec(), source) {
             return Ok(());
