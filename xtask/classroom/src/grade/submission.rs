@@ -109,16 +109,19 @@ fn check(order: &Order, program: PathBuf) -> Result<Vec<Checked>, Failure> {
         })
         .collect();
     let mut checked = many::run(&jobs)?;
-    // A machine that is busy is late now and then, and nobody shall have fewer points for that: what fails
-    // has to fail twice.
+    // A machine that is busy is late now and then, and nobody shall have fewer points for that. But what is
+    // wrong may look right now and then, too: two of three decide.
     for (job, checked) in jobs.iter().zip(&mut checked) {
         let first = &checked.report;
-        if first.is_failure() && !first.not_ready && first.got != many::NOT_STARTED {
-            let second = runner::run(job)?;
-            if second.verdict == Verdict::Pass {
-                let evidence = format!("{}; the first time it got {}", second.evidence, first.got);
-                checked.report = Report { evidence, ..second };
-            }
+        if !first.is_failure() || first.not_ready || first.got == many::NOT_STARTED {
+            continue;
+        }
+        let passes = |report: &Report| report.verdict == Verdict::Pass;
+        let second = runner::run(job)?;
+        if passes(&second) && passes(&runner::run(job)?) {
+            let evidence =
+                format!("{}; the first of three times it got {}", second.evidence, first.got);
+            checked.report = Report { evidence, ..second };
         }
     }
     Ok(checked)
