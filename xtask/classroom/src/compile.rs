@@ -65,11 +65,12 @@ exec cat "$program"
 "#;
 
 impl Compiler {
-    /// Builds what the exercise depends on, and its starter.
+    /// Builds what the exercise depends on, and its starter. What it depends on is copied to `copy`: another build
+    /// may replace it, and a submission would not compile for that reason.
     ///
     /// # Errors
     /// The starter cannot be written or does not build; there is no compiler.
-    pub fn prepare(task: &Task) -> Result<Compiler, Failure> {
+    pub fn prepare(task: &Task, copy: &Path) -> Result<Compiler, Failure> {
         let target = workspace_target().join("grade/target");
         let folder = workspace_target().join("grade").join(task.id());
         let note = folder.with_extension("json");
@@ -98,12 +99,13 @@ impl Compiler {
         let text = text.map_err(Failure::file(format_args!("read {}", note.display())))?;
         let call = serde_json::from_str::<Call>(&text);
         let call = call.map_err(|why| Failure::Broken(format!("{}: {why}", note.display())))?;
-        Ok(Compiler {
-            toolchain: toolchain(&folder)?,
-            args: kept(call.args),
-            env: call.env,
-            target,
-        })
+        copy_libraries(&target.join("debug/deps"), &copy.join("debug/deps"))
+            .map_err(Failure::file(format_args!("copy to {}", copy.display())))?;
+        let toolchain = toolchain(&folder)?;
+        let (args, env) = (kept(call.args), call.env);
+        let mut own = Compiler { toolchain: toolchain.clone(), args, env, target };
+        own.stand_in(toolchain, copy.to_owned());
+        Ok(own)
     }
 
     /// The same toolchain and target, where another user may reach them.
@@ -147,6 +149,11 @@ impl Compiler {
         let run = run.args(self.args.iter().map(|arg| arg.replace(&*target, target_there)));
         let built = run.bounded().deadline(TIMEOUT).finish();
         let mut said = built.stderr_text();
+        // 126 and 127 are the shell's, where it cannot start the compiler.
+        let not_started = matches!(built.code(), Some(126 | 127)) || said.starts_with("bwrap: ");
+        if not_started || said.starts_with("error: extern location for ") {
+            return Err(Failure::Missing(format!("the compiler: {}", said.trim_end())));
+        }
         if built.timed_out {
             said += &format!("the compiler was stopped after {} s", TIMEOUT.as_secs());
         } else if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&built.status) {
@@ -160,6 +167,26 @@ impl Compiler {
         }
         Ok(Built::Failed(said))
     }
+}
+
+/// Copies libraries, for every user to read.
+fn copy_libraries(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::create_dir_all(to)?;
+    for folder in to.ancestors().take(3) {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    }
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let is_library = path.extension().is_some_and(|kind| kind == "rlib" || kind == "so");
+        let copy = to.join(path.file_name().unwrap_or_default());
+        // A build that replaces it makes a new file: a second name keeps the old one.
+        if is_library && !copy.exists() && fs::hard_link(&path, &copy).is_err() {
+            fs::copy(&path, &copy)?;
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o644))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_program(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -292,7 +292,7 @@ impl Work {
         let mut compilers = BTreeMap::new();
         for task in &class.tasks {
             show::progress(&format!("build what {} depends on", task.id()), out)?;
-            compilers.insert(task.id(), Compiler::prepare(task)?);
+            compilers.insert(task.id(), Compiler::prepare(task, &place.join("target"))?);
         }
         show::clear(out)?;
         let many = Many::start(args.jobs, move |order: &Order| {
