@@ -67,6 +67,7 @@ pub(super) const SERVERS: &[Subject] = &[
     stream("epoll-echo", &[], Probe::Echo, true),
     stream("epoll-echo", &["--edge"], Probe::Echo, true),
     stream("uring-echo", &[], Probe::Echo, true),
+    stream("activated-echo", &[], Probe::Echo, false),
     stream("chat-server", &[], Probe::Chat, true),
     stream("epoll-web", &[], Probe::Web, true),
     Subject { program: "unix-echo", options: &[], peer: Peer::Unix, several: false },
@@ -276,7 +277,7 @@ impl<'a> Running<'a> {
 
     /// SIGUSR1, for whom has it: those that do not would end.
     fn ask_for_counts(&self) {
-        if !["ntp-responder", "unix-echo"].contains(&self.subject.program) {
+        if !["ntp-responder", "unix-echo", "activated-echo"].contains(&self.subject.program) {
             self.server.signal(Signal::SIGUSR1);
         }
     }
