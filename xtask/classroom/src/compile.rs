@@ -86,7 +86,7 @@ impl Compiler {
         starter::write(task, &task.stubs()?, &folder)?;
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let own = env::current_exe().map_err(Failure::program("find this program"))?;
-        // Whoever runs the submissions has to read what is built here.
+        // The user who runs the submissions has to read what is built here.
         let run = Run::script(r#"umask 022; exec "$@""#).arg(cargo);
         let run = run.args(["build", "--quiet", "--offline", "--target-dir"]).arg(&target);
         let run = run.folder(&folder).env("RUSTC_WORKSPACE_WRAPPER", own).env(NOTE, &note);

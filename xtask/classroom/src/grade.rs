@@ -275,7 +275,7 @@ impl Work {
     ) -> Result<Work, Failure> {
         let user = if args.unsafe_no_sandbox { None } else { machine::other_user() };
         let place = scratch::open_folder()?;
-        // Whoever kills this process leaves a folder, which the remover then removes.
+        // If this process is killed, the remover removes the folder.
         let remover = runner::start(own()?.hold_stdin(), REMOVER, &place)?;
         let program = place.join("classroom");
         copy_self(&program)?;

@@ -72,7 +72,7 @@ pub(crate) fn start_self(word: &str, order: &impl Serialize) -> Result<Process, 
 
 /// Starts a copy of this program, in that way.
 pub(crate) fn start(own: Run, word: &str, order: &impl Serialize) -> Result<Process, Failure> {
-    // Whoever ends this program waits until nothing is left, and so nothing new may begin.
+    // The one who ends this program waits until nothing is left, and so nothing new may begin.
     while IS_ENDING.load(Ordering::SeqCst) {
         thread::park();
     }

@@ -4,7 +4,7 @@ use crate::layout::{Label, Layout, Line, Rect, label_width};
 
 const HEIGHT: f64 = 14.0;
 
-/// Gives each label the first place that is free; one without is left to the text for whoever points at
+/// Gives each label the first place that is free; one without is in the text that shows when one points at
 /// the arrow.
 pub(crate) fn place(layout: &mut Layout) {
     let mut labels: Vec<Label> = Vec::new();
