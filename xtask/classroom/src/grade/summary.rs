@@ -41,14 +41,20 @@ fn page(class: &Class) -> String {
 
 fn counted(class: &Class) -> String {
     let count = |state| class.graded.values().filter(|graded| graded.state == state).count();
+    let some = |number: usize, noun| match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    };
     let (students, exercises) = (class.students.len(), class.tasks.len());
-    let mut text = format!(
-        "{students} students, {exercises} exercises: {} submissions checked, {} do not build, {} not handed in",
-        count(State::Checked),
-        count(State::BuildError),
-        count(State::NotSubmitted),
-    );
-    for (state, what) in [(State::NotTaken, "not taken"), (State::NotGraded, "not graded")] {
+    let checked = some(count(State::Checked), "submission");
+    let (students, exercises) = (some(students, "student"), some(exercises, "exercise"));
+    let mut text = format!("{students}, {exercises}: {checked} checked");
+    for (state, what) in [
+        (State::BuildError, "not compiled"),
+        (State::NotSubmitted, "not handed in"),
+        (State::NotTaken, "not taken"),
+        (State::NotGraded, "not graded"),
+    ] {
         match count(state) {
             0 => {}
             count => text += &format!(", {count} {what}"),
