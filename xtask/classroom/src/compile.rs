@@ -72,7 +72,9 @@ impl Compiler {
     /// The starter cannot be written or does not build; there is no compiler.
     pub fn prepare(task: &Task, copy: &Path) -> Result<Compiler, Failure> {
         let target = workspace_target().join("grade/target");
-        let folder = workspace_target().join("grade").join(task.id());
+        // Each user has one: what root has left there, nobody else could replace.
+        let name = format!("{}-{}", task.id(), nix::unistd::getuid());
+        let folder = workspace_target().join("grade").join(name);
         let note = folder.with_extension("json");
         fs::create_dir_all(&folder)
             .map_err(Failure::file(format_args!("make {}", folder.display())))?;
@@ -81,8 +83,8 @@ impl Compiler {
         let locked = lock.and_then(|file| file.lock().map(|()| file));
         let _lock = locked.map_err(Failure::file(format_args!("lock {}", folder.display())))?;
         // A file that is new is compiled anew, and the call is noted.
-        let _ = fs::remove_dir_all(folder.join("src"));
-        let _ = fs::remove_file(&note);
+        remove(&folder.join("src"))?;
+        remove(&note)?;
         starter::write(task, &task.stubs()?, &folder)?;
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let own = env::current_exe().map_err(Failure::program("find this program"))?;
@@ -166,6 +168,17 @@ impl Compiler {
             return Ok(Built::Program { path, warnings: said });
         }
         Ok(Built::Failed(said))
+    }
+}
+
+/// Removes a file or a folder, if it is there.
+fn remove(path: &Path) -> Result<(), Failure> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => {
+            Err(why).map_err(Failure::file(format_args!("remove {}", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 
